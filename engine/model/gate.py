@@ -1,0 +1,17 @@
+"""The order gate: whether the node takes and sends orders. It is stored, so it survives a restart."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class GateState(StrEnum):
+    ACTIVE = "active"
+    REDUCING = "reducing"  # only cancels and reduce-only orders
+    HALTED = "halted"  # only cancels
+
+
+class Gate(msgspec.Struct, frozen=True):
+    state: GateState
+    reason: str
+    at_ms: int

@@ -1,0 +1,57 @@
+"""Money is `Decimal`: finite, in range, written without an exponent.
+
+JSON and msgpack decoders accept `"NaN"`, `"Infinity"` and `1e400` as Decimals. None of them is an amount anybody meant, so every
+figure that enters the node passes through `checked` once.
+"""
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+from engine.model.errors import ModelError
+
+ZERO = Decimal(0)
+MAX_MAGNITUDE = Decimal("1e18")  # far above any amount or price of a listed instrument
+MAX_DECIMALS = 18
+
+
+def checked(value: Decimal, field: str) -> Decimal:
+    """`value` itself if it is a sane figure; `ModelError` naming `field` otherwise."""
+    if not value.is_finite():
+        raise ModelError(field, "a finite number", str(value))
+    if abs(value) > MAX_MAGNITUDE:
+        raise ModelError(field, f"a magnitude of at most {MAX_MAGNITUDE}", str(value))
+    exponent = value.as_tuple().exponent
+    if (
+        isinstance(exponent, int)
+        and exponent < -MAX_DECIMALS
+        and value != value.quantize(Decimal(1).scaleb(-MAX_DECIMALS))
+    ):
+        raise ModelError(field, f"at most {MAX_DECIMALS} decimals", str(value))
+    return value
+
+
+def positive(value: Decimal, field: str) -> Decimal:
+    """`value` if it is sane and above zero."""
+    if checked(value, field) <= ZERO:
+        raise ModelError(field, "a number above zero", str(value))
+    return value
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """The largest multiple of `step` that is not above `value`."""
+    return (value / step).to_integral_value(ROUND_FLOOR) * step
+
+
+def ceil_to(value: Decimal, step: Decimal) -> Decimal:
+    """The smallest multiple of `step` that is not below `value`."""
+    return (value / step).to_integral_value(ROUND_CEILING) * step
+
+
+def nearest_to(value: Decimal, step: Decimal) -> Decimal:
+    """The multiple of `step` nearest to `value`, ties to even."""
+    return (value / step).to_integral_value(ROUND_HALF_EVEN) * step
+
+
+def plain(value: Decimal) -> str:
+    """`value` without exponent and without trailing zeros: what people read and venues accept."""
+    text = format(value, "f")
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text

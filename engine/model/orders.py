@@ -1,0 +1,367 @@
+"""Orders: what was asked for, what is known of it, and the only ways its state may change.
+
+The life of an order::
+
+    waiting ──► submitting ──► open ──► filled | cancelled | expired
+       │            │  ▲         │
+       │            │  └─ (proved never placed: next attempt)
+       │            ├──► rejected        the venue's own refusal, nothing else
+       │            └──► unknown ──► whatever the venue says once it is found
+       └──► cancelled | expired | rejected     never sent
+
+`unknown` is the state of every order whose fate we could not learn: a lost reply, a dead socket, our own crash. It is not terminal and
+nothing but the venue's word, or proof that the order was never placed, ends it. Terminal orders still accept late fills: a cancel
+that crossed a fill on the wire must not lose the fill.
+
+Each rule here is a plain function from an order and a fact to the next order. A fact that is older than what we know changes nothing.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from engine.model.errors import IllegalTransition, ModelError
+from engine.model.money import ZERO, checked, plain, positive
+
+MAX_TEXT = 200  # reasons and tags are for people; a venue's novel is cut
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    LIMIT = "limit"
+    MARKET = "market"
+    STOP_LIMIT = "stop_limit"
+    STOP_MARKET = "stop_market"
+
+    @property
+    def has_price(self) -> bool:
+        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+
+    @property
+    def has_trigger(self) -> bool:
+        return self in (OrderType.STOP_LIMIT, OrderType.STOP_MARKET)
+
+
+class TimeInForce(StrEnum):
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class TriggerBy(StrEnum):
+    MARK = "mark"
+    INDEX = "index"
+    LAST = "last"
+
+
+class OrderState(StrEnum):
+    WAITING = "waiting"
+    SUBMITTING = "submitting"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+    @property
+    def may_be_live(self) -> bool:
+        """Whether the venue may hold it: what a cancel must reach and a gate must respect."""
+        return self in (OrderState.SUBMITTING, OrderState.OPEN, OrderState.UNKNOWN)
+
+
+TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
+
+
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a strategy or a person asks for. `good_for_s` bounds the time until the first byte leaves, not the order's life."""
+
+    instrument: str
+    side: Side
+    amount: Decimal
+    order_type: OrderType = OrderType.LIMIT
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    trigger_by: TriggerBy = TriggerBy.MARK
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+    account: str = ""  # empty: the venue's only account
+    good_for_s: float = 10.0
+    strategy: str = ""
+    request_key: str = ""  # the caller's own key: the same key twice is one order
+
+    def check(self) -> None:
+        """Raise `ModelError` for the first rule the request breaks that needs no knowledge of the instrument."""
+        positive(self.amount, "amount")
+        _check_pair(self.order_type.has_price, self.price, "price", self.order_type)
+        _check_pair(self.order_type.has_trigger, self.trigger_price, "trigger_price", self.order_type)
+        if self.post_only and (self.time_in_force is not TimeInForce.GTC or not self.order_type.has_price):
+            raise ModelError(
+                "post_only", "a good-till-cancelled order with a price", f"{self.order_type} {self.time_in_force}"
+            )
+        if not 0 < self.good_for_s <= 86_400:
+            raise ModelError("good_for_s", "seconds above 0 and at most 86400", str(self.good_for_s))
+        for field in ("instrument", "account", "strategy", "request_key"):
+            if len(getattr(self, field)) > MAX_TEXT:
+                raise ModelError(field, f"at most {MAX_TEXT} characters", f"{len(getattr(self, field))}")
+
+
+def _check_pair(wanted: bool, value: Decimal | None, field: str, order_type: OrderType) -> None:
+    if wanted and value is None:
+        raise ModelError(field, f"a price for a {order_type} order", "none")
+    if not wanted and value is not None:
+        raise ModelError(field, f"none for a {order_type} order", plain(value))
+    if value is not None:
+        positive(value, field)
+
+
+class CancelState(StrEnum):
+    """A cancel is a fact of its own: it is stored before it is sent and resent until the venue answers."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+
+
+class Amend(msgspec.Struct, frozen=True, kw_only=True):
+    """New absolute values for a live order. `unsettled` after a lost answer: the order is read again before another amend."""
+
+    amount: Decimal
+    price: Decimal | None
+    valid_until_ms: int
+    unsettled: bool = False
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of one order. `filled_amount` only grows."""
+
+    order_id: str
+    account: str
+    instrument: str
+    side: Side
+    amount: Decimal
+    order_type: OrderType
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    trigger_by: TriggerBy = TriggerBy.MARK
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+    strategy: str = ""
+    request_key: str = ""
+    state: OrderState = OrderState.WAITING
+    attempt: int = 0
+    venue_order_id: str = ""
+    filled_amount: Decimal = ZERO
+    average_price: Decimal | None = None
+    triggered: bool = False
+    cancel: CancelState = CancelState.NONE
+    amend: Amend | None = None
+    reason: str = ""
+    created_at_ms: int
+    updated_at_ms: int
+    deadline_ms: int  # no attempt starts after this
+    submitted_at_ms: int | None = None
+    valid_until_ms: int | None = None  # of the current attempt: the venue refuses to start it later
+    venue_updated_at_ms: int = 0  # the venue's clock at its newest word about this order
+
+    @property
+    def client_order_id(self) -> str:
+        """The current attempt's id at the venue: `[a-z0-9-]{1,36}`, used for one attempt only."""
+        return client_order_id(self.order_id, self.attempt)
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.amount - self.filled_amount
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's word about one order, from a reply, a query or the private stream."""
+
+    account: str
+    instrument: str
+    client_order_id: str
+    venue_order_id: str
+    state: OrderState  # open, filled, cancelled, rejected or expired
+    side: Side
+    amount: Decimal
+    order_type: str  # the venue's own word: foreign orders may be of a kind we do not place
+    price: Decimal | None = None
+    filled_amount: Decimal = ZERO
+    average_price: Decimal | None = None
+    triggered: bool = False
+    reason: str = ""
+    updated_at_ms: int = 0
+
+
+def client_order_id(order_id: str, attempt: int) -> str:
+    return f"{order_id}-{attempt}"
+
+
+def order_id_of(client_id: str) -> str | None:
+    """Our order id inside a client id, or None when it has not our form (`<node>-<number>-<attempt>`)."""
+    parts = client_id.split("-")
+    return f"{parts[0]}-{parts[1]}" if len(parts) == 3 and parts[2].isdigit() else None
+
+
+def new_order(request: OrderRequest, *, order_id: str, account: str, now_ms: int) -> Order:
+    """The stored form of an accepted request."""
+    return Order(
+        order_id=order_id,
+        account=account,
+        instrument=request.instrument,
+        side=request.side,
+        amount=request.amount,
+        order_type=request.order_type,
+        price=request.price,
+        trigger_price=request.trigger_price,
+        trigger_by=request.trigger_by,
+        time_in_force=request.time_in_force,
+        post_only=request.post_only,
+        reduce_only=request.reduce_only,
+        strategy=request.strategy,
+        request_key=request.request_key,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        deadline_ms=now_ms + int(request.good_for_s * 1000),
+    )
+
+
+def to_submitting(order: Order, *, valid_until_ms: int, now_ms: int) -> Order:
+    """Next attempt: its client id exists from here on and must be stored before a byte leaves."""
+    if order.state not in (OrderState.WAITING, OrderState.UNKNOWN):
+        raise IllegalTransition(f"{order.order_id}: {order.state} cannot be submitted")
+    return msgspec.structs.replace(
+        order,
+        state=OrderState.SUBMITTING,
+        attempt=order.attempt + 1,
+        submitted_at_ms=now_ms,
+        valid_until_ms=valid_until_ms,
+        updated_at_ms=now_ms,
+        reason="",
+    )
+
+
+def to_unknown(order: Order, why: str, *, now_ms: int) -> Order:
+    """No answer, or no usable one. A terminal order stays what it is: something better than silence ended it."""
+    if order.state.terminal or order.state is OrderState.UNKNOWN:
+        return order
+    if order.state is OrderState.WAITING:
+        raise IllegalTransition(f"{order.order_id}: nothing was sent, so nothing is unknown")
+    return msgspec.structs.replace(order, state=OrderState.UNKNOWN, reason=why[:MAX_TEXT], updated_at_ms=now_ms)
+
+
+def to_rejected(order: Order, why: str, *, now_ms: int) -> Order:
+    """The venue's own refusal of the attempt in flight, or ours before anything was sent."""
+    if order.state not in (OrderState.WAITING, OrderState.SUBMITTING, OrderState.UNKNOWN):
+        return order  # the private stream was faster and knows better
+    return _ended(order, OrderState.REJECTED, why, now_ms)
+
+
+def to_expired(order: Order, why: str, *, now_ms: int) -> Order:
+    """Never sent before its deadline, or proved never placed."""
+    if order.state not in (OrderState.WAITING, OrderState.UNKNOWN):
+        raise IllegalTransition(f"{order.order_id}: {order.state} cannot expire here; only the venue may end it")
+    return _ended(order, OrderState.EXPIRED, why, now_ms)
+
+
+def cancelled_unsent(order: Order, *, now_ms: int) -> Order:
+    """A cancel that came before anything was sent."""
+    if order.state is not OrderState.WAITING:
+        raise IllegalTransition(f"{order.order_id}: {order.state} was sent; only the venue may cancel it")
+    return _ended(order, OrderState.CANCELLED, "cancelled before it was sent", now_ms)
+
+
+def cancelled_never_placed(order: Order, *, now_ms: int) -> Order:
+    """A cancel was wanted and the order is proved never placed: there is nothing left to cancel."""
+    if order.state is not OrderState.UNKNOWN:
+        raise IllegalTransition(f"{order.order_id}: {order.state} is not proved absent")
+    return _ended(order, OrderState.CANCELLED, "cancelled; proved never placed", now_ms)
+
+
+def want_cancel(order: Order, *, now_ms: int) -> Order:
+    if order.state.terminal:
+        raise IllegalTransition(f"{order.order_id}: already {order.state}")
+    return msgspec.structs.replace(order, cancel=CancelState.REQUESTED, updated_at_ms=now_ms)
+
+
+def want_amend(order: Order, amend: Amend, *, now_ms: int) -> Order:
+    if order.state is not OrderState.OPEN or order.amend is not None:
+        raise IllegalTransition(f"{order.order_id}: only an open order without a pending amend can be amended")
+    return msgspec.structs.replace(order, amend=amend, updated_at_ms=now_ms)
+
+
+def amend_unsettled(order: Order, *, now_ms: int) -> Order:
+    if order.amend is None or order.state.terminal:
+        return order
+    return msgspec.structs.replace(
+        order, amend=msgspec.structs.replace(order.amend, unsettled=True), updated_at_ms=now_ms
+    )
+
+
+def amend_settled(order: Order, *, now_ms: int) -> Order:
+    """The venue refused the amend, or the order was read again: whatever it is now is in the report."""
+    if order.amend is None:
+        return order
+    return msgspec.structs.replace(order, amend=None, updated_at_ms=now_ms)
+
+
+def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
+    """The order after a venue's word. Word about an attempt that was never made, or older than what we know, changes nothing.
+
+    What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes filled).
+    """
+    checked(report.filled_amount, "filled_amount")
+    if order.state is OrderState.WAITING:
+        raise IllegalTransition(f"{order.order_id}: reported by the venue but never sent")
+    filled = max(order.filled_amount, report.filled_amount)
+    average = (
+        report.average_price
+        if report.filled_amount >= order.filled_amount and report.average_price
+        else order.average_price
+    )
+    if order.state.terminal:
+        state = OrderState.FILLED if filled >= order.amount else order.state
+        if (filled, state) == (order.filled_amount, order.state):
+            return order
+        return msgspec.structs.replace(
+            order, state=state, filled_amount=filled, average_price=average, updated_at_ms=now_ms
+        )
+    if report.updated_at_ms < order.venue_updated_at_ms and not report.state.terminal:
+        return order
+    state = report.state if report.state.terminal or filled < report.amount else OrderState.FILLED
+    ended = state.terminal
+    return msgspec.structs.replace(
+        order,
+        state=state,
+        venue_order_id=report.venue_order_id or order.venue_order_id,
+        amount=report.amount,
+        price=order.price if report.price is None else report.price,
+        filled_amount=filled,
+        average_price=average,
+        triggered=order.triggered or report.triggered,
+        reason=report.reason[:MAX_TEXT] if ended else "",
+        cancel=CancelState.NONE if ended else order.cancel,
+        amend=None if ended else order.amend,
+        venue_updated_at_ms=max(order.venue_updated_at_ms, report.updated_at_ms),
+        updated_at_ms=now_ms,
+    )
+
+
+def _ended(order: Order, state: OrderState, why: str, now_ms: int) -> Order:
+    return msgspec.structs.replace(
+        order, state=state, reason=why[:MAX_TEXT], cancel=CancelState.NONE, amend=None, updated_at_ms=now_ms
+    )

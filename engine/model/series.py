@@ -1,0 +1,113 @@
+"""Columns of numbers in time order: bars and trades of one instrument.
+
+A series keeps its rows in one float64 array twice as long as its capacity. Rows are appended at the end; when the end is reached the
+newest `capacity` rows are copied to the front, once every `capacity` appends. So the newest rows are always one contiguous block and
+a reader gets a view of it, never a copy. A view is valid until the reader's next `await`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+BAR_COLUMNS = ("open_ms", "open", "high", "low", "close", "volume", "cost")
+TRADE_COLUMNS = ("time_ms", "price", "amount", "taker_side", "trade_seq")
+
+Columns = NDArray[np.float64]
+
+
+class Series:
+    """Rows of equal width ordered by their first column."""
+
+    __slots__ = ("_end", "_rows", "_start", "capacity")
+
+    def __init__(self, capacity: int, width: int) -> None:
+        self.capacity = capacity
+        self._rows = np.empty((2 * capacity, width), dtype=np.float64)
+        self._start = 0
+        self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def view(self, limit: int | None = None) -> Columns:
+        """The newest `limit` rows, oldest first, without a copy; shape (rows, columns)."""
+        start = self._start if limit is None else max(self._start, self._end - limit)
+        view = self._rows[start : self._end]
+        view.flags.writeable = False
+        return view
+
+    def copy(self, limit: int | None = None) -> Columns:
+        """The same rows as `view`, safe to keep and to hand to another thread."""
+        return self.view(limit).copy()
+
+    def append(self, row: tuple[float, ...]) -> None:
+        if self._end == len(self._rows):
+            kept = self._rows[self._end - self.capacity : self._end].copy()
+            self._rows[: self.capacity] = kept
+            self._start, self._end = 0, self.capacity
+        self._rows[self._end] = row
+        self._end += 1
+        self._start = max(self._start, self._end - self.capacity)
+
+    def last_key(self) -> float | None:
+        return None if self._end == self._start else float(self._rows[self._end - 1, 0])
+
+    def clear(self) -> None:
+        self._start = self._end = 0
+
+
+class Bars(Series):
+    """Bars of one interval, columns `BAR_COLUMNS`. The newest bar is unclosed until a later one appears."""
+
+    __slots__ = ("interval_ms",)
+
+    def __init__(self, interval_ms: int, capacity: int = 500) -> None:
+        super().__init__(capacity, len(BAR_COLUMNS))
+        self.interval_ms = interval_ms
+
+    def upsert(self, row: tuple[float, ...]) -> None:
+        """Write one bar by its open time: the same time replaces, a later one appends, an older one mends history in place."""
+        last = self.last_key()
+        if last is None or row[0] > last:
+            self.append(row)
+        elif row[0] == last:
+            self._rows[self._end - 1] = row
+        else:
+            self._mend(row)
+
+    def missing(self) -> int:
+        """How many bars between the oldest and the newest are not there."""
+        if len(self) < 2:
+            return 0
+        span = self._rows[self._end - 1, 0] - self._rows[self._start, 0]
+        return int(span // self.interval_ms) + 1 - len(self)
+
+    def _mend(self, row: tuple[float, ...]) -> None:
+        keys = self._rows[self._start : self._end, 0]
+        at = int(np.searchsorted(keys, row[0]))
+        if keys[at] == row[0]:
+            self._rows[self._start + at] = row
+        elif at > 0:  # a hole inside the window; what is older than the window is not kept
+            rows = np.insert(self._rows[self._start : self._end], at, row, axis=0)[-self.capacity :]
+            self._start, self._end = 0, len(rows)
+            self._rows[: self._end] = rows
+
+
+class Trades(Series):
+    """Public trades, columns `TRADE_COLUMNS`; `taker_side` is 1 for a buyer, -1 for a seller."""
+
+    __slots__ = ("last_seq", "missed")
+
+    def __init__(self, capacity: int = 1000) -> None:
+        super().__init__(capacity, len(TRADE_COLUMNS))
+        self.last_seq = -1
+        self.missed = 0
+
+    def add(self, *, time_ms: int, price: float, amount: float, taker_side: int, trade_seq: int) -> bool:
+        """Append one trade; a sequence number already seen is a replay and changes nothing (False)."""
+        if trade_seq <= self.last_seq:
+            return False
+        if self.last_seq >= 0:
+            self.missed += trade_seq - self.last_seq - 1
+        self.last_seq = trade_seq
+        self.append((float(time_ms), price, amount, float(taker_side), float(trade_seq)))
+        return True
