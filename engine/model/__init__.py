@@ -14,6 +14,7 @@ from engine.model.market import (
     MarketSummary,
     Source,
     Ticker,
+    VenueState,
 )
 from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, plain, positive
 from engine.model.notices import Notice, Severity
@@ -90,6 +91,7 @@ __all__ = [
     "TimeInForce",
     "Trades",
     "TriggerBy",
+    "VenueState",
     "amend_settled",
     "amend_unsettled",
     "cancelled_never_placed",

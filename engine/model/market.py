@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.model.book import Book
+from engine.model.instruments import Instrument
 from engine.model.series import Bars, Trades
 
 INTERVAL_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000}
@@ -119,6 +120,32 @@ class MarketState:
                 for name, fresh in self.fresh.items()
             },
         )
+
+
+class VenueState:
+    """What is known of one venue: instruments, its clock, the markets. Written by its session and feeds, read in place.
+
+    The venue's time is kept as an offset to our *monotonic* clock, so a jump of the wall clock moves nothing.
+    """
+
+    __slots__ = ("_anchor_ms", "_anchor_s", "instruments", "markets", "name", "problem")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.instruments: dict[str, Instrument] = {}  # by native symbol
+        self.markets: dict[str, MarketState] = {}  # by native symbol
+        self.problem = "not reached yet"  # empty while the venue answers
+        self._anchor_ms: float | None = None
+        self._anchor_s = 0.0
+
+    def set_time(self, venue_ms: float, now_s: float) -> None:
+        """The venue's clock showed `venue_ms` at monotonic `now_s`."""
+        self._anchor_ms = venue_ms
+        self._anchor_s = now_s
+
+    def now_ms(self, now_s: float) -> int | None:
+        """The venue's time now, None before the first reading."""
+        return None if self._anchor_ms is None else int(self._anchor_ms + (now_s - self._anchor_s) * 1000)
 
 
 class ClassSummary(msgspec.Struct, frozen=True):

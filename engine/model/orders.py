@@ -322,7 +322,8 @@ def amend_settled(order: Order, *, now_ms: int) -> Order:
 def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
     """The order after a venue's word. Word about an attempt that was never made, or older than what we know, changes nothing.
 
-    What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes filled).
+    What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes filled). An order
+    that ended without the venue ever acknowledging it is believed to be whatever the venue says now.
     """
     checked(report.filled_amount, "filled_amount")
     if order.state is OrderState.WAITING:
@@ -333,12 +334,12 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         if report.filled_amount >= order.filled_amount and report.average_price
         else order.average_price
     )
-    if order.state.terminal:
-        state = OrderState.FILLED if filled >= order.amount else order.state
-        if (filled, state) == (order.filled_amount, order.state):
+    if order.state.terminal and order.venue_order_id:
+        end = OrderState.FILLED if filled >= order.amount else order.state
+        if (filled, end) == (order.filled_amount, order.state):
             return order
         return msgspec.structs.replace(
-            order, state=state, filled_amount=filled, average_price=average, updated_at_ms=now_ms
+            order, state=end, filled_amount=filled, average_price=average, updated_at_ms=now_ms
         )
     if report.updated_at_ms < order.venue_updated_at_ms and not report.state.terminal:
         return order

@@ -86,7 +86,7 @@ class Bars(Series):
         at = int(np.searchsorted(keys, row[0]))
         if keys[at] == row[0]:
             self._rows[self._start + at] = row
-        elif at > 0:  # a hole inside the window; what is older than the window is not kept
+        elif at > 0 or len(self) < self.capacity:  # what is older than a full window is not kept
             rows = np.insert(self._rows[self._start : self._end], at, row, axis=0)[-self.capacity :]
             self._start, self._end = 0, len(rows)
             self._rows[: self._end] = rows

@@ -1,0 +1,253 @@
+"""What the actors say to each other.
+
+Calls go down the layers (strategy → orders → session → recorder), events go up. Commands are refused at the door when there is no room or
+nobody home. Fills and order updates are never dropped: a full mailbox there is a loud failure. Everything about markets may be
+conflated: the newest state is in `MarketState`, the message only says that it moved.
+"""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from engine.kernel import (
+    ActorDown,
+    CallFailed,
+    CallTimeout,
+    Lane,
+    MailboxFull,
+    Message,
+    Overflow,
+    Ref,
+    Request,
+    WhileDown,
+)
+from engine.model import (
+    Balance,
+    Fill,
+    GateState,
+    Notice,
+    Order,
+    OrderReport,
+    OrderRequest,
+    Position,
+)
+from engine.venues.base import Applied, NotSent, OutcomeUnknown, VenueError, VenueRest
+
+R = TypeVar("R")
+
+# ── session: one request to a venue ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Answered(msgspec.Struct, Generic[R], frozen=True):
+    """The venue's answer, or why there is none."""
+
+    value: R | None = None
+    error: VenueError | None = None
+
+
+class VenueCall(Request[Answered[Any]], frozen=True):
+    """Run `do` against the venue's client. `what` names it in logs; the deadline is the call's own."""
+
+    what: str
+    do: Callable[[VenueRest], Awaitable[Any]]
+    deadline_s: float
+
+
+async def ask_venue(session: Ref, what: str, do: Callable[[VenueRest], Awaitable[R]], *, timeout_s: float) -> R:
+    """The venue's answer to `do`. Raises the `VenueError` that says what may have happened, and nothing else.
+
+    A call that never reached the session was not sent. One that vanished inside it may have been.
+    """
+    try:
+        answer = await session.call(VenueCall(what, do, timeout_s), timeout_s=timeout_s + 1.0)
+    except (MailboxFull, ActorDown) as error:
+        raise NotSent(f"{what}: {error}") from error
+    except (CallTimeout, CallFailed) as error:
+        raise OutcomeUnknown(f"{what}: {error}") from error
+    if answer.error is not None:
+        raise answer.error
+    return answer.value  # type: ignore[return-value]  # `do` returned it
+
+
+class VenueReachable(Message, frozen=True):
+    """The session reached its venue for the first time, or again: clock and instruments are known."""
+
+    venue: str
+
+
+# ── market data ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WatchMarket(Message, frozen=True):
+    """Tell `watcher` `MarketChanged` whenever one of `wanted` changes. Repeating it changes what is wanted; `NOTHING` ends it."""
+
+    watcher: Ref
+    wanted: Applied
+
+
+class MarketChanged(Message, frozen=True):
+    """Something moved; the data is in the `MarketState`. Only the newest one waits in a mailbox."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+    instrument: str
+    applied: Applied
+
+    def conflation_key(self) -> str:
+        return self.instrument
+
+
+# ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The order is on disk. It will be sent, or end with a reason; it cannot be forgotten."""
+
+    order_id: str
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """Refused before anything was stored or sent. `code` is stable; the rest is for people."""
+
+    code: str
+    message: str
+    field: str = ""
+    expected: str = ""
+    got: str = ""
+
+
+class SubmitOrder(Request[Accepted | Denied], frozen=True):
+    """Place an order. `owner`, if any, is told every update and fill of it while this process lives."""
+
+    request: OrderRequest
+    owner: Ref | None = None
+
+
+class CancelOrder(Request[Accepted | Denied], frozen=True):
+    """Cancel by our order id. Accepted means stored and resent until the venue answers."""
+
+    order_id: str
+    reason: str = ""
+
+
+class AmendOrder(Request[Accepted | Denied], frozen=True):
+    """New absolute amount and price for an open order; None keeps the value."""
+
+    order_id: str
+    amount: Decimal | None = None
+    price: Decimal | None = None
+
+
+class CancelAll(Request[int], frozen=True):
+    """Want every order of the account cancelled, or those of one instrument or strategy; the reply counts them."""
+
+    instrument: str = ""
+    strategy: str = ""
+    reason: str = ""
+
+
+class SetGate(Request[GateState], frozen=True):
+    """Move the order gate; stored before it is answered."""
+
+    state: GateState
+    reason: str
+
+
+class GetOrder(Request[Order | None], frozen=True):
+    """The order as it is known now."""
+
+    order_id: str
+
+
+class OrdersStatus(msgspec.Struct, frozen=True):
+    """Figures of one order queue. `closed_instruments` are gated by an order whose fate is unknown."""
+
+    account: str
+    gate: GateState
+    synced: bool
+    waiting: int
+    submitting: int
+    open: int
+    unknown: int
+    closed_instruments: tuple[str, ...]
+
+
+class GetOrdersStatus(Request[OrdersStatus], frozen=True):
+    """How the queue stands."""
+
+
+class QuiesceOrders(Request[int], frozen=True):
+    """Stopping: accept nothing more, send nothing more. The reply, when nothing is in flight, counts the orders left resting."""
+
+    cancel: bool
+
+
+class OrderUpdate(Message, frozen=True):
+    """An order changed and the change is on disk."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    order: Order
+    seq: int
+
+
+class FillUpdate(Message, frozen=True):
+    """An execution is on disk. `order` is None for an order placed elsewhere."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    fill: Fill
+    order: Order | None
+    seq: int
+
+
+# ── account → orders ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class VenueWord(Message, frozen=True):
+    """What the venue said of orders and fills outside a reply: private stream or reconciliation."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    reports: tuple[OrderReport, ...] = ()
+    fills: tuple[Fill, ...] = ()
+
+
+class Synced(Message, frozen=True):
+    """A whole reconciliation pass succeeded: `live` are the client ids the venue holds open, asked after `asked_at_ms` (our clock)."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    lane: ClassVar[Lane] = Lane.USER
+    live: frozenset[str]
+    asked_at_ms: int
+
+
+class Unsynced(Message, frozen=True):
+    """The private stream is down: what the venue does meanwhile is not heard."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    reason: str
+
+
+class SyncNow(Request[bool], frozen=True):
+    """Reconcile with the venue now; True when the pass succeeded."""
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """Positions and balances as last reported by the venue."""
+
+    positions: tuple[Position, ...]
+    balances: tuple[Balance, ...]
+
+
+class GetHoldings(Request[Holdings], frozen=True):
+    """What the account holds."""
+
+
+# ── notices ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Notify(Message, frozen=True):
+    """Tell people. Stored first when it matters (`ERROR` and above)."""
+
+    overflow: ClassVar[Overflow] = Overflow.DROP_OLDEST
+    while_down: ClassVar[WhileDown] = WhileDown.HOLD
+    notice: Notice

@@ -1,0 +1,257 @@
+"""The venue contract: what every exchange looks like to the actors.
+
+A venue is three small things. `VenueRest` asks and orders, one reply for one request. `StreamAdapter` and `PrivateAdapter` are sans-I/O:
+they say which frames to send and what received frames mean, and own no socket, so one stream actor serves every venue and a test needs no
+network. What differs between venues is data and these adapters, never a copy of an actor.
+
+What a call may raise says who must act::
+
+    VenueError
+    ├─ Refused          the venue's own final "no": code and message are its words
+    ├─ NotSent          certain that no byte of the request left: safe to try again
+    ├─ RateLimited      the venue did not execute it: wait `retry_after_s`
+    ├─ Unavailable      maintenance, queue full, settlement: did not execute it, try later
+    ├─ NotAuthorised    credentials missing, wrong or expired
+    ├─ OutcomeUnknown   anything after the first byte left without a usable answer
+    └─ BadReply         the answer does not decode (for an order: its outcome is unknown)
+
+A failed query is never an empty answer, and only `Refused` is final.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import IntFlag
+from typing import Protocol
+
+import msgspec
+
+from engine.model import Balance, Columns, Fill, Instrument, MarketState, Order, OrderReport, Position
+
+
+class VenueError(Exception):
+    """Trouble with a venue. `code` is the venue's own, 0 when it said nothing."""
+
+    def __init__(self, message: str, *, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Refused(VenueError):
+    """The venue answered no. Nothing was executed."""
+
+
+class NotSent(VenueError):
+    """No byte of the request left this machine."""
+
+
+class RateLimited(VenueError):
+    """The venue did not execute the request because we asked too much."""
+
+    def __init__(self, message: str, *, code: int = 0, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(VenueError):
+    """The venue is up but would not do it now; it did not execute the request."""
+
+
+class NotAuthorised(VenueError):
+    """Our credentials were not accepted for this request; it was not executed."""
+
+
+class OutcomeUnknown(VenueError):
+    """The request may have been executed."""
+
+
+class BadReply(VenueError):
+    """The reply breaks the protocol: field, what was expected and what came are in the message."""
+
+
+class Credentials(Protocol):
+    """How an adapter sees a key pair; `reveal` is called only where bytes are signed."""
+
+    @property
+    def key(self) -> str: ...
+
+    def reveal_secret(self) -> str: ...
+
+
+class ResolveRules(msgspec.Struct, frozen=True):
+    """When "not found" is proof that an order was never placed: how long after its validity window ended, asked how often."""
+
+    margin_s: float
+    repeat_s: float
+    passes: int = 2
+    may_resubmit: bool = True
+
+
+class OrderSearch(msgspec.Struct, frozen=True):
+    """Outcome of looking for one client id in every source the venue has. `report` None: every source answered and none knew it."""
+
+    report: OrderReport | None
+    sources: tuple[str, ...]
+
+
+class FillPage(msgspec.Struct, frozen=True):
+    """Fills after a point in time, oldest first; `complete` is False when the page limit cut them."""
+
+    fills: tuple[Fill, ...]
+    complete: bool
+
+
+class BookSnapshot(msgspec.Struct, frozen=True):
+    bids: tuple[tuple[float, float], ...]
+    asks: tuple[tuple[float, float], ...]
+    change_id: int
+    venue_ms: int
+
+
+class TickerSnapshot(msgspec.Struct, frozen=True):
+    bid: float | None
+    ask: float | None
+    last: float | None
+    mark: float | None
+    index: float | None
+    funding: float | None
+    open_interest: float | None
+    venue_ms: int
+
+
+class TradeRow(msgspec.Struct, frozen=True):
+    """One public trade; `taker_side` is 1 for a buyer, -1 for a seller."""
+
+    time_ms: int
+    price: float
+    amount: float
+    taker_side: int
+    trade_seq: int
+
+
+class VenueRest(Protocol):
+    """Requests and replies of one venue for one account (or none: market data only). Every call has a deadline of its own."""
+
+    name: str
+    resolve: ResolveRules
+
+    async def server_time_ms(self) -> int: ...
+    async def instruments(self) -> tuple[Instrument, ...]: ...
+    async def book(self, symbol: str, depth: int) -> BookSnapshot: ...
+    async def ticker(self, symbol: str) -> TickerSnapshot: ...
+    async def trades(self, symbol: str, limit: int) -> tuple[TradeRow, ...]: ...
+    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Columns:
+        """Rows of `engine.model.BAR_COLUMNS`, ascending by open time."""
+
+    async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
+        """Send the order's current attempt: its `client_order_id`, not started by the venue after `valid_until_ms` (venue time)."""
+
+    async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
+        """Send `order.amend`: absolute new amount and price."""
+
+    async def cancel(self, order: Order, instrument: Instrument) -> OrderReport | None:
+        """Cancel by venue id if known, else by client id. None: the venue says it has no such live order now, which proves nothing."""
+
+    async def open_orders(self) -> tuple[OrderReport, ...]: ...
+    async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
+        """Look for the order's current client id in every source there is: open, recent, archived, filled or not."""
+
+    async def fills_since(self, since_ms: int) -> FillPage: ...
+    async def positions(self) -> tuple[Position, ...]: ...
+    async def balances(self) -> tuple[Balance, ...]: ...
+    async def close(self) -> None: ...
+
+
+class Applied(IntFlag):
+    """What a frame changed in a `MarketState`."""
+
+    NOTHING = 0
+    BOOK = 1
+    TICKER = 2
+    TRADES = 4
+    BARS = 8
+    GAP = 16  # the book lost a message: it shows nothing until a new snapshot
+    SNAPSHOT = 32
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A frame that belongs to no symbol: what to send back, which channels it acknowledged or refused, whether it ends the connection."""
+
+    replies: tuple[bytes, ...] = ()
+    acknowledged: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class StreamAdapter(Protocol):
+    """Public market data over one socket, sans I/O. One instance per connection."""
+
+    url: str
+
+    def greet(self) -> tuple[bytes, ...]:
+        """Frames to send first (heartbeat set-up)."""
+
+    def subscribe(self, symbols: Sequence[str], intervals: Sequence[str]) -> tuple[bytes, ...]:
+        """Frames that ask for every data class of these symbols, batched within the venue's limits."""
+
+    def unsubscribe(self, symbols: Sequence[str], intervals: Sequence[str]) -> tuple[bytes, ...]: ...
+    def resnapshot(self, symbol: str) -> tuple[bytes, ...]:
+        """Frames that make the venue send this symbol's book from the start again, and nothing else."""
+
+    def route(self, frame: bytes) -> str | None:
+        """Symbol a frame belongs to, found without parsing JSON; None for a control frame."""
+
+    def control(self, frame: bytes) -> Route:
+        """Meaning of a control frame (acknowledgement, heartbeat, error)."""
+
+
+class FeedAdapter(Protocol):
+    """Frames of one symbol decoded into its `MarketState`. One instance per feed."""
+
+    def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        """Write what the frame says; `BadReply` for a frame that does not decode (the state is untouched)."""
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """The private stream is authenticated and every channel was accepted."""
+
+
+class StreamTrouble(msgspec.Struct, frozen=True):
+    """The private stream must be opened again: login refused, key expired, channel refused."""
+
+    reason: str
+
+
+PrivateEvent = OrderReport | Fill | Position | Balance | Connected | StreamTrouble
+
+
+class PrivateAdapter(Protocol):
+    """An account's own events over one socket, sans I/O. One instance per connection."""
+
+    url: str
+
+    def greet(self) -> tuple[bytes, ...]:
+        """Login frames, signed now."""
+
+    def receive(self, frame: bytes) -> tuple[tuple[PrivateEvent, ...], tuple[bytes, ...]]:
+        """Events in the frame and the frames to send in reply."""
+
+
+class Venue(Protocol):
+    """One exchange: makes the parts the actors need. `account` is the node's name for an account at it."""
+
+    name: str
+
+    def rest(self, account: str | None) -> VenueRest: ...
+    def stream(self) -> StreamAdapter: ...
+    def feed(self, symbol: str) -> FeedAdapter: ...
+    def private(self, account: str) -> PrivateAdapter: ...
+
+
+def worst_notional(
+    amount: Decimal, price: Decimal | None, instrument: Instrument, mark: Decimal | None
+) -> Decimal | None:
+    """Quote-currency value of an order for limit checks: at its price, else at the mark; None when neither is known."""
+    reference = price if price is not None else mark
+    if instrument.inverse:
+        return amount
+    return None if reference is None else instrument.notional(amount, reference)
