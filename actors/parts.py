@@ -1,0 +1,70 @@
+"""The assembled node as its faces see it: who is where. Built by `actors.node`, read by the admin socket and strategies.
+
+Addresses belong to slots, so everything here stays valid across restarts.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from engine.kernel import Clock, Entropy, Ref, System
+from engine.model import MarketState, VenueState, split_instrument
+from engine.store import Store
+
+
+class AccountParts(msgspec.Struct):
+    """One account at a venue; `name` is `<venue>:<key in the config>`."""
+
+    name: str
+    account: Ref
+    orders: Ref
+
+
+class VenueParts(msgspec.Struct):
+    """One venue: `accounts` by full name, `feeds` by native symbol."""
+
+    name: str
+    state: VenueState
+    session: Ref
+    accounts: dict[str, AccountParts] = {}
+    feeds: dict[str, Ref] = {}
+
+
+class NodeParts(msgspec.Struct):
+    """Everything a face or a strategy may reach."""
+
+    name: str
+    profile: str
+    live: bool  # production hosts allowed
+    directory: Path
+    clock: Clock
+    entropy: Entropy
+    system: System
+    store: Store
+    recorder: Ref
+    notifier: Ref
+    started_s: float  # monotonic
+    default_venue: str
+    venues: dict[str, VenueParts] = {}
+    strategies: dict[str, Ref] = {}
+
+    def accounts(self) -> Iterator[AccountParts]:
+        for venue in self.venues.values():
+            yield from venue.accounts.values()
+
+    def account_for(self, instrument: str, account: str = "") -> AccountParts | None:
+        """The account an order for `instrument` belongs to: the one named (bare or full), or the venue's only one."""
+        venue_name, _ = split_instrument(instrument, self.default_venue)
+        venue = self.venues.get(venue_name)
+        if venue is None:
+            return None
+        if account:
+            return venue.accounts.get(account) or venue.accounts.get(f"{venue_name}:{account}")
+        return next(iter(venue.accounts.values())) if len(venue.accounts) == 1 else None
+
+    def market(self, instrument: str) -> MarketState | None:
+        """What is known of an instrument's market; None when nobody follows it."""
+        venue_name, symbol = split_instrument(instrument, self.default_venue)
+        venue = self.venues.get(venue_name)
+        return venue.state.markets.get(symbol) if venue else None
