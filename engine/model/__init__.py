@@ -4,6 +4,7 @@ from engine.model.book import Book, Level
 from engine.model.errors import IllegalTransition, ModelError
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.gate import Gate, GateState
+from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
 from engine.model.market import (
     INTERVAL_MS,
@@ -35,6 +36,7 @@ from engine.model.orders import (
     cancelled_never_placed,
     cancelled_unsent,
     client_order_id,
+    executed,
     new_order,
     order_id_of,
     reported,
@@ -42,6 +44,7 @@ from engine.model.orders import (
     to_rejected,
     to_submitting,
     to_unknown,
+    to_waiting,
     want_amend,
     want_cancel,
 )
@@ -66,6 +69,7 @@ __all__ = [
     "Gate",
     "GateState",
     "IllegalTransition",
+    "Inquiry",
     "Instrument",
     "InstrumentKind",
     "Level",
@@ -81,6 +85,7 @@ __all__ = [
     "OrderType",
     "Position",
     "PositionSide",
+    "ProofRules",
     "Series",
     "Severity",
     "Side",
@@ -99,6 +104,7 @@ __all__ = [
     "ceil_to",
     "checked",
     "client_order_id",
+    "executed",
     "floor_to",
     "instrument_id",
     "nearest_to",
@@ -112,6 +118,7 @@ __all__ = [
     "to_rejected",
     "to_submitting",
     "to_unknown",
+    "to_waiting",
     "want_amend",
     "want_cancel",
 ]

@@ -3,8 +3,8 @@
 The life of an order::
 
     waiting ──► submitting ──► open ──► filled | cancelled | expired
-       │            │  ▲         │
-       │            │  └─ (proved never placed: next attempt)
+       │            │            │
+       │  ◄─────────┤            │  (certainly never placed: the next attempt has a new client id)
        │            ├──► rejected        the venue's own refusal, nothing else
        │            └──► unknown ──► whatever the venue says once it is found
        └──► cancelled | expired | rejected     never sent
@@ -166,6 +166,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     venue_order_id: str = ""
     filled_amount: Decimal = ZERO
+    executed_amount: Decimal = (
+        ZERO  # sum of the stored fills; less than filled_amount while some are still missing here
+    )
     average_price: Decimal | None = None
     triggered: bool = False
     cancel: CancelState = CancelState.NONE
@@ -255,6 +258,13 @@ def to_submitting(order: Order, *, valid_until_ms: int, now_ms: int) -> Order:
     )
 
 
+def to_waiting(order: Order, why: str, *, now_ms: int) -> Order:
+    """The current attempt was certainly never placed; its client id is spent, the next attempt gets a new one."""
+    if order.state not in (OrderState.SUBMITTING, OrderState.UNKNOWN) or order.venue_order_id:
+        raise IllegalTransition(f"{order.order_id}: {order.state} cannot go back to waiting")
+    return msgspec.structs.replace(order, state=OrderState.WAITING, reason=why[:MAX_TEXT], updated_at_ms=now_ms)
+
+
 def to_unknown(order: Order, why: str, *, now_ms: int) -> Order:
     """No answer, or no usable one. A terminal order stays what it is: something better than silence ended it."""
     if order.state.terminal or order.state is OrderState.UNKNOWN:
@@ -326,7 +336,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
     that ended without the venue ever acknowledging it is believed to be whatever the venue says now.
     """
     checked(report.filled_amount, "filled_amount")
-    if order.state is OrderState.WAITING:
+    if order.attempt == 0:
         raise IllegalTransition(f"{order.order_id}: reported by the venue but never sent")
     filled = max(order.filled_amount, report.filled_amount)
     average = (
@@ -358,6 +368,25 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         cancel=CancelState.NONE if ended else order.cancel,
         amend=None if ended else order.amend,
         venue_updated_at_ms=max(order.venue_updated_at_ms, report.updated_at_ms),
+        updated_at_ms=now_ms,
+    )
+
+
+def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int) -> Order:
+    """The order after one new fill. A fill proves that the order was placed, whatever we believed."""
+    total = order.executed_amount + amount
+    paid = (order.average_price or ZERO) * order.executed_amount + price * amount
+    filled = max(order.filled_amount, total)
+    whole = filled >= order.amount
+    alive = not order.state.terminal
+    return msgspec.structs.replace(
+        order,
+        state=OrderState.FILLED if whole else OrderState.OPEN if alive else order.state,
+        executed_amount=total,
+        filled_amount=filled,
+        average_price=paid / total if total >= order.filled_amount else order.average_price,
+        cancel=CancelState.NONE if whole else order.cancel,
+        amend=None if whole else order.amend,
         updated_at_ms=now_ms,
     )
 

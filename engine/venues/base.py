@@ -25,7 +25,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.model import Balance, Columns, Fill, Instrument, MarketState, Order, OrderReport, Position
+from engine.model import Balance, Columns, Fill, Instrument, MarketState, Order, OrderReport, Position, ProofRules
 
 
 class VenueError(Exception):
@@ -77,15 +77,6 @@ class Credentials(Protocol):
     def reveal_secret(self) -> str: ...
 
 
-class ResolveRules(msgspec.Struct, frozen=True):
-    """When "not found" is proof that an order was never placed: how long after its validity window ended, asked how often."""
-
-    margin_s: float
-    repeat_s: float
-    passes: int = 2
-    may_resubmit: bool = True
-
-
 class OrderSearch(msgspec.Struct, frozen=True):
     """Outcome of looking for one client id in every source the venue has. `report` None: every source answered and none knew it."""
 
@@ -132,7 +123,7 @@ class VenueRest(Protocol):
     """Requests and replies of one venue for one account (or none: market data only). Every call has a deadline of its own."""
 
     name: str
-    resolve: ResolveRules
+    resolve: ProofRules
 
     async def server_time_ms(self) -> int: ...
     async def instruments(self) -> tuple[Instrument, ...]: ...
