@@ -1,0 +1,58 @@
+"""The node's memory: typed tables and a hash-chained journal in one LMDB environment."""
+
+from engine.store.environment import MAP_SIZE, Prepared
+from engine.store.errors import (
+    CommitRefused,
+    StoreCorrupt,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreLocked,
+    StoreNewer,
+    StoreReadOnly,
+)
+from engine.store.journal import Change, Commit, Delete, JournalEntry, Put
+from engine.store.keys import KeyCodec
+from engine.store.lock import DirectoryLock
+from engine.store.points import POINTS, OnPoint
+from engine.store.reading import Index, Table
+from engine.store.schema import TRADENODE
+from engine.store.store import Reader, Snapshot, Store
+from engine.store.tables import IndexSpec, Migration, RowReader, Schema, TableSpec
+from engine.store.usage import ALARM_FRACTION, GATE_FRACTION, Usage
+
+__all__ = [
+    "ALARM_FRACTION",
+    "Change",
+    "Commit",
+    "CommitRefused",
+    "Delete",
+    "DirectoryLock",
+    "GATE_FRACTION",
+    "Index",
+    "IndexSpec",
+    "JournalEntry",
+    "KeyCodec",
+    "MAP_SIZE",
+    "Migration",
+    "OnPoint",
+    "POINTS",
+    "Prepared",
+    "Put",
+    "Reader",
+    "RowReader",
+    "Schema",
+    "Snapshot",
+    "Store",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreForeign",
+    "StoreFull",
+    "StoreLocked",
+    "StoreNewer",
+    "StoreReadOnly",
+    "TRADENODE",
+    "Table",
+    "TableSpec",
+    "Usage",
+]

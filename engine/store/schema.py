@@ -1,0 +1,110 @@
+"""The tables of a node, and what is derived from them."""
+
+from typing import Any
+
+import msgspec
+
+from engine.model import Balance, Fill, Notice, Order, OrderState, Position
+from engine.store.keys import KeyCodec
+from engine.store.tables import IndexSpec, Schema, TableSpec, Totals
+
+__all__ = ["TRADENODE"]
+
+VERSION = 1
+
+
+class OrderView(msgspec.Struct, frozen=True):
+    order_id: str
+    state: OrderState
+    created_at_ms: int
+    request_key: str = ""
+
+
+class FillView(msgspec.Struct, frozen=True):
+    account: str
+    instrument: str
+    trade_id: str
+    order_id: str
+    filled_at_ms: int
+
+    key = Fill.key
+
+
+class NoticeView(msgspec.Struct, frozen=True):
+    notice_id: str
+    at_ms: int
+
+
+def _order_number(order_id: str) -> int:
+    """The number in `<node part>-<number>`; 0 for an id of another form."""
+    number = order_id.rpartition("-")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def tally_orders(before: OrderView | None, after: OrderView | None, totals: Totals) -> None:
+    """Orders by state. Deleting a terminal order leaves its count: the totals are of the store's whole life."""
+    if before is None and after is not None:
+        totals["accepted"] = totals.get("accepted", 0) + 1
+        totals["last_order_number"] = max(totals.get("last_order_number", 0), _order_number(after.order_id))
+    if before is not None and (after is not None or not before.state.terminal):
+        totals[before.state] = totals.get(before.state, 0) - 1
+    if after is not None:
+        totals[after.state] = totals.get(after.state, 0) + 1
+
+
+def tally_fills(before: FillView | None, after: FillView | None, totals: Totals) -> None:
+    if before is None and after is not None:
+        totals["fills"] = totals.get("fills", 0) + 1
+
+
+ORDERS = TableSpec[Order](
+    "orders",
+    KeyCodec(str),
+    Order,
+    key_of=lambda order: order.order_id,
+    view=OrderView,
+    indexes=(
+        IndexSpec("orders_by_state", KeyCodec(str, int, str), lambda o: (o.state, o.created_at_ms, o.order_id)),
+        IndexSpec(
+            "orders_by_request", KeyCodec(str, str), lambda o: (o.request_key, o.order_id) if o.request_key else None
+        ),
+    ),
+    tally=tally_orders,
+)
+FILLS = TableSpec[Fill](
+    "fills",
+    KeyCodec(str),
+    Fill,
+    key_of=lambda fill: fill.key,
+    view=FillView,
+    indexes=(
+        IndexSpec("fills_by_time", KeyCodec(int, str), lambda f: (f.filled_at_ms, f.key)),
+        IndexSpec("fills_by_order", KeyCodec(str, str), lambda f: (f.order_id, f.key) if f.order_id else None),
+    ),
+    tally=tally_fills,
+)
+NOTICES = TableSpec[Notice](
+    "notices",
+    KeyCodec(str),
+    Notice,
+    key_of=lambda notice: notice.notice_id,
+    view=NoticeView,
+    indexes=(IndexSpec("notices_by_time", KeyCodec(int, str), lambda n: (n.at_ms, n.notice_id)),),
+)
+POSITIONS = TableSpec[Position]("positions", KeyCodec(str), Position, key_of=lambda position: position.key)
+POSITION_CHANGES = TableSpec[Position](
+    "position_changes",
+    KeyCodec(str, int),
+    Position,
+    key_of=lambda position: (position.key, position.updated_at_ms),
+)
+BALANCES = TableSpec[Balance]("balances", KeyCodec(str), Balance, key_of=lambda balance: balance.key)
+TASKS = TableSpec[dict[str, Any]]("tasks", KeyCodec(str), dict[str, Any])
+KEYS = TableSpec[dict[str, Any]]("keys", KeyCodec(str), dict[str, Any])
+DEAD_LETTERS = TableSpec[dict[str, Any]]("dead_letters", KeyCodec(str), dict[str, Any])
+META = TableSpec[Any]("meta", KeyCodec(str), Any)
+
+TRADENODE = Schema(
+    VERSION,
+    (ORDERS, FILLS, POSITIONS, POSITION_CHANGES, BALANCES, TASKS, KEYS, NOTICES, DEAD_LETTERS, META),
+)
