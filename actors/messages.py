@@ -25,6 +25,7 @@ from engine.kernel import (
 )
 from engine.model import (
     Balance,
+    Denial,
     Fill,
     GateState,
     Notice,
@@ -53,15 +54,18 @@ class VenueCall(Request[Answered[Any]], frozen=True):
     what: str
     do: Callable[[VenueRest], Awaitable[Any]]
     deadline_s: float
+    account: str = ""  # whose credentials; empty for public data
 
 
-async def ask_venue(session: Ref, what: str, do: Callable[[VenueRest], Awaitable[R]], *, timeout_s: float) -> R:
+async def ask_venue(
+    session: Ref, what: str, do: Callable[[VenueRest], Awaitable[R]], *, timeout_s: float, account: str = ""
+) -> R:
     """The venue's answer to `do`. Raises the `VenueError` that says what may have happened, and nothing else.
 
     A call that never reached the session was not sent. One that vanished inside it may have been.
     """
     try:
-        answer = await session.call(VenueCall(what, do, timeout_s), timeout_s=timeout_s + 1.0)
+        answer = await session.call(VenueCall(what, do, timeout_s, account), timeout_s=timeout_s + 1.0)
     except (MailboxFull, ActorDown) as error:
         raise NotSent(f"{what}: {error}") from error
     except (CallTimeout, CallFailed) as error:
@@ -107,31 +111,21 @@ class Accepted(msgspec.Struct, frozen=True):
     order_id: str
 
 
-class Denied(msgspec.Struct, frozen=True):
-    """Refused before anything was stored or sent. `code` is stable; the rest is for people."""
-
-    code: str
-    message: str
-    field: str = ""
-    expected: str = ""
-    got: str = ""
-
-
-class SubmitOrder(Request[Accepted | Denied], frozen=True):
+class SubmitOrder(Request[Accepted | Denial], frozen=True):
     """Place an order. `owner`, if any, is told every update and fill of it while this process lives."""
 
     request: OrderRequest
     owner: Ref | None = None
 
 
-class CancelOrder(Request[Accepted | Denied], frozen=True):
+class CancelOrder(Request[Accepted | Denial], frozen=True):
     """Cancel by our order id. Accepted means stored and resent until the venue answers."""
 
     order_id: str
     reason: str = ""
 
 
-class AmendOrder(Request[Accepted | Denied], frozen=True):
+class AmendOrder(Request[Accepted | Denial], frozen=True):
     """New absolute amount and price for an open order; None keeps the value."""
 
     order_id: str
@@ -225,6 +219,16 @@ class Unsynced(Message, frozen=True):
 
     overflow: ClassVar[Overflow] = Overflow.FAIL
     reason: str
+
+
+class SyncSoon(Message, frozen=True):
+    """Something was missed or is missing: reconcile when convenient."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+    reason: str
+
+    def conflation_key(self) -> str:
+        return "sync"
 
 
 class SyncNow(Request[bool], frozen=True):

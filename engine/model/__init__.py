@@ -6,6 +6,7 @@ from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.gate import Gate, GateState
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
+from engine.model.limits import Denial, OrderLimits, check_shape, denied, deny_order
 from engine.model.market import (
     INTERVAL_MS,
     ClassSummary,
@@ -64,6 +65,7 @@ __all__ = [
     "ClassSummary",
     "Columns",
     "DataClass",
+    "Denial",
     "Fill",
     "Freshness",
     "Gate",
@@ -79,6 +81,7 @@ __all__ = [
     "ModelError",
     "Notice",
     "Order",
+    "OrderLimits",
     "OrderReport",
     "OrderRequest",
     "OrderState",
@@ -102,8 +105,11 @@ __all__ = [
     "cancelled_never_placed",
     "cancelled_unsent",
     "ceil_to",
+    "check_shape",
     "checked",
     "client_order_id",
+    "denied",
+    "deny_order",
     "executed",
     "floor_to",
     "instrument_id",

@@ -31,12 +31,15 @@ class Book:
         self.gaps = 0
         self.venue_ms = 0
 
-    def replace(self, bids: Iterable[Level], asks: Iterable[Level], *, change_id: int, venue_ms: int) -> None:
-        """A snapshot: every level is new and the book is ready, unless it is crossed or absurd."""
+    def replace(self, bids: Iterable[Level], asks: Iterable[Level], *, change_id: int, venue_ms: int) -> bool:
+        """A snapshot: every level is new. False when it is crossed or absurd: the book then shows nothing."""
         self._bids = {price: amount for price, amount in bids if amount > 0.0}
         self._asks = {price: amount for price, amount in asks if amount > 0.0}
         self._changed(change_id, venue_ms)
         self.ready = self._sane()
+        if not self.ready:
+            self.lose()
+        return self.ready
 
     def change(
         self, bids: Iterable[Level], asks: Iterable[Level], *, previous_id: int, change_id: int, venue_ms: int

@@ -375,8 +375,11 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
 def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int) -> Order:
     """The order after one new fill. A fill proves that the order was placed, whatever we believed."""
     total = order.executed_amount + amount
-    paid = (order.average_price or ZERO) * order.executed_amount + price * amount
     filled = max(order.filled_amount, total)
+    news = filled - order.filled_amount
+    average = order.average_price
+    if news > ZERO or average is None:
+        average = ((average or ZERO) * order.filled_amount + price * news) / filled if filled > news else price
     whole = filled >= order.amount
     alive = not order.state.terminal
     return msgspec.structs.replace(
@@ -384,7 +387,7 @@ def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int) -> O
         state=OrderState.FILLED if whole else OrderState.OPEN if alive else order.state,
         executed_amount=total,
         filled_amount=filled,
-        average_price=paid / total if total >= order.filled_amount else order.average_price,
+        average_price=average,
         cancel=CancelState.NONE if whole else order.cancel,
         amend=None if whole else order.amend,
         updated_at_ms=now_ms,

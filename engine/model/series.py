@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 BAR_COLUMNS = ("open_ms", "open", "high", "low", "close", "volume", "cost")
 TRADE_COLUMNS = ("time_ms", "price", "amount", "taker_side", "trade_seq")
 
+_VOLUME = BAR_COLUMNS.index("volume")
+_SEQ = TRADE_COLUMNS.index("trade_seq")
+
 Columns = NDArray[np.float64]
 
 
@@ -51,8 +54,11 @@ class Series:
     def last_key(self) -> float | None:
         return None if self._end == self._start else float(self._rows[self._end - 1, 0])
 
-    def clear(self) -> None:
-        self._start = self._end = 0
+    def _load(self, rows: Columns) -> None:
+        """Hold the newest `capacity` of `rows` and nothing else."""
+        kept = rows[-self.capacity :]
+        self._start, self._end = 0, len(kept)
+        self._rows[: self._end] = kept
 
 
 class Bars(Series):
@@ -74,6 +80,13 @@ class Bars(Series):
         else:
             self._mend(row)
 
+    def merge(self, rows: Columns) -> None:
+        """Add bars from a second source. Of two versions of one bar the one with more volume is the later, so the order in which
+        the sources answered does not matter."""
+        both = np.concatenate((self.view(), rows))
+        both = both[np.lexsort((both[:, _VOLUME], both[:, 0]))]
+        self._load(both[np.append(both[1:, 0] != both[:-1, 0], True)] if len(both) else both)
+
     def missing(self) -> int:
         """How many bars between the oldest and the newest are not there."""
         if len(self) < 2:
@@ -87,27 +100,48 @@ class Bars(Series):
         if keys[at] == row[0]:
             self._rows[self._start + at] = row
         elif at > 0 or len(self) < self.capacity:  # what is older than a full window is not kept
-            rows = np.insert(self._rows[self._start : self._end], at, row, axis=0)[-self.capacity :]
-            self._start, self._end = 0, len(rows)
-            self._rows[: self._end] = rows
+            self._load(np.insert(self._rows[self._start : self._end], at, row, axis=0))
 
 
 class Trades(Series):
-    """Public trades, columns `TRADE_COLUMNS`; `taker_side` is 1 for a buyer, -1 for a seller."""
+    """Public trades, columns `TRADE_COLUMNS`; `taker_side` is 1 for a buyer, -1 for a seller.
 
-    __slots__ = ("last_seq", "missed")
+    Venues number an instrument's trades without holes, so `missed` is exact: how many between the first and the last were never seen.
+    """
+
+    __slots__ = ("_first_seq", "last_seq", "missed")
 
     def __init__(self, capacity: int = 1000) -> None:
         super().__init__(capacity, len(TRADE_COLUMNS))
+        self._first_seq = -1
         self.last_seq = -1
         self.missed = 0
 
     def add(self, *, time_ms: int, price: float, amount: float, taker_side: int, trade_seq: int) -> bool:
-        """Append one trade; a sequence number already seen is a replay and changes nothing (False)."""
+        """Append one trade; a sequence number not above the last is a replay and changes nothing (False)."""
         if trade_seq <= self.last_seq:
             return False
         if self.last_seq >= 0:
             self.missed += trade_seq - self.last_seq - 1
+        else:
+            self._first_seq = trade_seq
         self.last_seq = trade_seq
         self.append((float(time_ms), price, amount, float(taker_side), float(trade_seq)))
         return True
+
+    def merge(self, rows: Columns) -> int:
+        """Add trades from a second source, in any order; those already here stay as they are. Returns how many were new."""
+        if len(self) == self.capacity:  # what is older than a full window is not kept
+            rows = rows[rows[:, _SEQ] >= self.view()[0, _SEQ]]
+        if not len(rows):
+            return 0
+        both = np.concatenate((self.view(), rows))
+        merged = both[np.unique(both[:, _SEQ], return_index=True)[1]]
+        new = len(merged) - len(self)
+        first, last = int(merged[0, _SEQ]), int(merged[-1, _SEQ])
+        known = self.last_seq - self._first_seq + 1 - self.missed if self.last_seq >= 0 else 0
+        self._first_seq = first if self._first_seq < 0 else min(self._first_seq, first)
+        self.last_seq = max(self.last_seq, last)
+        self.missed = self.last_seq - self._first_seq + 1 - known - new
+        self._load(merged)
+        return new

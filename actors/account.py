@@ -1,0 +1,347 @@
+"""One account at a venue: its private stream, and the passes that keep the node in step with the exchange.
+
+The private stream is fast and may miss something; a pass over REST is slow and complete. So the stream is trusted for news and never for
+silence: a pass runs before the first order may leave, after every reconnect, on a timer, and when somebody noticed that something is
+missing. The order gate is open only between a successful pass and the next disconnect.
+
+A pass asks for live orders, fills since the last complete pass (with an overlap), positions and balances. Any query that fails fails the
+pass: nothing is concluded from half an answer, nothing stored is changed, and it is tried again. Orders and fills go to the order queue,
+which alone decides about them. Positions and balances are stored here, as the venue states them and never from our own arithmetic.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import msgspec
+import trio
+
+from actors._ledger import Ledger
+from actors.messages import (
+    GetHoldings,
+    Holdings,
+    Notify,
+    Synced,
+    SyncNow,
+    SyncSoon,
+    Unsynced,
+    VenueReachable,
+    VenueWord,
+    ask_venue,
+)
+from actors.recorder import Record
+from engine.kernel import Actor, Backoff, Message, Overflow, Ref, Reply, on
+from engine.model import Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
+from engine.net.websocket import WebSocketError, connect
+from engine.store import Change, Commit, Put, Store
+from engine.venues.base import Connected, PrivateAdapter, PrivateEvent, StreamTrouble, VenueError
+
+MAX_FILL_PAGES = 200
+
+
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an account is kept in step. `overlap_s`: how far a pass looks back behind the last one."""
+
+    sync_every_s: float = 60.0
+    sync_retry_s: float = 2.0
+    query_timeout_s: float = 20.0
+    connect_timeout_s: float = 10.0
+    silence_s: float = 40.0  # the venue's heartbeat comes every 10 s or so
+    first_lookback_s: float = 86_400.0
+    overlap_s: float = 120.0
+    backoff_min_s: float = 0.5
+    backoff_max_s: float = 30.0
+
+
+class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account works with. It outlives incarnations."""
+
+    account: str
+    make_private: Callable[[], PrivateAdapter]
+    store: Store
+    settings: AccountSettings
+    session: Ref
+    recorder: Ref
+    notifier: Ref
+    orders: Ref
+
+
+class StreamEvents(Message, frozen=True):
+    """What one frame of the private stream said."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    events: tuple[PrivateEvent, ...]
+
+
+class StreamDown(Message, frozen=True):
+    """The private stream ended."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    reason: str
+
+
+class SyncDue(Message, frozen=True):
+    """The timer of the periodic pass."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All answers of one pass; `asked_at_ms` is before the first question."""
+
+    asked_at_ms: int
+    venue_ms: int
+    live: tuple[OrderReport, ...]
+    fills: tuple[Fill, ...]
+    positions: tuple[Position, ...]
+    balances: tuple[Balance, ...]
+
+
+class Account(Actor):
+    """See the module's page."""
+
+    mailbox_capacity = 10_000
+
+    def __init__(self, desk: AccountDesk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._settings = desk.settings
+        self._ledger = Ledger(desk.recorder)
+        self._positions: dict[str, Position] = {}
+        self._balances: dict[str, Balance] = {}
+        self._connected = False
+        self._synced = False
+        self._waiting: list[Reply[bool]] = []
+        self._wanted = trio.Event()
+
+    async def on_start(self) -> None:
+        """Remember what was last stored, then listen and keep in step. Nothing here waits for the venue."""
+        await self._desk.recorder.call(Record(()), timeout_s=30.0)
+        self.spawn(self._ledger.run, name="ledger")
+        mine = self._desk.account
+        self._positions = {key: row for key, row in self._desk.store.table("positions").iterate() if row.account == mine}
+        self._balances = {key: row for key, row in self._desk.store.table("balances").iterate() if row.account == mine}
+        self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
+        self.spawn(self._listen, name="private stream")
+        self.spawn(self._keep_in_step, name="sync")
+        self.every(self._settings.sync_every_s, SyncDue())
+
+    # ── the private stream ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _listen(self) -> None:
+        """Connect, listen, and again: a disconnect is a state, not a failure."""
+        backoff = Backoff(min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s, jitter=0.3)
+        failures = 0
+        while True:
+            was_connected = False
+            try:
+                await self._listen_once()
+            except (WebSocketError, VenueError, trio.TooSlowError) as error:
+                was_connected = self._connected
+                self._connected = False
+                self.ctx.self_ref.tell(StreamDown(f"{type(error).__name__}: {error}"))
+            failures = 1 if was_connected else failures + 1
+            await self.ctx.clock.sleep(backoff.delay_s(failures, self.ctx.entropy))
+
+    async def _listen_once(self) -> None:
+        """One connection, until it breaks; ends only by raising."""
+        adapter = self._desk.make_private()
+        async with connect(adapter.url, library="trio-websocket", open_timeout_s=self._settings.connect_timeout_s) as socket:
+            for frame in adapter.greet():
+                await socket.send(frame)
+            while True:
+                with trio.fail_after(self._settings.silence_s):
+                    frame = await socket.receive()
+                events, replies = adapter.receive(frame)
+                for reply in replies:
+                    await socket.send(reply)
+                trouble = next((event for event in events if isinstance(event, StreamTrouble)), None)
+                if trouble is not None:
+                    raise VenueError(trouble.reason)
+                if events:
+                    self.ctx.self_ref.tell(StreamEvents(events))
+
+    @on(StreamEvents)
+    def stream_events(self, message: StreamEvents) -> None:
+        reports = tuple(event for event in message.events if isinstance(event, OrderReport))
+        fills = tuple(event for event in message.events if isinstance(event, Fill))
+        if reports or fills:
+            self._desk.orders.tell(VenueWord(reports, fills))
+        self._store_holdings(
+            [event for event in message.events if isinstance(event, Position)],
+            [event for event in message.events if isinstance(event, Balance)],
+            "stream",
+        )
+        if any(isinstance(event, Connected) for event in message.events):
+            self._connected = True
+            self.log.info("private stream connected")
+            self._wanted.set()
+
+    @on(StreamDown)
+    def stream_down(self, message: StreamDown) -> None:
+        self.log.warning("private stream down: {}", message.reason)
+        if self._synced:
+            self._synced = False
+            self._desk.orders.tell(Unsynced(message.reason))
+
+    # ── passes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(SyncDue)
+    def sync_due(self, _message: SyncDue) -> None:
+        self._wanted.set()
+
+    @on(SyncSoon)
+    def sync_soon(self, message: SyncSoon) -> None:
+        self.log.info("sync wanted: {}", message.reason)
+        self._wanted.set()
+
+    @on(VenueReachable)
+    def venue_reachable(self, _message: VenueReachable) -> None:
+        self._wanted.set()
+
+    @on(SyncNow)
+    def sync_now(self, _message: SyncNow) -> None:
+        self._waiting.append(self.defer_reply())
+        self._wanted.set()
+
+    async def _keep_in_step(self) -> None:
+        """One pass at a time, whenever one is wanted."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            waiting, self._waiting = self._waiting, []
+            connected = self._connected
+            snapshot = await self._pass()
+            for reply in waiting:
+                reply.send(snapshot is not None)
+            if snapshot is None:
+                await self.ctx.clock.sleep(self._settings.sync_retry_s)
+                self._wanted.set()
+                continue
+            self._take(snapshot)
+            if connected and self._connected:  # listening since before the first question: nothing fell between
+                self._synced = True
+                live = frozenset(report.client_order_id for report in snapshot.live)
+                self._desk.orders.tell(Synced(live, snapshot.asked_at_ms))
+
+    async def _pass(self) -> Snapshot | None:
+        """All questions, or None if one of them was not answered."""
+        asked_at_ms = self.ctx.clock.wall_ms()
+        try:
+            venue_ms = await self._ask("time", lambda rest: rest.server_time_ms())
+            live = await self._ask("open orders", lambda rest: rest.open_orders())
+            fills = await self._fills(self._since_ms(venue_ms))
+            positions = await self._ask("positions", lambda rest: rest.positions())
+            balances = await self._ask("balances", lambda rest: rest.balances())
+        except VenueError as error:
+            self.log.warning("sync failed, trying again: {}: {}", type(error).__name__, error)
+            return None
+        return Snapshot(asked_at_ms, venue_ms, live, fills, positions, balances)
+
+    async def _fills(self, since_ms: int) -> tuple[Fill, ...]:
+        """Every fill from `since_ms` on, page by page."""
+        found: dict[str, Fill] = {}
+        for _ in range(MAX_FILL_PAGES):
+            page = await self._ask("fills", lambda rest: rest.fills_since(since_ms))
+            news = [fill for fill in page.fills if fill.key not in found]
+            found.update((fill.key, fill) for fill in news)
+            if page.complete:
+                return tuple(found.values())
+            if not news:
+                raise VenueError(f"fills since {since_ms}: a full page brought nothing new")
+            since_ms = max(fill.filled_at_ms for fill in page.fills)
+        raise VenueError(f"fills since {since_ms}: more than {MAX_FILL_PAGES} pages")
+
+    def _since_ms(self, venue_ms: int) -> int:
+        """Where a pass begins to read fills: behind the last complete pass, or far back when there was none."""
+        cursor: int | None = self._desk.store.meta(self._cursor_key, int)
+        if cursor is None:
+            return venue_ms - int(self._settings.first_lookback_s * 1000)
+        return cursor - int(self._settings.overlap_s * 1000)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self._desk.orders.tell(VenueWord(snapshot.live, snapshot.fills))
+        held = {position.key for position in snapshot.positions}
+        closed = [
+            msgspec.structs.replace(position, amount=position.amount * 0, average_price=None, updated_at_ms=snapshot.venue_ms)
+            for key, position in self._positions.items()
+            if key not in held and position.amount
+        ]
+        self._store_holdings([*snapshot.positions, *closed], list(snapshot.balances), "sync")
+        cursor = Put("meta", self._cursor_key, snapshot.venue_ms)
+        # after the fills of this pass: the queue's commits are ordered before it only if it is told first, so one pass late is enough
+        self._ledger.write(Commit("account.synced", (cursor,), actor=self.ctx.path), _nothing)
+
+    @property
+    def _cursor_key(self) -> str:
+        return f"synced:{self._desk.account}"
+
+    # ── holdings ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _store_holdings(self, positions: list[Position], balances: list[Balance], source: str) -> None:
+        """Store what changed; an absurd figure is reported and not stored."""
+        changes: list[Change] = []
+        for position in positions:
+            if self._sane(position) and _moved(self._positions.get(position.key), position):
+                changes += (Put("positions", position.key, position),)
+                changes += (Put("position_changes", (position.key, position.updated_at_ms), position),)
+            self._positions[position.key] = position
+        for balance in balances:
+            if self._sane(balance) and _stripped(self._balances.get(balance.key)) != _stripped(balance):
+                changes.append(Put("balances", balance.key, balance))
+            self._balances[balance.key] = balance
+        if changes:
+            self._ledger.write(Commit(f"account.{source}", tuple(changes), actor=self.ctx.path), _nothing)
+
+    def _sane(self, holding: Position | Balance) -> bool:
+        try:
+            holding.check()
+        except ModelError as error:
+            self._notify(Severity.ERROR, "venue.absurd", f"{holding.key}: {error}")
+            return False
+        return True
+
+    @on(GetHoldings)
+    def get_holdings(self, _message: GetHoldings) -> Holdings:
+        return Holdings(tuple(self._positions.values()), tuple(self._balances.values()))
+
+    async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
+        return await ask_venue(
+            self._desk.session, what, do, account=self._desk.account, timeout_s=self._settings.query_timeout_s
+        )
+
+    def _notify(self, severity: Severity, kind: str, text: str) -> None:
+        notice = Notice(
+            notice_id=self.ctx.entropy.token(12),
+            at_ms=self.ctx.clock.wall_ms(),
+            severity=severity,
+            kind=kind,
+            text=text,
+            actor=self.ctx.path,
+        )
+        self._desk.notifier.tell(Notify(notice))
+
+
+def _moved(before: Position | None, after: Position) -> bool:
+    """Whether the holding itself changed; marks move all the time and are not a change."""
+    if before is None:
+        return bool(after.amount)
+    held = (before.amount, before.average_price, before.realised_pnl)
+    return held != (after.amount, after.average_price, after.realised_pnl)
+
+
+def _stripped(balance: Balance | None) -> Balance | None:
+    """What of a balance is worth a commit: cash. Equity and margins move with every mark."""
+    if balance is None:
+        return None
+    return msgspec.structs.replace(
+        balance,
+        updated_at_ms=0,
+        equity=balance.balance,
+        available=balance.balance,
+        initial_margin=balance.balance,
+        maintenance_margin=balance.balance,
+    )
+
+
+def _nothing(_seq: int) -> None:
+    pass
