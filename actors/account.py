@@ -20,7 +20,7 @@ from actors.messages import (
     GetHoldings,
     Holdings,
     Notify,
-    Synced,
+    Reconcile,
     SyncNow,
     SyncSoon,
     Unsynced,
@@ -29,8 +29,20 @@ from actors.messages import (
     ask_venue,
 )
 from actors.recorder import Record
-from engine.kernel import Actor, Backoff, Message, Overflow, Ref, Reply, on
-from engine.model import Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
+from engine.kernel import (
+    Actor,
+    ActorDown,
+    Backoff,
+    CallFailed,
+    CallTimeout,
+    MailboxFull,
+    Message,
+    Overflow,
+    Ref,
+    Reply,
+    on,
+)
+from engine.model import ZERO, Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
 from engine.net.websocket import WebSocketError, connect
 from engine.store import Change, Commit, Put, Store
 from engine.venues.base import Connected, PrivateAdapter, PrivateEvent, StreamTrouble, VenueError
@@ -118,7 +130,9 @@ class Account(Actor):
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
         mine = self._desk.account
-        self._positions = {key: row for key, row in self._desk.store.table("positions").iterate() if row.account == mine}
+        self._positions = {
+            key: row for key, row in self._desk.store.table("positions").iterate() if row.account == mine
+        }
         self._balances = {key: row for key, row in self._desk.store.table("balances").iterate() if row.account == mine}
         self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
         self.spawn(self._listen, name="private stream")
@@ -145,7 +159,9 @@ class Account(Actor):
     async def _listen_once(self) -> None:
         """One connection, until it breaks; ends only by raising."""
         adapter = self._desk.make_private()
-        async with connect(adapter.url, library="trio-websocket", open_timeout_s=self._settings.connect_timeout_s) as socket:
+        async with connect(
+            adapter.url, library="trio-websocket", open_timeout_s=self._settings.connect_timeout_s
+        ) as socket:
             for frame in adapter.greet():
                 await socket.send(frame)
             while True:
@@ -209,19 +225,33 @@ class Account(Actor):
             await self._wanted.wait()
             self._wanted = trio.Event()
             waiting, self._waiting = self._waiting, []
-            connected = self._connected
-            snapshot = await self._pass()
+            done = await self._step()
             for reply in waiting:
-                reply.send(snapshot is not None)
-            if snapshot is None:
+                reply.send(done)
+            if not done:
                 await self.ctx.clock.sleep(self._settings.sync_retry_s)
                 self._wanted.set()
-                continue
-            self._take(snapshot)
-            if connected and self._connected:  # listening since before the first question: nothing fell between
-                self._synced = True
-                live = frozenset(report.client_order_id for report in snapshot.live)
-                self._desk.orders.tell(Synced(live, snapshot.asked_at_ms))
+
+    async def _step(self) -> bool:
+        """One pass, taken by the queue and on disk; only then does the next one look back less far."""
+        listening = self._connected
+        snapshot = await self._pass()
+        if snapshot is None:
+            return False
+        self._take_holdings(snapshot)
+        listening = listening and self._connected
+        message = Reconcile(snapshot.live, snapshot.fills, snapshot.asked_at_ms, listening)
+        try:
+            await self._desk.orders.call(message, timeout_s=self._settings.query_timeout_s)
+        except (ActorDown, CallTimeout, CallFailed, MailboxFull) as error:
+            self.log.warning("the order queue did not take a pass, trying again: {}", error)
+            return False
+        self._synced = listening and self._connected
+        if listening and not self._connected:
+            self._desk.orders.tell(Unsynced("the private stream ended during the pass"))
+        cursor = Put("meta", self._cursor_key, snapshot.venue_ms)
+        self._ledger.write(Commit("account.synced", (cursor,), actor=self.ctx.path), _nothing)
+        return True
 
     async def _pass(self) -> Snapshot | None:
         """All questions, or None if one of them was not answered."""
@@ -258,18 +288,14 @@ class Account(Actor):
             return venue_ms - int(self._settings.first_lookback_s * 1000)
         return cursor - int(self._settings.overlap_s * 1000)
 
-    def _take(self, snapshot: Snapshot) -> None:
-        self._desk.orders.tell(VenueWord(snapshot.live, snapshot.fills))
+    def _take_holdings(self, snapshot: Snapshot) -> None:
         held = {position.key for position in snapshot.positions}
         closed = [
-            msgspec.structs.replace(position, amount=position.amount * 0, average_price=None, updated_at_ms=snapshot.venue_ms)
+            msgspec.structs.replace(position, amount=ZERO, average_price=None, updated_at_ms=snapshot.venue_ms)
             for key, position in self._positions.items()
             if key not in held and position.amount
         ]
         self._store_holdings([*snapshot.positions, *closed], list(snapshot.balances), "sync")
-        cursor = Put("meta", self._cursor_key, snapshot.venue_ms)
-        # after the fills of this pass: the queue's commits are ordered before it only if it is told first, so one pass late is enough
-        self._ledger.write(Commit("account.synced", (cursor,), actor=self.ctx.path), _nothing)
 
     @property
     def _cursor_key(self) -> str:
@@ -281,12 +307,16 @@ class Account(Actor):
         """Store what changed; an absurd figure is reported and not stored."""
         changes: list[Change] = []
         for position in positions:
-            if self._sane(position) and _moved(self._positions.get(position.key), position):
-                changes += (Put("positions", position.key, position),)
-                changes += (Put("position_changes", (position.key, position.updated_at_ms), position),)
+            if not self._sane(position):
+                continue
+            if _moved(self._positions.get(position.key), position):
+                changes.append(Put("positions", position.key, position))
+                changes.append(Put("position_changes", (position.key, position.updated_at_ms), position))
             self._positions[position.key] = position
         for balance in balances:
-            if self._sane(balance) and _stripped(self._balances.get(balance.key)) != _stripped(balance):
+            if not self._sane(balance):
+                continue
+            if _cash(self._balances.get(balance.key)) != _cash(balance):
                 changes.append(Put("balances", balance.key, balance))
             self._balances[balance.key] = balance
         if changes:
@@ -329,18 +359,9 @@ def _moved(before: Position | None, after: Position) -> bool:
     return held != (after.amount, after.average_price, after.realised_pnl)
 
 
-def _stripped(balance: Balance | None) -> Balance | None:
-    """What of a balance is worth a commit: cash. Equity and margins move with every mark."""
-    if balance is None:
-        return None
-    return msgspec.structs.replace(
-        balance,
-        updated_at_ms=0,
-        equity=balance.balance,
-        available=balance.balance,
-        initial_margin=balance.balance,
-        maintenance_margin=balance.balance,
-    )
+def _cash(balance: Balance | None) -> object:
+    """What of a balance is worth a commit: equity and margins move with every mark."""
+    return balance and balance.balance
 
 
 def _nothing(_seq: int) -> None:

@@ -15,7 +15,6 @@ from engine.kernel import (
     ActorDown,
     CallFailed,
     CallTimeout,
-    Lane,
     MailboxFull,
     Message,
     Overflow,
@@ -198,20 +197,24 @@ class FillUpdate(Message, frozen=True):
 
 
 class VenueWord(Message, frozen=True):
-    """What the venue said of orders and fills outside a reply: private stream or reconciliation."""
+    """What the private stream said of orders and fills."""
 
     overflow: ClassVar[Overflow] = Overflow.FAIL
     reports: tuple[OrderReport, ...] = ()
     fills: tuple[Fill, ...] = ()
 
 
-class Synced(Message, frozen=True):
-    """A whole reconciliation pass succeeded: `live` are the client ids the venue holds open, asked after `asked_at_ms` (our clock)."""
+class Reconcile(Request[bool], frozen=True):
+    """A whole pass over the account succeeded. True once everything in it is on disk.
 
-    overflow: ClassVar[Overflow] = Overflow.FAIL
-    lane: ClassVar[Lane] = Lane.USER
-    live: frozenset[str]
+    `reports` are the orders the venue holds open, asked after `asked_at_ms` (our clock); `listening`: the private stream was up all the while,
+    so nothing can have fallen between, and orders may be sent.
+    """
+
+    reports: tuple[OrderReport, ...]
+    fills: tuple[Fill, ...]
     asked_at_ms: int
+    listening: bool
 
 
 class Unsynced(Message, frozen=True):

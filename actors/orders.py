@@ -39,9 +39,9 @@ from actors.messages import (
     OrdersStatus,
     OrderUpdate,
     QuiesceOrders,
+    Reconcile,
     SetGate,
     SubmitOrder,
-    Synced,
     SyncSoon,
     Unsynced,
     VenueReachable,
@@ -327,12 +327,16 @@ class Orders(Actor):
     def _begin(self, request: Callable[[Order, Instrument], Any], order: Order) -> None:
         """The intent is on disk: run `request`, the order's one request under way."""
         instrument = self._instrument(order.instrument)
-        if instrument is None:  # instruments are never forgotten while the process lives; after a restart they may not be loaded yet
+        if (
+            instrument is None
+        ):  # instruments are never forgotten while the process lives; after a restart they may not be loaded yet
             self._busy.pop(order.order_id, None)
             return
         self.spawn(self._occupied, request, order, instrument, name=order.client_order_id)
 
-    async def _occupied(self, request: Callable[[Order, Instrument], Any], order: Order, instrument: Instrument) -> None:
+    async def _occupied(
+        self, request: Callable[[Order, Instrument], Any], order: Order, instrument: Instrument
+    ) -> None:
         try:
             await request(order, instrument)
         finally:
@@ -380,7 +384,9 @@ class Orders(Actor):
             return
         self._save("order.unknown", to_unknown(current, _words(error), now_ms=self._now_ms()))
         self._inquire(current)
-        self._notify(Severity.WARNING, "order.unknown", f"{order.instrument}: no answer to {order.side} {order.amount}", order)
+        self._notify(
+            Severity.WARNING, "order.unknown", f"{order.instrument}: no answer to {order.side} {order.amount}", order
+        )
 
     def _expire(self, order: Order, why: str) -> None:
         self._save("order.expired", to_expired(order, why, now_ms=self._now_ms()))
@@ -443,15 +449,21 @@ class Orders(Actor):
         if owner is not None:
             owner.tell(FillUpdate(fill, order, seq))
 
-    @on(Synced)
-    def synced(self, message: Synced) -> None:
-        """The account's first, or another, whole pass: send what waits, and look for what the venue's list of live orders lacks."""
-        self._synced = True
+    @on(Reconcile)
+    def reconcile(self, message: Reconcile) -> None:
+        """The account's pass: take its word, look for what the venue's list of live orders lacks, send what waits."""
+        for report in message.reports:
+            self._hear(report)
+        self._hear_fills(message.fills)
+        live = {report.client_order_id for report in message.reports}
         for order in list(self._orders.values()):
             quiet = order.state is OrderState.OPEN and order.updated_at_ms < message.asked_at_ms
-            if quiet and order.client_order_id not in message.live and order.order_id not in self._inquiries:
+            if quiet and order.client_order_id not in live and order.order_id not in self._inquiries:
                 self._inquire(order)
+        self._synced = self._synced or message.listening
         self._pump_all()
+        reply = self.defer_reply()
+        self._ledger.after(partial(reply.send, True))
 
     @on(Unsynced)
     def unsynced(self, message: Unsynced) -> None:
@@ -552,7 +564,9 @@ class Orders(Actor):
         if order.state is OrderState.WAITING and not self._unsaved.get(order.order_id):
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
         else:
-            self._save("order.cancel_wanted", want_cancel(order, now_ms=self._now_ms()), partial(self._cancel_durable, order))
+            self._save(
+                "order.cancel_wanted", want_cancel(order, now_ms=self._now_ms()), partial(self._cancel_durable, order)
+            )
 
     def _cancel_durable(self, order: Order) -> None:
         self._desk.point("cancel.durable")
@@ -625,7 +639,9 @@ class Orders(Actor):
 
     def _check_amend(self, order: Order, amend: Amend, instrument: Instrument) -> Denial | None:
         if amend.amount <= order.filled_amount:
-            return denied("BAD_REQUEST", "amount", f"more than the filled {plain(order.filled_amount)}", plain(amend.amount))
+            return denied(
+                "BAD_REQUEST", "amount", f"more than the filled {plain(order.filled_amount)}", plain(amend.amount)
+            )
         request = _as_request(order, amend)
         try:
             request.check()
@@ -679,7 +695,12 @@ class Orders(Actor):
         for queue in list(self._queues.values()):
             for order_id in list(queue):
                 order = self._orders.get(order_id)
-                if order and order.state is OrderState.WAITING and self._past_deadline(order) and not self._unsaved.get(order_id):
+                if (
+                    order
+                    and order.state is OrderState.WAITING
+                    and self._past_deadline(order)
+                    and not self._unsaved.get(order_id)
+                ):
                     queue.remove(order_id)
                     self._expire(order, "not sent before its deadline")
 
