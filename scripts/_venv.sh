@@ -40,7 +40,7 @@ fingerprint() {
 install() {
     local extra="$1" stamp="$2" want="$3" started=$SECONDS
     say "installing${extra:+ with [$extra]} into .venv (about a minute the first time)"
-    "$BIN/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    "$BIN/python" -m pip install --quiet --quiet --disable-pip-version-check --no-input \
         --editable "$ROOT${extra:+[$extra]}" >&2 ||
         die "pip could not install (see above). Is the package index reachable?"
     printf '%s\n' "$want" >"$stamp"
