@@ -1,0 +1,96 @@
+"""What actors say to each other, and what each class of message is worth when there is no room or no receiver."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+R = TypeVar("R")
+
+
+class Lane(enum.Enum):
+    """Everything waiting in CONTROL is handled before anything in USER."""
+
+    CONTROL = "control"
+    USER = "user"
+
+
+class Overflow(enum.Enum):
+    """What happens when the receiver's mailbox is full."""
+
+    REJECT = "reject"  # the sender gets MailboxFull
+    CONFLATE = "conflate"  # the newest value replaces the waiting one of the same key, in its old place
+    DROP_OLDEST = "drop_oldest"  # the oldest waiting droppable message makes room, counted
+    FAIL = "fail"  # loud: the receiver crashes under its supervisor, the message becomes a dead letter
+
+
+class WhileDown(enum.Enum):
+    """What happens while nobody runs at the address."""
+
+    HOLD = "hold"  # kept in order for the next incarnation
+    REFUSE = "refuse"  # the sender gets ActorDown at once
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Base of everything told to an actor. Subclass with `frozen=True` and set the class variables."""
+
+    lane: ClassVar[Lane] = Lane.USER
+    overflow: ClassVar[Overflow] = Overflow.REJECT
+    while_down: ClassVar[WhileDown] = WhileDown.HOLD
+
+    def conflation_key(self) -> Hashable:
+        """What the value is about; asked only of CONFLATE messages."""
+        return type(self)
+
+
+class Request(Message, Generic[R], frozen=True):
+    """Something that is called; `R` is the type of the reply."""
+
+    while_down: ClassVar[WhileDown] = WhileDown.REFUSE
+
+
+class Down(Message, frozen=True):
+    """A watched actor's incarnation ended. One that is older than the incarnation you know of is stale."""
+
+    path: str
+    incarnation: int
+    reason: str
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+    def conflation_key(self) -> Hashable:
+        return (Down, self.path)
+
+
+class Policy(NamedTuple):
+    """A message class's rules, looked up once per class instead of once per message."""
+
+    control: bool
+    overflow: Overflow
+    refuse_while_down: bool
+
+
+_policies: dict[type, Policy] = {}
+
+#: Classes that need nothing but an append while there is room: user lane, held while down, not conflated.
+PLAIN: set[type] = set()
+
+
+def policy_of(cls: type[Any]) -> Policy:
+    """The rules of a message class. Raises TypeError for what is not a Message."""
+    policy = _policies.get(cls)
+    return policy if policy is not None else _learn(cls)
+
+
+def _learn(cls: type[Any]) -> Policy:
+    if not issubclass(cls, Message):
+        raise TypeError(f"actors are sent subclasses of engine.kernel.Message, got {cls.__qualname__}")
+    policy = Policy(cls.lane is Lane.CONTROL, cls.overflow, cls.while_down is WhileDown.REFUSE)
+    _policies[cls] = policy
+    if not policy.control and not policy.refuse_while_down and policy.overflow is not Overflow.CONFLATE:
+        PLAIN.add(cls)
+    return policy

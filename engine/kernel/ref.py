@@ -1,0 +1,102 @@
+"""The address of a slot: valid before the first incarnation, across restarts, and after the end."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import pykka
+import trio
+from pykka._envelope import Envelope as PykkaEnvelope
+
+from engine.kernel.bridge import BridgeFuture, thread_id
+from engine.kernel.errors import WrongThread
+from engine.kernel.message import PLAIN, Message, Request
+from engine.kernel.reply import FRAME, Reply, refuse_cycle
+
+if TYPE_CHECKING:
+    from engine.kernel.slot import Slot
+
+R = TypeVar("R")
+_INLINE_CALLS_PER_TURN = 64
+
+
+class Ref(pykka.ActorRef[Any]):
+    """A pykka ref. On the loop's thread use `tell` and `await call`; elsewhere pykka's `tell` and `ask`.
+
+    `actor_class` is a default until the first incarnation was made.
+    """
+
+    def __init__(self, slot: Slot, actor_class: type[pykka.Actor]) -> None:
+        self.path = slot.path
+        self.actor_class = actor_class
+        self.actor_urn = f"urn:tradenode:{slot.path}"
+        self.actor_inbox = slot.inbox
+        self.actor_stopped = threading.Event()
+        self.slot = slot
+        self._box = slot.mailbox
+        self._thread = thread_id()
+        self._inline_left = _INLINE_CALLS_PER_TURN
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.path}>"
+
+    def tell(self, message: Message) -> None:
+        """Put a message in the mailbox; never waits.
+
+        Raises MailboxFull or ActorDown if the message's class says so. A message that is held while down but meets a
+        dead address becomes a dead letter. From another thread the rest of the decision is made on the loop: what is
+        refused there becomes a dead letter too.
+        """
+        box = self._box
+        if message.__class__ in PLAIN and thread_id() == self._thread and len(box.user) < box.room:
+            box.accepted += 1
+            box.user.append(message)
+            if box.sleeper is not None:
+                box.sleeper.wake()
+        elif thread_id() == self._thread:
+            self.slot.tell(message)
+        else:
+            super().tell(message)
+
+    async def call(self, request: Request[R], timeout_s: float) -> R:
+        """The callee's reply.
+
+        If the callee is idle and its handler is a plain function it runs right here, without giving up the turn.
+        Raises CallTimeout after `timeout_s`, CallCycle, ActorDown, MailboxFull, or CallFailed around what the handler
+        raised.
+        """
+        if thread_id() != self._thread:
+            raise WrongThread(f"{self.path}: call is for the loop's thread; use ask from others")
+        if not timeout_s > 0:
+            raise ValueError(f"{self.path}: timeout_s must be more than 0, got {timeout_s}")
+        frame = FRAME.get()
+        reply: Reply[R] = Reply(self.slot, frame, trio.current_time() + timeout_s)
+        host = self._box.sleeper
+        handler = host.dispatch.plain.get(request.__class__) if host is not None else None
+        if host is not None and handler is not None and self._inline_left > 0:
+            self._inline_left -= 1
+            host.run_inline(handler, request, reply)
+        else:
+            refuse_cycle(self.slot, frame)
+            self._inline_left = _INLINE_CALLS_PER_TURN
+            self.slot.call(request, reply)
+        return await reply.wait()
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """pykka's ask, for other threads. `timeout` travels with the message; without one it is 60 s."""
+        if thread_id() == self._thread:
+            raise WrongThread(f"{self.path}: ask would block the loop; use await call")
+        future = BridgeFuture(timeout)
+        try:
+            self.actor_inbox.put(PykkaEnvelope(message, reply_to=future))
+        except pykka.ActorDeadError:
+            future.set_exception()
+        return future.get(timeout=timeout) if block else future
+
+    def proxy(self) -> NoReturn:
+        """Refused: an attribute read through a proxy would run on the asking thread's idea of the actor."""
+        raise WrongThread(f"{self.path}: actors on the loop have no proxies; send messages")
