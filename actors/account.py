@@ -10,6 +10,7 @@ which alone decides about them. Positions and balances are stored here, as the v
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -45,7 +46,7 @@ from engine.kernel import (
 from engine.model import ZERO, Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
 from engine.net.websocket import WebSocketError, connect
 from engine.store import Change, Commit, Put, Store
-from engine.venues.base import Connected, PrivateAdapter, PrivateEvent, StreamTrouble, VenueError
+from engine.venues.base import Connected, FillPage, PrivateAdapter, PrivateEvent, StreamTrouble, VenueError, VenueRest
 
 MAX_FILL_PAGES = 200
 
@@ -271,7 +272,7 @@ class Account(Actor):
         """Every fill from `since_ms` on, page by page."""
         found: dict[str, Fill] = {}
         for _ in range(MAX_FILL_PAGES):
-            page = await self._ask("fills", lambda rest: rest.fills_since(since_ms))
+            page = await self._ask("fills", partial(_fills_since, since_ms=since_ms))
             news = [fill for fill in page.fills if fill.key not in found]
             found.update((fill.key, fill) for fill in news)
             if page.complete:
@@ -349,6 +350,10 @@ class Account(Actor):
             actor=self.ctx.path,
         )
         self._desk.notifier.tell(Notify(notice))
+
+
+async def _fills_since(rest: VenueRest, *, since_ms: int) -> FillPage:
+    return await rest.fills_since(since_ms)
 
 
 def _moved(before: Position | None, after: Position) -> bool:

@@ -295,9 +295,11 @@ class Orders(Actor):
             elif self._past_deadline(order):
                 queue.popleft()
                 self._expire(order, "not sent before its deadline")
-            elif self._gate is GateState.REDUCING and not order.reduce_only:
-                return
-            elif self._unsaved.get(order.order_id) or self._not_before_s.get(order.order_id, 0.0) > now_s:
+            elif (
+                (self._gate is GateState.REDUCING and not order.reduce_only)
+                or self._unsaved.get(order.order_id)
+                or self._not_before_s.get(order.order_id, 0.0) > now_s
+            ):
                 return
             else:
                 queue.popleft()
