@@ -353,7 +353,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         )
     if report.updated_at_ms < order.venue_updated_at_ms and not report.state.terminal:
         return order
-    state = report.state if report.state.terminal or filled < report.amount else OrderState.FILLED
+    state = OrderState.FILLED if filled >= report.amount else report.state
     ended = state.terminal
     return msgspec.structs.replace(
         order,
