@@ -14,7 +14,7 @@ import lmdb
 
 from engine.store import journal
 from engine.store.errors import CommitRefused, StoreCorrupt, StoreForeign, translated
-from engine.store.journal import GENESIS, LINK_BYTES, Body, Commit, Head, Put, Row
+from engine.store.journal import LINK_BYTES, Body, Commit, Head, JournalEntry, Put, Row
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT, OnPoint, nowhere
 from engine.store.tables import HEAD, JOURNAL, IndexSpec, Schema, TableSpec
 
@@ -29,13 +29,21 @@ Transaction = Any  # lmdb.Transaction[bytes]: its stub is generic, the class at 
 
 
 class Prepared:
-    """A commit as bytes: everything that can be refused about it was checked."""
+    """A commit as bytes: everything that can be refused about it was checked. `seq` and `link` are set when it is written."""
 
-    __slots__ = ("body", "rows")
+    __slots__ = ("at_ms", "body", "link", "rows", "seq")
 
-    def __init__(self, body: bytes, rows: list[tuple[TableSpec[Any], bytes, bytes | None, Any]]) -> None:
+    def __init__(self, at_ms: int, body: bytes, rows: list[tuple[TableSpec[Any], bytes, bytes | None, Any]]) -> None:
+        self.at_ms = at_ms
         self.body = body
         self.rows = rows
+        self.seq = 0
+        self.link = b""
+
+    def entry(self, commit: Commit) -> JournalEntry:
+        """The journal entry this became, given the commit it was made from."""
+        assert self.seq > 0, "not written yet"
+        return JournalEntry(self.seq, self.at_ms, commit.actor, commit.kind, commit.note, commit.changes, self.link)
 
 
 def open_environment(directory: Path, *, map_size: int, read_only: bool, durable: bool = True) -> lmdb.Environment:
@@ -142,7 +150,7 @@ class Environment:
             raise CommitRefused(f"{commit.kind}: expected at most {journal.MAX_CHANGES} changes, got {len(rows)}")
         stored = tuple(Row(spec.name, key, value) for spec, key, value, _ in rows)
         body = Body(at_ms=at_ms, actor=commit.actor, kind=commit.kind, note=commit.note, rows=stored)
-        return Prepared(journal.encode_body(body), rows)
+        return Prepared(at_ms, journal.encode_body(body), rows)
 
     def write(self, group: Sequence[Prepared]) -> list[int]:
         """Make all of `group` durable in one transaction; the journal's number of each. Raises `StoreError` with nothing done."""
@@ -162,6 +170,7 @@ class Environment:
         entries, blake2b = self.databases[JOURNAL], hashlib.blake2b
         for prepared in group:
             seq += 1
+            prepared.seq, prepared.link = seq, link
             value = link + prepared.body
             txn.put(seq.to_bytes(8, "big"), value, append=True, db=entries)
             link = blake2b(value, digest_size=LINK_BYTES).digest()
@@ -242,7 +251,3 @@ class Environment:
                     return
             if (seq + 1, link) != (head.first_seq, head.first_link):
                 raise StoreCorrupt(self.path, f"the journal to begin at entry {head.first_seq}", f"entry {seq + 1}")
-
-
-def is_empty(head: Head) -> bool:
-    return head.seq == 0 and head.link == GENESIS

@@ -25,6 +25,7 @@ NODE = struct.Struct("=HHHH")  # data size low, high, flags, key size
 BRANCH, LEAF, META_PAGE, TREE_NODE = 0x01, 0x02, 0x08, 0x02
 META_BYTES = PAGE_HEADER.size + META.size + 2 * TREE.size + TAIL.size
 MIN_PAGE, MAX_PAGE = 512, 32_768
+ATTEMPTS = 100
 
 
 class Tree(msgspec.Struct, frozen=True):
@@ -45,13 +46,24 @@ class Meta(msgspec.Struct, frozen=True):
 def examine(data_file: Path) -> Meta:
     """The committed meta page of a file LMDB may open safely; a `StoreError` that says what is wrong with it otherwise."""
     with data_file.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        metas = _metas(file.fileno(), size, data_file)
-        newest = max(metas, key=lambda meta: meta.transaction)
-        _check_roots(file.fileno(), newest, data_file)
-    if (newest.last_page + 1) * newest.page_bytes > size:
+        fd = file.fileno()
+        for _ in range(ATTEMPTS):
+            meta = _newest(fd, data_file)
+            try:
+                _check_roots(fd, meta, data_file)
+                break
+            except StoreCorrupt:
+                if _newest(fd, data_file).transaction == meta.transaction:
+                    raise
+                # A live writer went on meanwhile, and used a page again that belonged to the state we were looking at.
+        size = os.fstat(fd).st_size
+    if (meta.last_page + 1) * meta.page_bytes > size:
         _check_every_page(data_file)
-    return newest
+    return meta
+
+
+def _newest(fd: int, path: Path) -> Meta:
+    return max(_metas(fd, os.fstat(fd).st_size, path), key=lambda meta: meta.transaction)
 
 
 def _metas(fd: int, size: int, path: Path) -> tuple[Meta, Meta]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from engine.model import Balance, Fill, Notice, Order, OrderState, Position
+from engine.model import Balance, Fill, Notice, Order, OrderState, Position, PositionSide
 from engine.store.keys import KeyCodec
 from engine.store.tables import IndexSpec, Schema, TableSpec, Totals
 
@@ -30,6 +30,15 @@ class FillView(msgspec.Struct, frozen=True):
     key = Fill.key
 
 
+class PositionView(msgspec.Struct, frozen=True):
+    account: str
+    instrument: str
+    side: PositionSide
+    updated_at_ms: int
+
+    key = Position.key
+
+
 class NoticeView(msgspec.Struct, frozen=True):
     notice_id: str
     at_ms: int
@@ -39,6 +48,11 @@ def _order_number(order_id: str) -> int:
     """The number in `<node part>-<number>`; 0 for an id of another form."""
     number = order_id.rpartition("-")[2]
     return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _by_state(order: OrderView) -> tuple[str, int, int, str]:
+    """By age within a state; the number tells orders of one millisecond apart."""
+    return order.state, order.created_at_ms, _order_number(order.order_id), order.order_id
 
 
 def tally_orders(before: OrderView | None, after: OrderView | None, totals: Totals) -> None:
@@ -64,7 +78,7 @@ ORDERS = TableSpec[Order](
     key_of=lambda order: order.order_id,
     view=OrderView,
     indexes=(
-        IndexSpec("orders_by_state", KeyCodec(str, int, str), lambda o: (o.state, o.created_at_ms, o.order_id)),
+        IndexSpec("orders_by_state", KeyCodec(str, int, int, str), _by_state),
         IndexSpec(
             "orders_by_request", KeyCodec(str, str), lambda o: (o.request_key, o.order_id) if o.request_key else None
         ),
@@ -97,6 +111,8 @@ POSITION_CHANGES = TableSpec[Position](
     KeyCodec(str, int),
     Position,
     key_of=lambda position: (position.key, position.updated_at_ms),
+    view=PositionView,
+    indexes=(IndexSpec("position_changes_by_time", KeyCodec(int, str), lambda p: (p.updated_at_ms, p.key)),),
 )
 BALANCES = TableSpec[Balance]("balances", KeyCodec(str), Balance, key_of=lambda balance: balance.key)
 TASKS = TableSpec[dict[str, Any]]("tasks", KeyCodec(str), dict[str, Any])

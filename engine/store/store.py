@@ -5,31 +5,30 @@ must not be opened twice by one process; other processes use `Store.open(path, r
 works on every thread, also during a commit, and shows the last durable state.
 """
 
-import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-import msgspec
-
-from engine.model import TERMINAL, Order, OrderState
 from engine.store import layout
+from engine.store.archive import Archive
+from engine.store.backup import copy_store, restore_copy
 from engine.store.environment import MAP_SIZE, Environment, Prepared
 from engine.store.errors import StoreError, StoreReadOnly, translated
-from engine.store.journal import Commit, JournalEntry
+from engine.store.journal import Commit
 from engine.store.lock import DirectoryLock
 from engine.store.points import OnPoint, nowhere
-from engine.store.reading import Begin, Index, Journal, Table
+from engine.store.reader import Reader, Snapshot
+from engine.store.retention import MAX_ENTRIES, MIN_ENTRIES, archive_some, drop_archived, expired_rows
 from engine.store.schema import TRADENODE
 from engine.store.tables import HEAD, JOURNAL, Schema
 from engine.store.usage import Usage, measure
 from engine.store.versions import NODE_PART, bring_up_to_date, check_version, create
 
-__all__ = ["Snapshot", "Store"]
+__all__ = ["Store", "backup", "restore"]
 
+T = TypeVar("T")
 TAIL_ENTRIES = 64  # checked at every start; `verify` checks all
-LIVE_STATES = tuple(state for state in OrderState if state not in TERMINAL)
 
 
 class WallClock(Protocol):
@@ -42,86 +41,6 @@ class Tokens(Protocol):
     """The part of the kernel's entropy the store needs."""
 
     def token(self, nchars: int) -> str: ...
-
-
-class Reader:
-    """Everything that can be read, through transactions that `begin` gives."""
-
-    def __init__(self, environment: Environment, begin: Begin) -> None:
-        self._environment = environment
-        self._begin = begin
-
-    def table(self, name: str) -> Table[Any, Any]:
-        spec = self._environment.schema.table(name)
-        return Table(self._begin, self._environment.databases[name], spec, self._environment.path)
-
-    def index(self, name: str) -> Index:
-        """An index such as `orders_by_state`: tuples that end in the row's key."""
-        spec = self._environment.schema.indexes[name]
-        return Index(self._begin, self._environment.databases[name], spec, self._environment.path)
-
-    def journal(self, from_seq: int = 1, limit: int | None = None) -> Iterator[JournalEntry]:
-        """Entries from `from_seq` on; those past retention are not here any more (see `first_seq`)."""
-        env = self._environment
-        return Journal(self._begin, env.databases[JOURNAL], env.schema, env.path).entries(from_seq, limit)
-
-    def meta(self, key: str, value_type: Any) -> Any:
-        """The row of `meta` under `key` as `value_type`, or None."""
-        value = self.table("meta").get(key)
-        return None if value is None else msgspec.convert(value, value_type, builtin_types=(bytes,))
-
-    @property
-    def last_seq(self) -> int:
-        """The newest durable entry; 0 before the first."""
-        with self._begin() as txn:
-            return self._environment.head_in(txn).seq
-
-    @property
-    def first_seq(self) -> int:
-        """The oldest entry still in the journal; one more than `last_seq` when it is empty."""
-        with self._begin() as txn:
-            return self._environment.head_in(txn).first_seq
-
-    def counters(self) -> dict[str, int]:
-        """Counts over the store's whole life: orders `accepted`, by each state they are in or ended in, and `fills`."""
-        with self._begin() as txn:
-            totals = self._environment.head_in(txn).totals
-        names = ("accepted", *OrderState, "fills")
-        return {str(name): totals.get(name, 0) for name in names}
-
-    def last_order_number(self) -> int:
-        """The highest number among all order ids ever stored, `<node part>-<number>`; 0 before the first."""
-        with self._begin() as txn:
-            return self._environment.head_in(txn).totals.get("last_order_number", 0)
-
-    def orders_in(
-        self, states: Iterable[OrderState], reverse: bool = False, limit: int | None = None
-    ) -> Iterator[Order]:
-        """Orders in these states, oldest (or newest) first, found through the index: others cost nothing."""
-        index, orders = self.index("orders_by_state"), self.table("orders")
-        runs = [index.iterate(prefix=(str(state),), reverse=reverse, limit=limit) for state in states]
-        for count, (_, _, order_id) in enumerate(heapq.merge(*runs, key=lambda key: key[1:], reverse=reverse)):
-            if limit is not None and count >= limit:
-                return
-            order = orders.get(order_id)
-            if order is not None:  # gone since the index was read
-                yield order
-
-    def live_orders(self) -> Iterator[Order]:
-        """All orders that have not ended, oldest first: what a start needs, whatever the history."""
-        return self.orders_in(LIVE_STATES)
-
-    def fills_of(self, order_id: str) -> Iterator[Any]:
-        """The fills of one order."""
-        fills = self.table("fills")
-        for _, key in self.index("fills_by_order").iterate(prefix=(order_id,)):
-            fill = fills.get(key)
-            if fill is not None:
-                yield fill
-
-
-class Snapshot(Reader):
-    """Reads that agree with each other. Keep it short: it pins every page it can see."""
 
 
 class Store(Reader):
@@ -191,21 +110,27 @@ class Store(Reader):
 
     def prepare(self, commit: Commit, at_ms: int | None = None) -> Prepared:
         """Check and encode a commit; `CommitRefused` leaves the store as it is. `at_ms` is now unless given."""
-        if self._clock is None:
-            raise StoreReadOnly(self.path, "a store opened for writing", "one opened read_only")
-        return self._environment.prepare(commit, self._clock.wall_ms() if at_ms is None else at_ms)
+        return self._environment.prepare(commit, self._writer_clock().wall_ms() if at_ms is None else at_ms)
 
     def write(self, group: Sequence[Prepared]) -> list[int]:
         """Make prepared commits durable: one transaction, one flush, all or nothing; the journal's number of each.
 
         After a `StoreError` the store takes no further commit: what the disk holds is known only after a new start.
         """
+        self._writer_clock()
+        return self._guarded(lambda: self._environment.write(group))
+
+    def _writer_clock(self) -> WallClock:
+        if self._clock is None:
+            raise StoreReadOnly(self.path, "a store opened for writing", "one opened read_only")
+        return self._clock
+
+    def _guarded(self, change: Callable[[], T]) -> T:
+        """Run a change; the first failure is the last change."""
         if self._failure is not None:
             raise self._failure
-        if self.read_only:
-            raise StoreReadOnly(self.path, "a store opened for writing", "one opened read_only")
         try:
-            return self._environment.write(group)
+            return change()
         except StoreError as error:
             self._failure = error
             raise
@@ -215,6 +140,46 @@ class Store(Reader):
         return self.write([self.prepare(commit) for commit in commits])
 
     # -- upkeep -------------------------------------------------------------------------------------------------------
+
+    def archive(
+        self, before_ms: int, *, min_entries: int = MIN_ENTRIES, max_entries: int = MAX_ENTRIES
+    ) -> Archive | None:
+        """Copy the oldest entries made before `before_ms` to a durable file, unless they are fewer than `min_entries`.
+
+        Only reads the store: any thread may do it, one at a time. `drop_archived` comes next, before another call.
+        """
+        return archive_some(self._environment, self.path, before_ms, min_entries, max_entries)
+
+    def drop_archived(self, archive: Archive) -> None:
+        """Delete from the journal what `archive` wrote. On the writing thread."""
+        now_ms = self._writer_clock().wall_ms()
+        self._guarded(lambda: drop_archived(self._environment, archive, now_ms))
+
+    def expire(self, before_ms: int) -> int:
+        """Delete some rows that ended before `before_ms`; how many, 0 when none are left. On the writing thread."""
+        commit = expired_rows(self, before_ms)
+        if commit is None:
+            return 0
+        self.commit([commit])
+        return len(commit.changes)
+
+    def retain(self, before_ms: int, *, min_entries: int = MIN_ENTRIES) -> tuple[int, int]:
+        """All rounds of `expire`, `archive` and `drop_archived` at once; rows deleted and entries archived."""
+        rows = entries = 0
+        while expired := self.expire(before_ms):
+            rows += expired
+        last_seq = self.last_seq  # entries made from here on are the rounds' own
+        while (left := last_seq - self.first_seq + 1) > 0:
+            archive = self.archive(before_ms, min_entries=min_entries, max_entries=min(left, MAX_ENTRIES))
+            if archive is None:
+                break
+            self.drop_archived(archive)
+            entries += archive.last_seq - archive.first_seq + 1
+        return rows, entries
+
+    def backup(self, destination: Path | str) -> None:
+        """Copy the store, as it is now, to `destination`, which must be missing or empty. The writer goes on meanwhile."""
+        copy_store(self._environment, self.path, Path(destination), self._environment.on_point)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -263,3 +228,37 @@ def _open_writer(path: Path, schema: Schema, map_size: int, on_point: OnPoint, n
         environment.close()
         raise
     return environment
+
+
+def backup(path: Path | str, destination: Path | str, schema: Schema = TRADENODE, map_size: int = MAP_SIZE) -> None:
+    """Copy the store at `path`, live or not, from another process; see `Store.backup`."""
+    with Store.open(path, read_only=True, schema=schema, map_size=map_size) as store:
+        store.backup(destination)
+
+
+def restore(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    clock: WallClock,
+    entropy: Tokens,
+    schema: Schema = TRADENODE,
+    map_size: int = MAP_SIZE,
+    on_point: OnPoint = nowhere,
+) -> None:
+    """Make a store at `destination`, missing or empty, from a backup. It gets a new node part: no id is made twice."""
+    source, destination = Path(source), Path(destination)
+    environment = _open_reader(source, schema, map_size)
+    try:
+        restore_copy(
+            environment,
+            source,
+            destination,
+            schema,
+            now_ms=clock.wall_ms(),
+            node_part=entropy.token(8),
+            map_size=map_size,
+            on_point=on_point,
+        )
+    finally:
+        environment.close()
