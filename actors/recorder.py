@@ -1,0 +1,352 @@
+"""The recorder: everything the node must not forget goes through it, and comes back only when it is on disk.
+
+A flush costs the same for one entry as for hundreds, so what arrives while a flush is under way waits and goes together as the next
+group: one transaction, one flush, then every caller is answered. Under load the groups grow by themselves and nobody tunes a delay.
+
+The disk blocks, the loop must not: in production the store is written by a thread of its own, a `pykka.ThreadingActor`. Runs under a
+mock clock write inline, because a real thread would let that clock run past every deadline.
+
+A commit that fails, or does not come back in time, ends the process: memory and disk no longer agree, and a new start is the one way
+back. The supervisor never restarts this actor.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+import pykka
+import trio
+
+from engine.kernel import (
+    Actor,
+    ActorDown,
+    CallFailed,
+    CallTimeout,
+    MailboxFull,
+    Message,
+    Overflow,
+    Ref,
+    Reply,
+    Request,
+    call_thread,
+    on,
+)
+from engine.store import (
+    ALARM_FRACTION,
+    GATE_FRACTION,
+    Commit,
+    CommitRefused,
+    JournalEntry,
+    Prepared,
+    Store,
+    StoreError,
+    StoreFull,
+    Usage,
+)
+
+T = TypeVar("T")
+STORE_EXIT_CODE = 74
+MAX_GROUP_COMMITS = 4096
+MAX_WAITING_COMMITS = 100_000
+MAX_OBSERVERS = 64
+READER_CHECK_S = 60.0
+USAGE_CHECK_S = 10.0
+RETAIN_PAUSE_S = 0.1  # between rounds, so that commits go first
+MS_PER_DAY = 86_400_000
+
+
+class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the store keeps what has ended, and how long a commit may take. 0 days keep everything in place."""
+
+    commit_timeout_s: float = 30.0
+    retain_days: float = 90.0
+    retain_every_s: float = 3600.0
+
+
+class Record(Request[tuple[int, ...]], frozen=True):
+    """Make commits durable, together and in order; the reply is their journal numbers.
+
+    None at all is a barrier: the reply comes when everything recorded before is durable. A commit that cannot be stored refuses the
+    whole request (`CommitRefused`) and touches nobody else's.
+    """
+
+    commits: tuple[Commit, ...]
+
+
+class Observe(Message, frozen=True):
+    """Tell `observer` every `Committed` and `StoreUsage` from now on."""
+
+    observer: Ref
+
+
+class Committed(Message, frozen=True):
+    """What became durable. After a gap before `first_seq` (a slow observer, the store's own upkeep) the journal has the rest."""
+
+    overflow: ClassVar[Overflow] = Overflow.DROP_OLDEST
+    first_seq: int
+    entries: tuple[JournalEntry, ...]
+
+
+class StoreUsage(Message, frozen=True):
+    """The store crossed a mark, up or down: `alarm` above 50 %, `gate_closed` above 80 %."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+    usage: Usage
+    alarm: bool
+    gate_closed: bool
+
+
+class CheckReaders(Message, frozen=True):
+    """Free what readers that died still hold."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
+class CheckUsage(Message, frozen=True):
+    """Look how full the store is."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
+class Retain(Message, frozen=True):
+    """Move what is past retention out of the way."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
+class Host(Protocol):
+    """Where blocking work on the store happens."""
+
+    async def run(self, job: Callable[[Store], T], timeout_s: float) -> T:
+        """The job's value. Raises what it raises, and CallTimeout."""
+
+    async def aside(self, job: Callable[[Store], T]) -> T:
+        """The same for a job that only reads the store, without holding commits up."""
+
+    def close(self) -> None:
+        """Take no more jobs."""
+
+
+class InlineHost:
+    """On the loop itself, for runs under a mock clock."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def run(self, job: Callable[[Store], T], timeout_s: float) -> T:
+        await trio.lowlevel.checkpoint()
+        return job(self._store)
+
+    async def aside(self, job: Callable[[Store], T]) -> T:
+        await trio.lowlevel.checkpoint()
+        return job(self._store)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class StoreThread(pykka.ThreadingActor):
+    """The one thread that writes."""
+
+    use_daemon_thread = True  # killed in a commit is as good as any other crash; holding up an exit is not
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def on_receive(self, message: Callable[[Store], Any]) -> Any:
+        return message(self._store)
+
+
+class ThreadHost:
+    """In a thread of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ref = StoreThread.start(store)
+
+    async def run(self, job: Callable[[Store], T], timeout_s: float) -> T:
+        try:
+            value: T = await call_thread(self._ref, job, timeout_s)
+        except CallFailed as error:
+            raise error.cause from error
+        return value
+
+    async def aside(self, job: Callable[[Store], T]) -> T:
+        return await trio.to_thread.run_sync(job, self._store, abandon_on_cancel=True)
+
+    def close(self) -> None:
+        if self._ref.is_alive():
+            self._ref.stop(block=False)
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """One caller's request, encoded."""
+
+    commits: tuple[Commit, ...]
+    prepared: list[Prepared]
+    reply: Reply[tuple[int, ...]]
+
+
+class Recorder(Actor):
+    """See the module's page."""
+
+    mailbox_capacity = 10_000
+
+    def __init__(
+        self, store: Store, settings: RecorderSettings | None = None, host: Callable[[Store], Host] = ThreadHost
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._settings = settings or RecorderSettings()
+        self._make_host = host
+        self._waiting: list[Waiting] = []
+        self._waiting_commits = 0
+        self._writing = False
+        self._wake = trio.Event()
+        self._idle = trio.Event()
+        self._idle.set()
+        self._observers: dict[str, Ref] = {}
+        self._marks = (False, False)
+        self._retaining = False
+        self.dropped = 0  # messages observers had no room for
+
+    async def on_start(self) -> None:
+        self._host = self._make_host(self._store)
+        self.spawn(self._serve, name="commits")
+        self.every(READER_CHECK_S, CheckReaders())
+        self.every(USAGE_CHECK_S, CheckUsage())
+        if self._settings.retain_days > 0:
+            self.every(self._settings.retain_every_s, Retain())
+
+    async def on_stop(self) -> None:
+        """Finish what was taken; the supervisor's stop deadline bounds it."""
+        await self._idle.wait()
+
+    # ── commits ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Record)
+    def record(self, message: Record) -> tuple[int, ...] | None:
+        if not message.commits and self._idle.is_set():
+            return ()
+        reply = self.defer_reply()
+        if self._waiting_commits + len(message.commits) > MAX_WAITING_COMMITS:
+            reply.fail(MailboxFull(f"{self.ctx.path}: {self._waiting_commits} commits wait for the disk"))
+            return None
+        now_ms = self.ctx.clock.wall_ms()
+        try:
+            prepared = [self._store.prepare(commit, now_ms) for commit in message.commits]
+        except CommitRefused as error:
+            self.log.error("refused a commit: {}", error)
+            reply.fail(error)
+            return None
+        self._waiting.append(Waiting(message.commits, prepared, reply))
+        self._waiting_commits += len(prepared)
+        self._idle = trio.Event() if self._idle.is_set() else self._idle
+        self._wake.set()
+        return None
+
+    async def _serve(self) -> None:
+        """Write group after group for as long as the actor lives."""
+        try:
+            while True:
+                await self._wake.wait()
+                await self._write(self._take())
+                if not self._waiting:
+                    self._wake = trio.Event()
+                    self._idle.set()
+        finally:
+            self._host.close()
+
+    def _take(self) -> list[Waiting]:
+        """What goes into the next group: whole requests, as many as fit, without callers that gave up."""
+        count = size = 0
+        for waiting in self._waiting:
+            size += len(waiting.prepared)
+            if count and size > MAX_GROUP_COMMITS:
+                break
+            count += 1
+        taken = self._waiting[:count]
+        del self._waiting[:count]
+        self._waiting_commits -= sum(len(waiting.prepared) for waiting in taken)
+        return [waiting for waiting in taken if not waiting.reply.done]
+
+    async def _write(self, group: list[Waiting]) -> None:
+        prepared = [item for waiting in group for item in waiting.prepared]
+        seqs = await self._on_disk(lambda store: store.write(prepared))
+        at = 0
+        for waiting in group:
+            waiting.reply.send(tuple(seqs[at : at + len(waiting.prepared)]))
+            at += len(waiting.prepared)
+        if self._observers and seqs:
+            commits = (commit for waiting in group for commit in waiting.commits)
+            entries = tuple(item.entry(commit) for item, commit in zip(prepared, commits, strict=True))
+            self._tell_observers(Committed(seqs[0], entries))
+
+    async def _on_disk(self, job: Callable[[Store], T]) -> T:
+        """Run a job that changes the store. If it fails the process ends, and so does this actor."""
+        try:
+            return await self._host.run(job, self._settings.commit_timeout_s)
+        except (StoreError, CallTimeout, ActorDown) as error:
+            self.log.critical("the store failed, the process ends: {}", error)
+            self.ctx.system.request_exit(STORE_EXIT_CODE, str(error))
+            raise
+
+    # ── observers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Observe)
+    def observe(self, message: Observe) -> None:
+        if message.observer.path not in self._observers and len(self._observers) >= MAX_OBSERVERS:
+            self.log.error("no room for observer {}: {} are watching", message.observer.path, MAX_OBSERVERS)
+            return
+        self._observers[message.observer.path] = message.observer
+
+    def _tell_observers(self, message: Message) -> None:
+        for observer in self._observers.values():
+            try:
+                observer.tell(message)
+            except (MailboxFull, ActorDown):
+                self.dropped += 1
+
+    # ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(CheckReaders)
+    def check_readers(self, message: CheckReaders) -> None:
+        freed = self._store.reader_check()
+        if freed:
+            self.log.info("freed {} slots of readers that died", freed)
+
+    @on(CheckUsage)
+    def check_usage(self, message: CheckUsage) -> None:
+        usage = self._store.usage()
+        marks = (usage.fraction >= ALARM_FRACTION, usage.fraction >= GATE_FRACTION)
+        if marks != self._marks:
+            self._marks = marks
+            self.log.warning("the store is {:.0%} full", usage.fraction)
+            self._tell_observers(StoreUsage(usage, alarm=marks[0], gate_closed=marks[1]))
+
+    @on(Retain)
+    def retain(self, message: Retain) -> None:
+        if not self._retaining:
+            self._retaining = True
+            self.spawn(self._retain, name="retention")
+
+    async def _retain(self) -> None:
+        """Round after round until nothing is past retention."""
+        before_ms = self.ctx.clock.wall_ms() - round(self._settings.retain_days * MS_PER_DAY)
+        try:
+            more = True
+            while more:
+                more = await self._retain_some(before_ms)
+                await trio.sleep(RETAIN_PAUSE_S)
+        except StoreFull as error:
+            self.log.error("no room for an archive, retention waits: {}", error)
+        finally:
+            self._retaining = False
+
+    async def _retain_some(self, before_ms: int) -> bool:
+        deleted = await self._on_disk(lambda store: store.expire(before_ms))
+        archive = await self._host.aside(lambda store: store.archive(before_ms))
+        if archive is not None:
+            await self._on_disk(lambda store: store.drop_archived(archive))
+        return deleted > 0 or archive is not None
