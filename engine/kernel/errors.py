@@ -50,7 +50,7 @@ class CallFailed(KernelError):
     def __init__(self, path: str, cause: BaseException) -> None:
         super().__init__(f"{path}: {describe(cause)}")
         self.path = path
-        self.cause = cause
+        self.cause = self.__cause__ = cause
 
 
 class UnhandledMessage(KernelError):
@@ -76,7 +76,13 @@ def flatten(error: BaseException) -> list[BaseException]:
     return [error]
 
 
+def leaf(error: BaseException) -> BaseException:
+    """The error itself, or what is inside if it is a group of one."""
+    leaves = flatten(error)
+    return leaves[0] if len(leaves) == 1 else error
+
+
 def describe(error: BaseException) -> str:
     """One bounded line: `Type: message`, several leaves joined by semicolons."""
-    text = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in flatten(error))
+    text = "; ".join(f"{type(one).__name__}: {one}" for one in flatten(error))
     return text if len(text) <= _DESCRIPTION_LIMIT else text[:_DESCRIPTION_LIMIT] + "…"

@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from engine.kernel.errors import describe
+from engine.kernel.errors import describe, leaf
 
 
 class ExitKind(enum.Enum):
@@ -32,7 +32,7 @@ class Exit:
     @classmethod
     def crash(cls, error: BaseException) -> Exit:
         """The end an exception makes."""
-        return cls(ExitKind.CRASH, describe(error), error)
+        return cls(ExitKind.CRASH, describe(error), leaf(error))
 
     @property
     def is_crash(self) -> bool:

@@ -20,14 +20,18 @@ def on(*message_types: type[Message]) -> Callable[[F], F]:
     run on the caller's turn. A subclass that overrides the method keeps it a handler.
     """
     for cls in message_types:
-        if not (isinstance(cls, type) and issubclass(cls, Message)):
-            raise SpecError(f"@on: expected subclasses of Message, got {cls!r}")
+        _check(cls)
 
     def mark(method: F) -> F:
         setattr(method, _MARK, message_types)
         return method
 
     return mark
+
+
+def _check(cls: object) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, Message)):
+        raise SpecError(f"@on: expected subclasses of Message, got {cls!r}")
 
 
 def collect(cls: type) -> dict[type[Message], str]:

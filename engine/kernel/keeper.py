@@ -8,80 +8,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
 from engine.kernel.errors import StartFailed
 from engine.kernel.exits import EventKind, Exit, ExitKind, State
-from engine.kernel.restarts import Ladder, RestartBook
-from engine.kernel.spec import NodeSpec, OnExhausted, Restart, Strategy
-from engine.kernel.tree import TreeNode
+from engine.kernel.node import Kid
+from engine.kernel.spec import OnExhausted, Restart, Strategy
 
 if TYPE_CHECKING:
     from engine.kernel.system import System
-
-_DOWN = (State.WAITING, State.BACKOFF, State.PARKED)
-_UP = (State.STARTING, State.RUNNING, State.STOPPING)
-
-
-class Node(Protocol):
-    """What a keeper keeps up: a Slot or a Supervisor."""
-
-    path: str
-    state: State
-    incarnation: int
-    restarts: int
-
-    @property
-    def mode(self) -> str: ...
-
-    @property
-    def ladder(self) -> Ladder: ...
-
-    async def start(self, nursery: trio.Nursery, on_end: Callable[[int, Exit], None]) -> Exit | None: ...
-
-    async def stop(self, deadline_s: float) -> None: ...
-
-    def wait(self, state: State) -> None: ...
-
-    def retire(self, state: State, reason: str) -> None: ...
-
-    def kill(self, error: BaseException) -> bool: ...
-
-    def tree(self) -> TreeNode: ...
-
-
-class Kid:
-    """A child and what its keeper knows about it. `dynamic` ones came by `start_child` and vanish when they end."""
-
-    def __init__(self, node: Node, spec: NodeSpec, book: RestartBook, dynamic: bool) -> None:
-        self.node = node
-        self.spec = spec
-        self.book = book
-        self.dynamic = dynamic
-        self.due_s = float("-inf")
-        self.failure: Exit | None = None
-        self.settled = trio.Event()  # its first start went one way or the other
-        self.removed = trio.Event()
-
-    @property
-    def is_down(self) -> bool:
-        """Whether it is to be started when it is due."""
-        return self.node.state in _DOWN
 
 
 class Keeper:
     """`failure` is set when the group gave up; its supervisor then stops the subtree."""
 
-    def __init__(self, system: System, strategy: Strategy, kids: list[Kid], forget: Callable[[Kid], None]) -> None:
+    def __init__(
+        self, system: System, strategy: Strategy, kids: list[Kid], forget: Callable[[Keeper, Kid], None]
+    ) -> None:
         self._system = system
         self._strategy = strategy
         self._forget = forget
         self.kids = kids
         self.failure: Exit | None = None
         self.settled = trio.Event()  # all kids are up, or wait behind one that is parked, or it gave up
-        self.finished = trio.Event()
+        self._finished = trio.Event()
         self._scope = trio.CancelScope()
         self._stop_deadline_s = float("inf")
         self._ends: deque[tuple[Kid, int, Exit]] = deque()  # at most one per incarnation
@@ -111,7 +63,7 @@ class Keeper:
         """Stop the group in reverse order, even in the middle of a start or a backoff, and see it end."""
         self._stop_deadline_s = min(self._stop_deadline_s, deadline_s)
         self._scope.cancel()
-        await self.finished.wait()
+        await self._finished.wait()
 
     def add(self, kid: Kid) -> None:
         """Take one more child, last in the order."""
@@ -120,12 +72,16 @@ class Keeper:
 
     async def remove(self, kid: Kid) -> None:
         """Stop one child and forget it; its siblings stay as they are."""
-        self._leaving.append(kid)
-        self._woken.set()
-        await kid.removed.wait()
+        if self._strategy is Strategy.ONE_FOR_ONE:
+            await self.stop(float("inf"))
+            self._drop(kid, "removed")
+        else:
+            self._leaving.append(kid)
+            self._woken.set()
+            await kid.removed.wait()
 
     def _release(self) -> None:
-        self.finished.set()
+        self._finished.set()
         self.settled.set()
         for kid in self.kids:
             kid.settled.set()
@@ -189,19 +145,19 @@ class Keeper:
         if kid.spec.exit_code is not None:
             return self._exit_process(kid, exit_, kid.spec.exit_code)
         if exit_.kind is ExitKind.MOVED:
-            return await self._move(kid, exit_.step, exit_.reason)
-        if not _wants_restart(kid.spec.restart, exit_):
+            await self._move(kid, exit_.step, exit_.reason)
+        elif not _wants_restart(kid.spec.restart, exit_):
             self._retire(kid, exit_.reason)
-            return None
-        if exit_.is_crash and kid.node.ladder.fails(now_s):
-            return await self._move(kid, +1, exit_.reason)
-        kid.node.restarts += 1
-        if not kid.book.exhausts(now_s):
+        elif exit_.is_crash and kid.node.ladder.fails(now_s):
+            await self._move(kid, +1, exit_.reason)
+        elif kid.book.exhausts(now_s):
+            return await self._exhausted(kid, exit_)
+        else:
+            kid.node.restarts += 1
             delay_s = kid.book.delay_s()
             self._emit(EventKind.RESTARTING, kid, f"in {delay_s:.3f} s: {exit_.reason}")
             await self._bring_down(kid, State.BACKOFF, now_s + delay_s)
-            return None
-        return await self._exhausted(kid, exit_)
+        return None
 
     def _exit_process(self, kid: Kid, exit_: Exit, code: int) -> Exit | None:
         never_ran = not kid.settled.is_set()
@@ -220,24 +176,28 @@ class Keeper:
             self._emit(EventKind.ESCALATED, kid, exit_.reason)
             kid.node.wait(State.WAITING)
             return Exit.crash(StartFailed(f"{kid.node.path} used up its restarts, last: {exit_.reason}"))
+        kid.node.restarts += 1
         kid.book.reset()
         self._emit(EventKind.PARKED, kid, f"for {kid.spec.park_s:g} s: {exit_.reason}")
         await self._bring_down(kid, State.PARKED, trio.current_time() + kid.spec.park_s)
         return None
 
     async def _bring_down(self, kid: Kid, state: State, due_s: float) -> None:
-        """Stop those tied to `kid`, in reverse order; all of them are to start again at `due_s`, in order."""
+        """Stop those tied to `kid`, in reverse order; all of them are to start at `due_s` or later, in order.
+
+        As in OTP, a temporary sibling that is stopped along does not come back, and a transient one that had ended by
+        itself starts anew with its group.
+        """
         kid.node.wait(state)
         kid.due_s = due_s
         tied = [other for other in self._tied(kid) if other is not kid]
-        await self._stop_kids(tied)
-        for other in tied:
-            if other.spec.restart is Restart.TEMPORARY or other.spec.exit_code is not None and not other.is_down:
+        for other in reversed(tied):
+            await self._stop_kids([other])
+            if other.spec.restart is Restart.TEMPORARY:
                 self._retire(other, "stopped along with its siblings")
-            else:
-                other.due_s = max(other.due_s, due_s)
-                if state is State.PARKED or other.node.state is State.ENDED:
-                    other.node.wait(State.WAITING)
+            elif not other.is_down or state is State.PARKED:
+                other.node.wait(state if state is State.PARKED else State.WAITING)
+            other.due_s = max(other.due_s, due_s)
 
     def _tied(self, kid: Kid) -> list[Kid]:
         if self._strategy is Strategy.ONE_FOR_ONE:
@@ -248,7 +208,7 @@ class Keeper:
 
     async def _stop_kids(self, kids: list[Kid]) -> None:
         for kid in reversed(kids):
-            if kid.node.state in _UP:
+            if kid.is_up:
                 await kid.node.stop(self._stop_deadline_s)
                 kid.node.wait(State.WAITING)
 
@@ -268,7 +228,7 @@ class Keeper:
     def _drop(self, kid: Kid, reason: str) -> None:
         kid.node.retire(State.VACANT, reason)
         self.kids.remove(kid)
-        self._forget(kid)
+        self._forget(self, kid)
 
     def _emit(self, kind: EventKind, kid: Kid, reason: str) -> None:
         self._system.emit(kind, kid.node.path, kid.node.incarnation, kid.node.mode, reason)

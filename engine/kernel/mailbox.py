@@ -38,7 +38,7 @@ from engine.kernel.message import Message, Overflow, Policy, policy_of
 from engine.kernel.reply import Reply
 
 if TYPE_CHECKING:
-    from engine.kernel.incarnation import Incarnation
+    from engine.kernel.loop import Loop
 
 DEFAULT_CAPACITY = 1000
 
@@ -102,7 +102,8 @@ class Taken(NamedTuple):
 class Mailbox:
     """The two lanes of one slot. Loop thread only.
 
-    `sleeper` is the incarnation whose loop waits for mail: not None exactly when both lanes are empty and nobody runs.
+    `sleeper` is the loop that waits for mail: not None exactly while it is parked, so both lanes are empty and no
+    handler runs.
     """
 
     __slots__ = (
@@ -115,10 +116,11 @@ class Mailbox:
         self.control: deque[Any] = deque()
         self.user: deque[Any] = deque()
         self.keys: dict[Hashable, Cell] = {}
-        self.capacity = self.room = capacity
+        self.capacity = capacity
+        self.room = 0  # the capacity while the address is live
         self.accepted = self.handled = self.failed = self.conflated = 0
         self.dropped = self.expired = self.dead = self.refused = 0
-        self.sleeper: Incarnation | None = None
+        self.sleeper: Loop | None = None
 
     def __len__(self) -> int:
         return len(self.control) + len(self.user)

@@ -10,7 +10,7 @@ import trio
 from pykka._envelope import Envelope as PykkaEnvelope
 
 from engine.kernel.bridge import BridgeFuture, thread_id
-from engine.kernel.errors import WrongThread
+from engine.kernel.errors import ActorDown, WrongThread
 from engine.kernel.message import PLAIN, Message, Request
 from engine.kernel.reply import FRAME, Reply, refuse_cycle
 
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from engine.kernel.slot import Slot
 
 R = TypeVar("R")
-_INLINE_CALLS_PER_TURN = 64
+_CALLS_PER_TURN = 64
+
+
+class Turn:
+    """How many more calls may run on their callers' turns before one has to give the turn away; one per system."""
+
+    __slots__ = ("calls_left",)
+
+    def __init__(self) -> None:
+        self.calls_left = _CALLS_PER_TURN
 
 
 class Ref(pykka.ActorRef[Any]):
@@ -33,10 +42,11 @@ class Ref(pykka.ActorRef[Any]):
         self.actor_urn = f"urn:tradenode:{slot.path}"
         self.actor_inbox = slot.inbox
         self.actor_stopped = threading.Event()
-        self.slot = slot
+        self.actor_stopped.set()  # until a child is placed here
+        self.slot = slot  # the kernel's own side of the address
         self._box = slot.mailbox
         self._thread = thread_id()
-        self._inline_left = _INLINE_CALLS_PER_TURN
+        self._turn = slot.system.turn
 
     def __str__(self) -> str:
         return self.path
@@ -76,13 +86,13 @@ class Ref(pykka.ActorRef[Any]):
         frame = FRAME.get()
         reply: Reply[R] = Reply(self.slot, frame, trio.current_time() + timeout_s)
         host = self._box.sleeper
-        handler = host.dispatch.plain.get(request.__class__) if host is not None else None
-        if host is not None and handler is not None and self._inline_left > 0:
-            self._inline_left -= 1
+        handler = host.plain.get(request.__class__) if host is not None else None
+        if host is not None and handler is not None and self._turn.calls_left > 0:
+            self._turn.calls_left -= 1
             host.run_inline(handler, request, reply)
         else:
             refuse_cycle(self.slot, frame)
-            self._inline_left = _INLINE_CALLS_PER_TURN
+            self._turn.calls_left = _CALLS_PER_TURN
             self.slot.call(request, reply)
         return await reply.wait()
 
@@ -92,10 +102,18 @@ class Ref(pykka.ActorRef[Any]):
             raise WrongThread(f"{self.path}: ask would block the loop; use await call")
         future = BridgeFuture(timeout)
         try:
+            if not self.is_alive():
+                raise ActorDown(f"{self.path}: nobody is there")
             self.actor_inbox.put(PykkaEnvelope(message, reply_to=future))
-        except pykka.ActorDeadError:
+        except ActorDown:
             future.set_exception()
         return future.get(timeout=timeout) if block else future
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
+        """pykka's stop, for other threads: end the incarnation in order; its supervisor may start another one."""
+        if thread_id() == self._thread:
+            raise WrongThread(f"{self.path}: use System.stop_child on the loop, or Actor.stop from inside")
+        return super().stop(block=block, timeout=timeout)
 
     def proxy(self) -> NoReturn:
         """Refused: an attribute read through a proxy would run on the asking thread's idea of the actor."""

@@ -65,8 +65,8 @@ class Reply(Generic[R]):
 
     def _settle(self) -> None:
         self._finish()
-        if self._task is not None:
-            task, self._task = self._task, None
+        task, self._task = self._task, None
+        if task is not None:
             trio.lowlevel.reschedule(task)
 
     def _finish(self) -> None:
@@ -80,20 +80,17 @@ class Reply(Generic[R]):
             with trio.CancelScope(deadline=self.deadline_s):
                 self._task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._abandon)
-            if self.error is None and self._task is _ABANDONED:
-                raise CallTimeout(f"{self.callee.path} did not reply in time")
         if self.error is not None:
             raise self.error
         value: R = self.value
         return value
 
     def _abandon(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._task = _ABANDONED
+        """The deadline passed, or the caller was cancelled: whatever comes now is late."""
+        self._task = None
+        self.error = CallTimeout(f"{self.callee.path} did not reply in time")
         self._finish()
         return trio.lowlevel.Abort.SUCCEEDED
-
-
-_ABANDONED: Any = object()
 
 
 class ThreadReply(Reply[Any]):

@@ -15,18 +15,19 @@ from engine.kernel.errors import KernelError, MailboxOverflow, StartFailed, desc
 from engine.kernel.exits import Exit, ExitKind, State
 from engine.kernel.incarnation import Incarnation
 from engine.kernel.mailbox import Envelope, Mailbox, StopSignal
-from engine.kernel.message import Down, Message, Policy, policy_of
+from engine.kernel.message import Message, policy_of
 from engine.kernel.ref import Ref
 from engine.kernel.reply import Reply, down
 from engine.kernel.restarts import Ladder
 from engine.kernel.tree import TreeNode
+from engine.kernel.watchers import Watchers
 
 if TYPE_CHECKING:
     from engine.kernel.spec import ChildSpec
     from engine.kernel.system import System
 
-_CANCEL_GRACE_S = 1.0
-_INTERNAL_ERROR = 70
+CANCEL_GRACE_S = 1.0
+INTERNAL_ERROR = 70
 
 
 class Slot:
@@ -36,7 +37,6 @@ class Slot:
         self.system = system
         self.path = path
         self.mailbox = Mailbox(path)
-        self.mailbox.room = 0
         self.inbox = Inbox(self)
         self.ref = Ref(self, Actor)
         self.state = State.VACANT
@@ -45,28 +45,28 @@ class Slot:
         self.restarts = 0
         self.last_error = ""
         self.current: Incarnation | None = None
+        self.watchers = Watchers(self)
         self.spec: ChildSpec
         self.ladder: Ladder
         self.nursery: trio.Nursery
         self._on_end: Callable[[int, Exit], None]
-        self._watchers: dict[Incarnation, None] = {}
+        self._stop_futures: list[pykka.Future[Any]] = []
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def tell(self, message: Message) -> None:
         """The part of `Ref.tell` that is not the common case."""
         policy = policy_of(type(message))
-        if not self.up and (policy.refuse_while_down or self.mailbox.closed):
-            if policy.refuse_while_down:
-                raise down(self.path, self.state.value)
+        if policy.refuse_while_down and not self.up:
+            raise down(self.path, self.state.value)
+        if self.mailbox.closed:
             self.bury(message, f"the address is {self.state.value}")
             return
         try:
             self.mailbox.put(message, policy)
         except MailboxOverflow as error:
             self.bury(message, "mailbox full")
-            if self.current is not None:
-                self.current.end_with(Exit.crash(error))
+            self.kill(error)
 
     def tell_or_bury(self, message: Message) -> None:
         """Tell on behalf of a sender who cannot be told no."""
@@ -77,7 +77,7 @@ class Slot:
 
     def call(self, message: Message, reply: Reply[Any]) -> None:
         """Put a called message in the mailbox. Raises ActorDown or MailboxFull."""
-        policy: Policy = policy_of(type(message))
+        policy = policy_of(type(message))
         if self.mailbox.closed or (policy.refuse_while_down and not self.up):
             raise down(self.path, self.state.value)
         self.mailbox.put_call(message, policy, reply)
@@ -87,10 +87,17 @@ class Slot:
         self.system.dead_letters.bury(self.path, message, reason)
 
     def stop_asked(self, future: pykka.Future[Any] | None) -> None:
-        """pykka's `ActorRef.stop` from a thread: end the present incarnation in order."""
-        if self.current is not None:
-            self.current.end_normally()
+        """pykka's `ActorRef.stop` from a thread: end the present incarnation in order, then set `future`."""
         if future is not None:
+            self._stop_futures.append(future)
+        if self.current is None:
+            self._answer_stops()
+        else:
+            self.current.end_normally()
+
+    def _answer_stops(self) -> None:
+        futures, self._stop_futures = self._stop_futures, []
+        for future in futures:
             future.set(None)
 
     # -- placing -------------------------------------------------------------------------------------------------------
@@ -103,9 +110,12 @@ class Slot:
         self.wait(State.WAITING)
 
     def wait(self, state: State) -> None:
-        """Be down for a while: hold what may be held, and keep nobody waiting who asked somebody that is parked."""
+        """Be down for a while: hold what may be held, and keep nobody waiting for a reply while parked."""
         self.state = state
         self.mailbox.open(self.mailbox.capacity)
+        if self.ref.actor_stopped.is_set():
+            self.ref.actor_stopped.clear()
+            pykka.ActorRegistry.register(self.ref)
         if state is State.PARKED:
             self._withdraw(lambda item: isinstance(item, Envelope), state.value)
 
@@ -113,29 +123,27 @@ class Slot:
         """Nobody will run here (again): what waits becomes dead letters, callers are told."""
         self.state = state
         self.mailbox.room = 0
-        self._withdraw(lambda item: True, reason)
+        self._withdraw(lambda _item: True, reason)
         self.ref.actor_stopped.set()
         pykka.ActorRegistry.unregister(self.ref)
-        self._tell_watchers(reason)
+        self.watchers.notify(reason)
+        if state is State.VACANT:
+            self.system.displace(self.path)
 
     def _withdraw(self, doomed: Callable[[Any], bool], reason: str) -> None:
         for message, reply in self.mailbox.withdraw(doomed):
             self.mailbox.dead += 1
             if reply is not None:
                 reply.fail(down(self.path, reason))
-            elif not isinstance(message, StopSignal):
+            else:
                 self.bury(message, reason)
 
     # -- lives ---------------------------------------------------------------------------------------------------------
 
     @property
     def mode(self) -> str:
-        """The name of the present mode."""
+        """The name of the present mode; empty without a ladder."""
         return self.spec.rungs()[self.ladder.rung].name if self.state is not State.VACANT else ""
-
-    def has_mode(self, direction: int) -> bool:
-        """Whether the ladder has a rung one step lower (+1) or better (-1)."""
-        return self.ladder.can_step(direction)
 
     async def start(self, nursery: trio.Nursery, on_end: Callable[[int, Exit], None]) -> Exit | None:
         """Start a new incarnation and wait until it is ready: None, or how it failed.
@@ -148,62 +156,59 @@ class Slot:
         life = Incarnation(self, self.incarnation, self.mode)
         try:
             life.construct(self.spec.rungs()[self.ladder.rung].factory)
-        except Exception as error:
-            return self._start_failed(error)
-        self._welcome(life)
-        with trio.move_on_after(self.spec.start_timeout_s):
+        except Exception as error:  # noqa: BLE001 - a failed start is the supervisor's to judge
+            exit_ = Exit.crash(error)
+            self._note_crash(exit_, life.number)
+            return exit_
+        self.current = life
+        self.mailbox.open(life.actor.mailbox_capacity)
+        self.ref.actor_class = type(life.actor)
+        life.actor._start_actor_loop()
+        return await self._handshake(life)
+
+    async def _handshake(self, life: Incarnation) -> Exit | None:
+        timeout_s = self.spec.start_timeout_s
+        with trio.move_on_after(timeout_s):
             await life.settled.wait()
         if life.ready.is_set():
             return None
         if life.exit is None:
-            late = Exit.crash(StartFailed(f"{self.path}: on_start took longer than {self.spec.start_timeout_s} s"))
+            late = Exit.crash(StartFailed(f"{self.path}: on_start took longer than {timeout_s} s"))
             life.end_with(late)
             await self._see_it_end(life)
-            return life.exit or late
+            return late
         return life.exit
-
-    def _welcome(self, life: Incarnation) -> None:
-        self.current = life
-        self.mailbox.open(life.actor.mailbox_capacity)
-        self.ref.actor_class = type(life.actor)
-        if self.ref.actor_stopped.is_set() or self.incarnation == 1:
-            self.ref.actor_stopped.clear()
-            pykka.ActorRegistry.register(self.ref)
-        life.actor._start_actor_loop()
-
-    def _start_failed(self, error: Exception) -> Exit:
-        self.last_error = describe(error)
-        logger.bind(actor=self.path).opt(exception=error).error("{} could not be constructed", self.path)
-        return Exit.crash(error)
 
     def became_ready(self, life: Incarnation) -> None:
         """`on_start` returned."""
         self.state = State.RUNNING
-        self.up = True
+        self.up = life.verdict is None
         life.ready.set()
         life.settled.set()
 
     def incarnation_ended(self, life: Incarnation) -> None:
         """The task of an incarnation is done."""
-        assert life.exit is not None
+        exit_ = life.exit
+        assert exit_ is not None and self.current is life, f"{self.path}: a second incarnation ran"
         self.up = False
         self.current = None
-        self._expire_stop_signals()
-        if life.exit.error is not None and life.exit.is_crash:
-            self.last_error = life.exit.reason
-            logger.bind(actor=self.path).opt(exception=life.exit.error).error(
-                "{} incarnation {} crashed: {}", self.path, life.number, life.exit.reason
-            )
-        for watched in life.watching:
-            watched._watchers.pop(life, None)
-        self._tell_watchers(life.exit.reason)
-        life.settled.set()
-        if life.ready.is_set() and life.exit.kind is not ExitKind.STOPPED:
-            self._on_end(life.number, life.exit)
-
-    def _expire_stop_signals(self) -> None:
         for _ in self.mailbox.withdraw(lambda item: isinstance(item, StopSignal)):
             self.mailbox.expired += 1
+        if exit_.is_crash:
+            self._note_crash(exit_, life.number)
+        for watchers in life.watching:
+            watchers.drop(life)
+        self.watchers.notify(exit_.reason)
+        self._answer_stops()
+        life.settled.set()
+        if life.ready.is_set() and exit_.kind is not ExitKind.STOPPED:
+            self._on_end(life.number, exit_)
+
+    def _note_crash(self, exit_: Exit, number: int) -> None:
+        self.last_error = exit_.reason
+        logger.bind(actor=self.path).opt(exception=exit_.error).error(
+            "{} incarnation {} crashed: {}", self.path, number, exit_.reason
+        )
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 
@@ -222,10 +227,10 @@ class Slot:
             await self._see_it_end(life)
 
     async def _see_it_end(self, life: Incarnation) -> None:
-        with trio.move_on_after(_CANCEL_GRACE_S):
+        with trio.move_on_after(CANCEL_GRACE_S):
             await life.ended.wait()
         if not life.ended.is_set():
-            self.system.die(_INTERNAL_ERROR, f"{self.path} did not end within {_CANCEL_GRACE_S} s of being cancelled")
+            self.system.die(INTERNAL_ERROR, f"{self.path} did not end within {CANCEL_GRACE_S} s of being cancelled")
 
     def kill(self, error: BaseException) -> bool:
         """Crash the present incarnation; False if nobody runs."""
@@ -233,22 +238,6 @@ class Slot:
             return False
         self.current.end_with(Exit.crash(error))
         return True
-
-    # -- watching ------------------------------------------------------------------------------------------------------
-
-    def watched_by(self, watcher: Incarnation) -> None:
-        """Tell `watcher` when the present or next incarnation ends; at once if there will be none."""
-        if self.state in (State.VACANT, State.ENDED):
-            watcher.slot.tell_or_bury(Down(self.path, self.incarnation, f"the address is {self.state.value}"))
-        else:
-            self._watchers[watcher] = None
-            watcher.watching.add(self)
-
-    def _tell_watchers(self, reason: str) -> None:
-        watchers, self._watchers = self._watchers, {}
-        for watcher in watchers:
-            watcher.watching.discard(self)
-            watcher.slot.tell_or_bury(Down(self.path, self.incarnation, reason))
 
     # -- looking -------------------------------------------------------------------------------------------------------
 

@@ -33,9 +33,10 @@ import trio
 
 from engine.kernel.errors import SpecError, StartFailed
 from engine.kernel.exits import Exit, State
-from engine.kernel.keeper import Keeper, Kid, Node
+from engine.kernel.keeper import Keeper
+from engine.kernel.node import Kid, Node
 from engine.kernel.restarts import Ladder, RestartBook
-from engine.kernel.spec import MAX_CHILDREN, ChildSpec, LadderPolicy, NodeSpec, Strategy, SupervisorSpec
+from engine.kernel.spec import MAX_CHILDREN, LadderPolicy, NodeSpec, Strategy, SupervisorSpec
 from engine.kernel.tree import TreeNode
 
 if TYPE_CHECKING:
@@ -144,10 +145,10 @@ class Supervisor:
         try:
             async with trio.open_nursery() as self._nursery:
                 with self._scope:
-                    await self._start_children()
-                    self.state = State.RUNNING
-                    settled.set()
-                    await trio.sleep_forever()
+                    if await self._start_children():
+                        self.state = State.RUNNING
+                        settled.set()
+                    await trio.sleep_forever()  # until stop, or until a keeper gives up
                 for keeper in reversed(self._keepers):
                     await keeper.stop(self._stop_deadline_s)
         finally:
@@ -158,12 +159,15 @@ class Supervisor:
         if was_running and self._failure is not None:
             on_end(number, self._failure)
 
-    async def _start_children(self) -> None:
+    async def _start_children(self) -> bool:
         kids = [self._kid(child) for child in self._children.values()]
         groups = [[kid] for kid in kids] if self.spec.strategy is Strategy.ONE_FOR_ONE else [kids]
         self._keepers = []
         for group in groups:
             await self._keep(group).settled.wait()
+            if self._failure is not None:
+                return False
+        return True
 
     def _kid(self, child: _Child) -> Kid:
         child.node.wait(State.WAITING)
@@ -201,6 +205,8 @@ class Supervisor:
         await kid.settled.wait()
         if kid.failure is not None:
             raise StartFailed(f"{kid.node.path}: {kid.failure.reason}") from kid.failure.error
+        if kid.node.state in (State.WAITING, State.VACANT, State.STOPPING):
+            raise StartFailed(f"{kid.node.path}: {self.path} was stopped before it was ready")
         return kid.node
 
     async def remove(self, name: str) -> None:
@@ -212,9 +218,8 @@ class Supervisor:
                     return
         raise SpecError(f"{self.path}/{name}: no such child")
 
-    def _forget(self, kid: Kid) -> None:
+    def _forget(self, keeper: Keeper, kid: Kid) -> None:
         del self._children[kid.spec.name]
         if self.spec.strategy is Strategy.ONE_FOR_ONE:
-            keeper = next(keeper for keeper in self._keepers if kid in keeper.kids or not keeper.kids)
             self._keepers.remove(keeper)
             keeper.dismiss()

@@ -16,16 +16,15 @@ from engine.kernel.dead_letters import DeadLetters
 from engine.kernel.entropy import Entropy
 from engine.kernel.errors import Killed, SpecError, StartFailed
 from engine.kernel.exits import EventKind, Exit, KernelEvent, State
-from engine.kernel.keeper import Node
-from engine.kernel.ref import Ref
-from engine.kernel.slot import Slot
+from engine.kernel.node import Node
+from engine.kernel.ref import Ref, Turn
+from engine.kernel.slot import INTERNAL_ERROR, Slot
 from engine.kernel.spec import NodeSpec, SupervisorSpec
 from engine.kernel.supervisor import Supervisor
 from engine.kernel.tree import TreeNode
 
 ROOT = "root"
 _DEFAULT_STOP_S = 30.0
-_INTERNAL_ERROR = 70
 
 
 def exit_process(code: int) -> None:
@@ -44,6 +43,7 @@ class System:
         self.clock = clock
         self.entropy = entropy
         self.bridge = Bridge()
+        self.turn = Turn()
         self.dead_letters = DeadLetters(clock)
         self._nursery = nursery
         self._die = die
@@ -63,7 +63,7 @@ class System:
     def _slot(self, path: str) -> Slot:
         slot = self._addresses.get(path)
         if slot is None:
-            if path.split("/")[0] != ROOT:
+            if path.split("/", maxsplit=1)[0] != ROOT:
                 raise SpecError(f"path: expected {ROOT}/…, got {path!r}")
             self._addresses[path] = slot = Slot(self, path)
         return slot
@@ -94,17 +94,23 @@ class System:
         self._nodes[ROOT] = self._root
         failure = await self._root.start(self._nursery, self._root_ended)
         if failure is not None:
-            self._root.retire(State.ENDED, "did not start")
+            self.close("did not start")
             raise StartFailed(f"the tree did not start: {failure.reason}") from failure.error
 
     def _root_ended(self, _number: int, exit_: Exit) -> None:
-        self.request_exit(_INTERNAL_ERROR, exit_.reason)
+        self.close(exit_.reason)
+        self.request_exit(INTERNAL_ERROR, exit_.reason)
 
     async def stop(self, deadline_s: float = _DEFAULT_STOP_S) -> None:
         """Stop every child in reverse order; after `deadline_s` seconds those that are left are cancelled."""
         if self._root is not None and self._root.state is not State.ENDED:
             await self._root.stop(trio.current_time() + deadline_s)
-            self._root.retire(State.ENDED, "the system has ended")
+            self.close("the system has ended")
+
+    def close(self, reason: str) -> None:
+        """For the kernel, once nothing runs: no address is live any more."""
+        if self._root is not None and self._root.state is not State.ENDED:
+            self._root.retire(State.ENDED, reason)
 
     def request_exit(self, code: int, reason: str) -> None:
         """Ask whoever waits in `wait_exit` to end the process; the first request counts."""
@@ -171,7 +177,7 @@ class System:
         for listener in self._listeners:
             try:
                 listener(event)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - logged; a listener must not stop a supervisor
                 logger.opt(exception=error).error("an event listener failed on {}", event)
 
 
@@ -184,15 +190,17 @@ async def open_system(
     `die` ends the process at the last rung of the stop ladder; tests replace it.
     """
     failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        system = System(nursery, clock, entropy, name, die)
-        try:
-            yield system
-            await system.stop()
-        except Exception as error:  # raised again below, outside the nursery that would wrap it
-            failure = error
-        finally:
-            system.bridge.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            system = System(nursery, clock, entropy, name, die)
+            try:
+                yield system
+                await system.stop()
+            except Exception as error:  # noqa: BLE001 - raised again below, outside the nursery that would wrap it
+                failure = error
             nursery.cancel_scope.cancel()
+    finally:
+        system.close("the system has ended")
+        system.bridge.close()
     if failure is not None:
         raise failure
