@@ -1,0 +1,317 @@
+"""Placing, changing and cancelling orders."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from engine.simulator.accounts import Account
+from engine.simulator.deribit.method import Call, method, takes
+from engine.simulator.deribit.orders_by import MASS_TYPES, find, select
+from engine.simulator.deribit.params import (
+    CURRENCY,
+    Param,
+    amount,
+    choice,
+    currencies,
+    flag,
+    integer,
+    invalid,
+    number,
+    required,
+    text,
+)
+from engine.simulator.deribit.public_market import KIND
+from engine.simulator.deribit.render import fill_json
+from engine.simulator.deribit.rpc import RpcError
+from engine.simulator.instruments import Instrument
+from engine.simulator.market import Market
+from engine.simulator.orders import (
+    ZERO,
+    Family,
+    Kind,
+    Lifetime,
+    Order,
+    OrderSpec,
+    Reference,
+    Side,
+    Submission,
+    Trigger,
+)
+from engine.simulator.refusal import Reason, Refusal
+
+TRADE = "trade:read_write"
+LABEL = text(64)
+TYPES = ("limit", "market", "market_limit", "stop_limit", "stop_market", "take_limit", "take_market", "trailing_stop")
+KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET, "market_limit": Kind.MARKET_LIMIT}
+FAMILIES = {"stop": Family.STOP, "take": Family.TAKE, "trailing": Family.TRAILING}
+LINKS = ("one_triggers_other", "one_cancels_other", "one_triggers_one_cancels_other")
+
+PLACE: dict[str, Param] = {
+    "instrument_name": required(text()),
+    "amount": amount(),
+    "contracts": amount(),
+    "type": choice(*TYPES, default="limit"),
+    "price": number(),
+    "label": LABEL,
+    "time_in_force": choice(*(lifetime.value for lifetime in Lifetime), default=Lifetime.GOOD_TIL_CANCELLED.value),
+    "post_only": flag(),
+    "reject_post_only": flag(),
+    "reduce_only": flag(),
+    "trigger": choice(*(reference.value for reference in Reference)),
+    "trigger_price": number(),
+    "trigger_offset": number(),
+    "display_amount": amount(),
+    "valid_until": integer(),
+    "advanced": choice("usd", "implv"),
+    "mmp": flag(),
+    "linked_order_type": choice(*LINKS),
+}
+CHANGE: dict[str, Param] = {
+    "amount": amount(),
+    "contracts": amount(),
+    "price": number(),
+    "post_only": flag(None),
+    "reject_post_only": flag(None),
+    "reduce_only": flag(None),
+    "trigger_price": number(),
+    "trigger_offset": number(),
+    "display_amount": amount(),
+    "valid_until": integer(),
+    "advanced": choice("usd", "implv"),
+    "mmp": flag(),
+}
+
+
+@method("private/buy", takes(**PLACE), scope=TRADE, matching=True)
+def buy(call: Call) -> Any:
+    return _place(call, Side.BUY)
+
+
+@method("private/sell", takes(**PLACE), scope=TRADE, matching=True)
+def sell(call: Call) -> Any:
+    return _place(call, Side.SELL)
+
+
+def _place(call: Call, side: Side) -> Any:
+    market = call.market
+    _check_supported(call)
+    kind, trigger = _kind_and_trigger(call, market, side)
+    spec = OrderSpec(
+        instrument=market.instrument.name,
+        side=side,
+        amount=_amount(call, market.instrument),
+        kind=kind,
+        price=_price(call, market, side) if kind is Kind.LIMIT else None,
+        lifetime=Lifetime(call["time_in_force"]),
+        post_only=call["post_only"],
+        reject_post_only=call["reject_post_only"],
+        reduce_only=call["reduce_only"],
+        display_amount=call["display_amount"],
+        trigger=trigger,
+        label=call["label"] or "",
+        connection_id=call.caller.connection_id,
+    )
+    return submission_json(call, call.venue.exchange.submit(call.account.name, spec))
+
+
+def _price(call: Call, market: Market, side: Side) -> Decimal | None:
+    """The price asked for, moved to the edge of the band where the venue does that."""
+    price: Decimal | None = call["price"]
+    if price is None or not call.venue.clamp_prices:
+        return price
+    return min(price, market.max_price) if side is Side.BUY else max(price, market.min_price)
+
+
+def _check_supported(call: Call) -> None:
+    if call["advanced"] is not None:
+        raise RpcError(11038, "no_adv_for_futures")
+    if call["mmp"]:
+        raise RpcError(13040, "mmp_required")
+    if call.args.get("linked_order_type") is not None:
+        raise RpcError(10033, "not_implemented", {"param": "linked_order_type"})
+
+
+def _amount(call: Call, instrument: Instrument) -> Decimal:
+    """The order's size, from `amount`, `contracts` or both where they agree."""
+    given: Decimal | None = call["amount"]
+    contracts: Decimal | None = call["contracts"]
+    if contracts is None:
+        if given is None:
+            raise invalid("amount", "value required")
+        return given
+    size = contracts * instrument.contract_size
+    if given is not None and given != size:
+        raise invalid("contracts", "amount and contracts do not agree")
+    return size
+
+
+def _kind_and_trigger(call: Call, market: Market, side: Side) -> tuple[Kind, Trigger | None]:
+    name: str = call["type"]
+    family, _, rest = name.partition("_")
+    if family not in FAMILIES:
+        return KINDS[name], None
+    if call["trigger"] is None:
+        raise invalid("trigger", "value required")
+    reference = Reference(call["trigger"])
+    offset: Decimal | None = call["trigger_offset"] if family == "trailing" else None
+    price: Decimal | None = call["trigger_price"]
+    if family == "trailing":
+        if offset is None or offset <= 0:
+            raise invalid("trigger_offset", "value must be > 0")
+        price = market.reference(reference) - side.signed(-offset)
+    if price is None:
+        raise invalid("trigger_price", "value required")
+    trigger = Trigger(family=FAMILIES[family], reference=reference, price=price, offset=offset)
+    return (Kind.LIMIT if rest == "limit" else Kind.MARKET), trigger
+
+
+def submission_json(call: Call, submission: Submission) -> Any:
+    instrument = call.venue.exchange.markets[submission.order.instrument].instrument
+    user_id = call.venue.user_id(call.account)
+    return {
+        "order": call.venue.order_json(submission.order),
+        "trades": [fill_json(fill, instrument, user_id) for fill in submission.fills],
+    }
+
+
+@method("private/edit", takes(order_id=required(text()), **CHANGE), scope=TRADE, matching=True)
+def edit(call: Call) -> Any:
+    return _edit(call, find(call.venue, call.account, call["order_id"]))
+
+
+@method(
+    "private/edit_by_label", takes(label=LABEL, instrument_name=required(text()), **CHANGE), scope=TRADE, matching=True
+)
+def edit_by_label(call: Call) -> Any:
+    name = call.market.instrument.name
+    matches = [
+        order
+        for order in call.account.live.values()
+        if order.instrument == name and order.label == (call["label"] or "")
+    ]
+    if not matches:
+        raise Refusal(Reason.UNKNOWN_ORDER)
+    if len(matches) > 1:
+        raise RpcError(13032, "non_unique_order_label")
+    return _edit(call, matches[0])
+
+
+def _edit(call: Call, order: Order) -> Any:
+    instrument = call.venue.exchange.markets[order.instrument].instrument
+    _check_supported(call)
+    submission = call.venue.exchange.amend(
+        order,
+        amount=_amount(call, instrument),
+        price=call["price"],
+        post_only=call["post_only"],
+        reject_post_only=call["reject_post_only"],
+        reduce_only=call["reduce_only"],
+        display_amount=call["display_amount"],
+        trigger_price=call["trigger_price"],
+        trigger_offset=call["trigger_offset"],
+    )
+    return submission_json(call, submission)
+
+
+@method("private/cancel", takes(order_id=required(text())), scope=TRADE, matching=True)
+def cancel(call: Call) -> Any:
+    order = call.venue.exchange.cancel(find(call.venue, call.account, call["order_id"]))
+    return call.venue.order_json(order)
+
+
+@method("private/cancel_by_label", takes(label=required(LABEL), currency=CURRENCY), scope=TRADE, matching=True)
+def cancel_by_label(call: Call) -> Any:
+    orders = select(call.account, call.markets())
+    return _cancel_each(call, [order for order in orders if order.label == call["label"]])
+
+
+MASS: dict[str, Param] = {"detailed": flag(), "freeze_quotes": flag(), "include_combos": flag()}
+MASS_TYPE = choice(*MASS_TYPES, default="all")
+
+
+@method("private/cancel_all", takes(**MASS), scope=TRADE, matching=True)
+def cancel_all(call: Call) -> Any:
+    return _cancel_each(call, list(call.account.live.values()))
+
+
+@method(
+    "private/cancel_all_by_instrument",
+    takes(instrument_name=required(text()), type=MASS_TYPE, **MASS),
+    scope=TRADE,
+    matching=True,
+)
+def cancel_all_by_instrument(call: Call) -> Any:
+    return _cancel_each(call, select(call.account, [call.market], call["type"]))
+
+
+@method(
+    "private/cancel_all_by_currency",
+    takes(currency=required(CURRENCY), kind=KIND, type=MASS_TYPE, **MASS),
+    scope=TRADE,
+    matching=True,
+)
+def cancel_all_by_currency(call: Call) -> Any:
+    return _cancel_each(call, select(call.account, call.markets(), call["type"]))
+
+
+@method(
+    "private/cancel_all_by_kind_or_type",
+    takes(currency=required(currencies()), kind=KIND, type=MASS_TYPE, **MASS),
+    scope=TRADE,
+    matching=True,
+)
+def cancel_all_by_kind_or_type(call: Call) -> Any:
+    wanted = call["currency"]
+    call.args["currency"] = "any"
+    markets = [m for m in call.markets() if "any" in wanted or m.instrument.settlement in wanted]
+    return _cancel_each(call, select(call.account, markets, call["type"]))
+
+
+@method(
+    "private/cancel_all_by_currency_pair",
+    takes(currency_pair=required(text()), kind=KIND, type=MASS_TYPE, **MASS),
+    scope=TRADE,
+    matching=True,
+)
+def cancel_all_by_currency_pair(call: Call) -> Any:
+    pair = str(call["currency_pair"]).lower()
+    if pair not in {market.instrument.index for market in call.venue.exchange.markets.values()}:
+        raise invalid("currency_pair")
+    markets = [market for market in call.markets() if market.instrument.index == pair]
+    return _cancel_each(call, select(call.account, markets, call["type"]))
+
+
+def _cancel_each(call: Call, orders: Iterable[Order]) -> Any:
+    cancelled = [call.venue.exchange.cancel(order) for order in orders]
+    if not call.args.get("detailed"):
+        return len(cancelled)
+    return [call.venue.order_json(order) for order in cancelled]
+
+
+@method(
+    "private/close_position",
+    takes(instrument_name=required(text()), type=required(choice("limit", "market")), price=number()),
+    scope=TRADE,
+    matching=True,
+)
+def close_position(call: Call) -> Any:
+    market = call.market
+    size = _position_size(call.account, market)
+    if not size:
+        raise Refusal(Reason.NO_POSITION)
+    kind = KINDS[call["type"]]
+    spec = OrderSpec(
+        instrument=market.instrument.name,
+        side=Side.SELL if size > 0 else Side.BUY,
+        amount=abs(size),
+        kind=kind,
+        price=call["price"] if kind is Kind.LIMIT else None,
+        reduce_only=True,
+        connection_id=call.caller.connection_id,
+    )
+    return submission_json(call, call.venue.exchange.submit(call.account.name, spec))
+
+
+def _position_size(account: Account, market: Market) -> Decimal:
+    position = account.positions.get(market.instrument.name)
+    return position.size if position is not None else ZERO
