@@ -10,30 +10,18 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
-import msgspec
 from loguru import logger
 
 from actors._log_sinks import FileSink, TerminalSink
+from engine.settings import Level, LogSettings
 
 if TYPE_CHECKING:
     from loguru import Record
 
-Level = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"]
-
 _LEVELS = get_args(Level)
 _QUIET = ("httpcore", "httpx", "pykka", "trio-websocket", "websockets")
-
-
-class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much is said, where, and how much of it is kept."""
-
-    terminal_level: Level = "INFO"
-    file_level: Level = "DEBUG"
-    file_bytes: Annotated[int, msgspec.Meta(ge=64 * 1024, le=1024**3)] = 16 * 1024**2
-    files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
-    colour: Literal["auto", "always", "never"] = "auto"
 
 
 @contextlib.contextmanager

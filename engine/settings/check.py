@@ -46,6 +46,8 @@ class Check:
     def _value(self, value: Any, hint: Any, path: Path) -> Any:
         if isinstance(value, dict) and (struct := struct_of(hint, value)) is not None:
             return self._struct(value, struct, path)
+        if isinstance(value, dict) and (tags := tags_of(hint)):
+            return self._untagged(value, tags, path)
         if wants_secret(hint):
             return self._secret(value, path)
         inner = item_hint(hint)
@@ -69,6 +71,16 @@ class Check:
             if key not in tree and field.required:
                 self._refuse((*path, key), f"expected {described(field.type)}, got nothing: the key is missing")
         return self._made(values, struct, path, before)
+
+    def _untagged(self, tree: Tree, tags: dict[Any, str], path: Path) -> None:
+        """A table whose tag does not say which of several structs it is."""
+        tag_field = next(iter(tags.values()))
+        wanted = f"expected one of {', '.join(map(repr, tags))}"
+        if tag_field not in tree:
+            self._refuse((*path, tag_field), f"{wanted}, got nothing: the key is missing")
+        else:
+            came = tree[tag_field]
+            self._refuse((*path, tag_field), f"{wanted}, got {shown(came, str)}{nearest(str(came), map(str, tags))}")
 
     def _items(self, value: Tree | list[Any], inner: Any, hint: Any, path: Path) -> Any:
         before = len(self.problems)
@@ -148,6 +160,14 @@ def struct_of(hint: Any, value: Tree) -> type[msgspec.Struct] | None:
         if config.tag_field is not None and value.get(config.tag_field) == config.tag:
             return struct
     return None
+
+
+def tags_of(hint: Any) -> dict[Any, str]:
+    """The tags that tell several structs apart, each with the key it stands under; empty for one struct or none."""
+    configs = [struct.__struct_config__ for struct in struct_members(hint)]
+    return (
+        {config.tag: config.tag_field for config in configs if config.tag_field is not None} if len(configs) > 1 else {}
+    )
 
 
 def item_hint(hint: Any) -> Any:

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from loguru import logger
 
-from actors.logs import LogSettings, open_logs
-from engine.settings import Secret
+from actors.logs import open_logs
+from engine.settings import LogSettings, Secret
 
 VALUE = "hunter2-0123456789"
 

@@ -142,7 +142,15 @@ def test_an_unknown_key_inside_a_tagged_table_is_refused(write):
         ("venues.d = { url = '', heartbeat_s = 0 }", "venues.d.heartbeat_s: expected float >= 1.0, got 0 (int)"),
         ("venues.d = { url = '', heartbeat_s = nan }", "venues.d.heartbeat_s: expected float >= 1.0, got nan (float)"),
         ("venues.d = { url = '', symbols = ['', '', '', ''] }", "venues.d.symbols: Expected `array` of length <= 3"),
-        ("venues.d = { url = '', feed = { mode = 'no' } }", "venues.d.feed: expected "),
+        (
+            "venues.d = { url = '', feed = { mode = 'no' } }",
+            "feed.mode: expected one of 'streaming', 'polling', got 'no' (str)",
+        ),
+        ("venues.d = { url = '', feed = { mode = 'pulling' } }", "got 'pulling' (str); did you mean 'polling'?"),
+        (
+            "venues.d = { url = '', feed = { depth = 10 } }",
+            "feed.mode: expected one of 'streaming', 'polling', got nothing",
+        ),
         (
             "venues.d = { url = '', feed = { mode = 'polling', every_s = inf } }",
             "every_s: expected a finite number, got inf",
