@@ -1,0 +1,60 @@
+"""The network: WebSocket and HTTP clients, rate budgets, backoff, circuit breaker, signatures. No other room opens a socket out."""
+
+from engine.net.backoff import Attempts
+from engine.net.breaker import Breaker, BreakerState
+from engine.net.dial import Dialer, Endpoint, dial_tcp
+from engine.net.errors import (
+    ConnectFailed,
+    Disconnected,
+    FrameTooLarge,
+    HttpError,
+    NetError,
+    ProtocolViolation,
+    ReplyLost,
+    ReplyTooLarge,
+    RequestNotSent,
+    WebSocketError,
+)
+from engine.net.http import FunctionTransport, HttpClient, HttpLimits, HttpReply, HttpRequest
+from engine.net.ratelimit import Bucket, BudgetExceeded, Priority, RateBudget
+from engine.net.signing import client_signature, deri_hmac, hmac_sha256_hex
+from engine.net.websocket import Connection, Library, WebSocketLimits, connect
+
+__all__ = [
+    # connections
+    "Connection",
+    "Dialer",
+    "Endpoint",
+    "FunctionTransport",
+    "HttpClient",
+    "HttpLimits",
+    "HttpReply",
+    "HttpRequest",
+    "Library",
+    "WebSocketLimits",
+    "connect",
+    "dial_tcp",
+    # pacing
+    "Attempts",
+    "Breaker",
+    "BreakerState",
+    "Bucket",
+    "Priority",
+    "RateBudget",
+    # signatures
+    "client_signature",
+    "deri_hmac",
+    "hmac_sha256_hex",
+    # errors
+    "BudgetExceeded",
+    "ConnectFailed",
+    "Disconnected",
+    "FrameTooLarge",
+    "HttpError",
+    "NetError",
+    "ProtocolViolation",
+    "ReplyLost",
+    "ReplyTooLarge",
+    "RequestNotSent",
+    "WebSocketError",
+]
