@@ -12,8 +12,9 @@ die() { say "$@"; exit 1; }
 
 # The first interpreter that runs and is new enough. PYTHON=… names one.
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3 python}; do
+    local candidate candidates=(python3.11 python3.12 python3.13 python3.14 python3 python)
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             printf '%s\n' "$candidate"
             return
@@ -54,7 +55,7 @@ venv() {
         if command -v flock >/dev/null; then
             flock -w 600 9 || die "another script has been installing into .venv for ten minutes; end it first."
         fi
-        "$BIN/python" -c '' >/dev/null 2>&1 || make_venv
+        "$BIN/python" -c 'import pip' >/dev/null 2>&1 || make_venv  # half a .venv is made anew
         stamp="$ROOT/.venv/.installed-${extra:-run}"
         want="$(fingerprint)"
         [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] || install "$extra" "$stamp" "$want"
