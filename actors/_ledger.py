@@ -1,9 +1,10 @@
 """Commits of one actor, in order, and what may happen once each is durable.
 
-An actor that changes stored state does so in two halves: it decides (and remembers) in its handler, and it acts – replies, sends, tells –
-only when the recorder has the decision on disk. `Ledger.write` takes both halves. One task hands everything that gathered while the last
-group was being written to the recorder as the next group, so a busy actor pays for one fsync per group and never for one task per order.
-If a commit fails the process ends; there is no state to roll back.
+An actor that changes stored state does so in two halves: it decides (and remembers) in its handler, and it acts –
+replies, sends, tells – only when the recorder has the decision on disk. `Ledger.write` takes both halves. One task
+hands everything that gathered while the last group was being written to the recorder as the next group, so a busy actor
+pays for one fsync per group and never for one task per order. If a commit fails the process ends; there is no state to
+roll back.
 """
 
 from collections.abc import Callable

@@ -1,12 +1,14 @@
 """One account at a venue: its private stream, and the passes that keep the node in step with the exchange.
 
-The private stream is fast and may miss something; a pass over REST is slow and complete. So the stream is trusted for news and never for
-silence: a pass runs before the first order may leave, after every reconnect, on a timer, and when somebody noticed that something is
-missing. The order gate is open only between a successful pass and the next disconnect.
+The private stream is fast and may miss something; a pass over REST is slow and complete. So the stream is trusted for
+news and never for silence: a pass runs before the first order may leave, after every reconnect, on a timer, and when
+somebody noticed that something is missing. The order gate is open only between a successful pass and the next
+disconnect.
 
-A pass asks for live orders, fills since the last complete pass (with an overlap), positions and balances. Any query that fails fails the
-pass: nothing is concluded from half an answer, nothing stored is changed, and it is tried again. Orders and fills go to the order queue,
-which alone decides about them. Positions and balances are stored here, as the venue states them and never from our own arithmetic.
+A pass asks for live orders, fills since the last complete pass (with an overlap), positions and balances. Any query
+that fails fails the pass: nothing is concluded from half an answer, nothing stored is changed, and it is tried again.
+Orders and fills go to the order queue, which alone decides about them. Positions and balances are stored here, as the
+venue states them and never from our own arithmetic.
 """
 
 from collections.abc import Callable
@@ -140,7 +142,7 @@ class Account(Actor):
         self.spawn(self._keep_in_step, name="sync")
         self.every(self._settings.sync_every_s, SyncDue())
 
-    # ── the private stream ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the private stream ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _listen(self) -> None:
         """Connect, listen, and again: a disconnect is a state, not a failure."""
@@ -200,7 +202,7 @@ class Account(Actor):
             self._synced = False
             self._desk.orders.tell(Unsynced(message.reason))
 
-    # ── passes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── passes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(SyncDue)
     def sync_due(self, _message: SyncDue) -> None:
@@ -302,7 +304,7 @@ class Account(Actor):
     def _cursor_key(self) -> str:
         return f"synced:{self._desk.account}"
 
-    # ── holdings ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── holdings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _store_holdings(self, positions: list[Position], balances: list[Balance], source: str) -> None:
         """Store what changed; an absurd figure is reported and not stored."""

@@ -1,8 +1,8 @@
 """What the actors say to each other.
 
-Calls go down the layers (strategy → orders → session → recorder), events go up. Commands are refused at the door when there is no room or
-nobody home. Fills and order updates are never dropped: a full mailbox there is a loud failure. Everything about markets may be
-conflated: the newest state is in `MarketState`, the message only says that it moved.
+Calls go down the layers (strategy → orders → session → recorder), events go up. Commands are refused at the door when
+there is no room or nobody home. Fills and order updates are never dropped: a full mailbox there is a loud failure.
+Everything about markets may be conflated: the newest state is in `MarketState`, the message only says that it moved.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ from engine.venues.base import Applied, NotSent, OutcomeUnknown, VenueError, Ven
 
 R = TypeVar("R")
 
-# ── session: one request to a venue ────────────────────────────────────────────────────────────────────────────────────
+# ── session: one request to a venue ───────────────────────────────────────────────────────────────────────────────────
 
 
 class Answered(msgspec.Struct, Generic[R], frozen=True):
@@ -80,11 +80,14 @@ class VenueReachable(Message, frozen=True):
     venue: str
 
 
-# ── market data ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── market data ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class WatchMarket(Message, frozen=True):
-    """Tell `watcher` `MarketChanged` whenever one of `wanted` changes. Repeating it changes what is wanted; `NOTHING` ends it."""
+    """Tell `watcher` `MarketChanged` whenever one of `wanted` changes.
+
+    Repeating it changes what is wanted; `NOTHING` ends it.
+    """
 
     watcher: Ref
     wanted: Applied
@@ -101,7 +104,7 @@ class MarketChanged(Message, frozen=True):
         return self.instrument
 
 
-# ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -171,7 +174,10 @@ class GetOrdersStatus(Request[OrdersStatus], frozen=True):
 
 
 class QuiesceOrders(Request[int], frozen=True):
-    """Stopping: accept nothing more, send nothing more. The reply, when nothing is in flight, counts the orders left resting."""
+    """Stopping: accept nothing more, send nothing more.
+
+    The reply, when nothing is in flight, counts the orders left resting.
+    """
 
     cancel: bool
 
@@ -193,7 +199,7 @@ class FillUpdate(Message, frozen=True):
     seq: int
 
 
-# ── account → orders ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── account → orders ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class VenueWord(Message, frozen=True):
@@ -207,8 +213,8 @@ class VenueWord(Message, frozen=True):
 class Reconcile(Request[bool], frozen=True):
     """A whole pass over the account succeeded. True once everything in it is on disk.
 
-    `reports` are the orders the venue holds open, asked after `asked_at_ms` (our clock); `listening`: the private stream was up all the while,
-    so nothing can have fallen between, and orders may be sent.
+    `reports` are the orders the venue holds open, asked after `asked_at_ms` (our clock); `listening`: the private
+    stream was up all the while, so nothing can have fallen between, and orders may be sent.
     """
 
     reports: tuple[OrderReport, ...]
@@ -249,7 +255,7 @@ class GetHoldings(Request[Holdings], frozen=True):
     """What the account holds."""
 
 
-# ── notices ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── notices ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Notify(Message, frozen=True):

@@ -1,4 +1,5 @@
-"""The assembled node as its faces see it: who is where. Built by `actors.node`, read by the admin socket and strategies.
+"""The assembled node as its faces see it: who is where. Built by `actors.node`, read by the admin socket and
+strategies.
 
 Addresses belong to slots, so everything here stays valid across restarts.
 """

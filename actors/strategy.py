@@ -15,9 +15,10 @@ Subclass `Strategy`, say what to follow in `started`, and override what you care
             ...
             self.submit(OrderRequest(instrument=..., side=Side.BUY, amount=..., price=...))
 
-Handlers are plain functions and should be quick; the market is read in place, without waiting. `submit` and `cancel` do not wait either:
-what became of them arrives in `answered`, `order_changed` and `filled`. A strategy that fails is restarted, and parked when it fails for
-ever; its orders stay with the order queue, and updates that came meanwhile are waiting for its next incarnation.
+Handlers are plain functions and should be quick; the market is read in place, without waiting. `submit` and `cancel` do
+not wait either: what became of them arrives in `answered`, `order_changed` and `filled`. A strategy that fails is
+restarted, and parked when it fails for ever; its orders stay with the order queue, and updates that came meanwhile are
+waiting for its next incarnation.
 """
 
 from collections.abc import Callable
@@ -63,8 +64,11 @@ from engine.venues.base import Applied
 CALL_TIMEOUT_S = 15.0
 
 
-class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of a strategy's own settings: the keys of its section in the config."""
+class StrategyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Base of a strategy's own settings: the keys of its section in the config.
+
+    The tag is what `kind` calls the strategy.
+    """
 
 
 class StrategyTick(Message, frozen=True):
@@ -87,7 +91,7 @@ class Strategy(Actor):
         self._following: dict[str, Applied] = {}
         self.orders: dict[str, Order] = {}  # mine that are not over, as last heard
 
-    # ── override these ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── override these ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def started(self) -> None:
         """Called once an incarnation begins: follow markets, start the clock. Must not wait for the network."""
@@ -107,7 +111,7 @@ class Strategy(Actor):
     def tick(self) -> None:
         """The clock started with `tick_every`."""
 
-    # ── use these ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── use these ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def follow(self, instrument: str, wanted: Applied) -> None:
         """Hear `market_changed` for these classes of data. `ValueError` for an instrument the node does not feed."""
@@ -159,7 +163,7 @@ class Strategy(Actor):
         """Start the clock that calls `tick`."""
         self.every(period_s, StrategyTick())
 
-    # ── how it works ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── how it works ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def on_start(self) -> None:
         for order in self._parts.store.live_orders():

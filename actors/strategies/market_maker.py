@@ -1,8 +1,8 @@
 """A small market maker: one quote on each side, moved when the market moved, leaning against its inventory.
 
-It is the demo's strategy and an example, not advice. It keeps at most one live order a side, quotes at the best price (a tick behind it
-once the position leans that way), stops adding when the position reaches `max_position`, and reduces by crossing the spread when the
-position has stayed at its limit for a while.
+It is the demo's strategy and an example, not advice. It keeps at most one live order a side, quotes at the best price
+(a tick behind it once the position leans that way), stops adding when the position reaches `max_position`, and reduces
+by crossing the spread when the position has stayed at its limit for a while.
 """
 
 from decimal import Decimal
@@ -29,7 +29,7 @@ from engine.venues.base import Applied
 PATIENCE_S = 20.0  # longer than an order queue takes to answer
 
 
-class MarketMakerParams(StrategyParams, frozen=True, kw_only=True):
+class MarketMakerParams(StrategyParams, frozen=True, kw_only=True, tag="market_maker"):
     """`amount` and `max_position` are in the venue's unit for the instrument."""
 
     instrument: str

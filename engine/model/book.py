@@ -1,11 +1,11 @@
 """An order book of one instrument: one writer (its feed), read in place by everyone on the loop.
 
-Levels live in two dictionaries (price → amount). The sorted view a reader asks for is built at the first read after a change and
-kept until the next one: an incremental book takes about ten changes for every read, so sorting on read is cheaper than keeping
-order on write.
+Levels live in two dictionaries (price → amount). The sorted view a reader asks for is built at the first read after a
+change and kept until the next one: an incremental book takes about ten changes for every read, so sorting on read is
+cheaper than keeping order on write.
 
-A book is `ready` from a snapshot until the first sign that a message was lost. A book that is not ready shows nothing: readers get
-None and empty lists, never levels that may be wrong.
+A book is `ready` from a snapshot until the first sign that a message was lost. A book that is not ready shows nothing:
+readers get None and empty lists, never levels that may be wrong.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,9 @@ MAX_LEVELS = 20_000  # a side larger than this is a corrupted feed, not a market
 
 
 class Book:
-    """Bids and asks; prices and amounts are float64, `change_id` is the venue's own sequence number, `venue_ms` its clock."""
+    """Bids and asks; prices and amounts are float64, `change_id` is the venue's own sequence number, `venue_ms`
+    its clock.
+    """
 
     __slots__ = ("_asks", "_asks_view", "_bids", "_bids_view", "change_id", "gaps", "ready", "venue_ms")
 
@@ -44,7 +46,10 @@ class Book:
     def change(
         self, bids: Iterable[Level], asks: Iterable[Level], *, previous_id: int, change_id: int, venue_ms: int
     ) -> bool:
-        """Absolute amounts for some levels, zero removes. False when a message is missing: the book then shows nothing."""
+        """Absolute amounts for some levels, zero removes.
+
+        False when a message is missing: the book then shows nothing.
+        """
         if not self.ready or previous_id != self.change_id:
             self.lose()
             return False

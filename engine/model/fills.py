@@ -57,7 +57,10 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """A holding as the venue reports it. `amount` is signed (short below zero); profit is in the settlement currency."""
+    """A holding as the venue reports it.
+
+    `amount` is signed (short below zero); profit is in the settlement currency.
+    """
 
     account: str
     instrument: str

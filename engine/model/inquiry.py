@@ -1,17 +1,17 @@
 """When "not found" is proof.
 
-A venue may deny an order that exists: the request may still be on its way, the engine may be holding it, an index may lag behind.
-Silence and single denials prove nothing. An order counts as never placed only when every source of the venue was asked *after* the last
-moment at which it could still appear (the end of its validity window plus `margin_s`), answered, and did not know it – and all that
-`passes` times, at least `repeat_s` apart.
+A venue may deny an order that exists: the request may still be on its way, the engine may be holding it, an index may
+lag behind. Silence and single denials prove nothing. An order counts as never placed only when every source of the
+venue was asked *after* the last moment at which it could still appear (the end of its validity window plus `margin_s`),
+answered, and did not know it – and all that `passes` times, at least `repeat_s` apart.
 """
 
 import msgspec
 
 
 class ProofRules(msgspec.Struct, frozen=True):
-    """How long after its window an order may still appear, and how often it must be missed. `may_resubmit`: after proof, may the next
-    attempt start by itself?"""
+    """How long after its window an order may still appear, and how often it must be missed. `may_resubmit`: after
+    proof, may the next attempt start by itself?"""
 
     margin_s: float
     repeat_s: float
@@ -20,15 +20,19 @@ class ProofRules(msgspec.Struct, frozen=True):
 
 
 class Inquiry:
-    """The search for one attempt. Times are monotonic seconds; `window_ends_s` is when the venue stops starting the attempt."""
+    """The search for one attempt.
 
-    __slots__ = ("_last_miss_s", "asked", "misses", "next_ask_s", "rules", "window_ends_s")
+    Times are monotonic seconds; `window_ends_s` is when the venue stops starting the attempt.
+    """
+
+    __slots__ = ("_last_miss_s", "asked", "misses", "next_ask_s", "reported", "rules", "window_ends_s")
 
     def __init__(self, rules: ProofRules, *, window_ends_s: float, now_s: float) -> None:
         self.rules = rules
         self.window_ends_s = window_ends_s
         self.misses = 0
         self.asked = 0
+        self.reported = False  # people were told that it cannot be settled by itself
         self.next_ask_s = now_s
         self._last_miss_s = float("-inf")
 

@@ -1,7 +1,7 @@
 """Instruments: identity, tick and lot rules, contract value.
 
-An instrument is `<venue>:<native symbol>`. Amounts are in the venue's own unit: US dollars for Deribit's inverse futures, base
-coin for linear ones.
+An instrument is `<venue>:<native symbol>`. Amounts are in the venue's own unit: US dollars for Deribit's inverse
+futures, base coin for linear ones.
 """
 
 from decimal import Decimal
@@ -76,7 +76,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         return amount
 
     def snap_price(self, price: Decimal, *, buying: bool, how: Snap, field: str = "price") -> Decimal:
-        """`price` on the tick grid by the rule `how`; `Snap.REFUSE` raises `ModelError` when it is between two ticks."""
+        """`price` on the tick grid by the rule `how`; `Snap.REFUSE` raises `ModelError` when it is between
+        two ticks.
+        """
         checked(price, field)
         if price <= ZERO:
             raise ModelError(field, "a number above zero", plain(price))

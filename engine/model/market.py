@@ -1,8 +1,9 @@
 """What the node knows of one instrument's market, and how old each part of it is.
 
-`MarketState` has one writer, the instrument's feed, and is read in place by everyone on the loop. It belongs to the feed's slot, not to
-an incarnation: it outlives restarts and moves between streaming and polling. Every class of data carries where it came from and when,
-so that a reader can always tell fresh from stale; age is judged by data, not by the health of a socket.
+`MarketState` has one writer, the instrument's feed, and is read in place by everyone on the loop. It belongs to the
+feed's slot, not to an incarnation: it outlives restarts and moves between streaming and polling. Every class of data
+carries where it came from and when, so that a reader can always tell fresh from stale; age is judged by data, not by
+the health of a socket.
 """
 
 from enum import StrEnum

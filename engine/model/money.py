@@ -1,7 +1,7 @@
 """Money is `Decimal`: finite, in range, written without an exponent.
 
-JSON and msgpack decoders accept `"NaN"`, `"Infinity"` and `1e400` as Decimals. None of them is an amount anybody meant, so every
-figure that enters the node passes through `checked` once.
+JSON and msgpack decoders accept `"NaN"`, `"Infinity"` and `1e400` as Decimals. None of them is an amount anybody meant,
+so every figure that enters the node passes through `checked` once.
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal

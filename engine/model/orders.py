@@ -9,11 +9,12 @@ The life of an order::
        │            └──► unknown ──► whatever the venue says once it is found
        └──► cancelled | expired | rejected     never sent
 
-`unknown` is the state of every order whose fate we could not learn: a lost reply, a dead socket, our own crash. It is not terminal and
-nothing but the venue's word, or proof that the order was never placed, ends it. Terminal orders still accept late fills: a cancel
-that crossed a fill on the wire must not lose the fill.
+`unknown` is the state of every order whose fate we could not learn: a lost reply, a dead socket, our own crash. It is
+not terminal and nothing but the venue's word, or proof that the order was never placed, ends it. Terminal orders still
+accept late fills: a cancel that crossed a fill on the wire must not lose the fill.
 
-Each rule here is a plain function from an order and a fact to the next order. A fact that is older than what we know changes nothing.
+Each rule here is a plain function from an order and a fact to the next order. A fact that is older than what we know
+changes nothing.
 """
 
 from decimal import Decimal
@@ -87,7 +88,10 @@ TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECT
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a strategy or a person asks for. `good_for_s` bounds the time until the first byte leaves, not the order's life."""
+    """What a strategy or a person asks for.
+
+    `good_for_s` bounds the time until the first byte leaves, not the order's life.
+    """
 
     instrument: str
     side: Side
@@ -137,7 +141,10 @@ class CancelState(StrEnum):
 
 
 class Amend(msgspec.Struct, frozen=True, kw_only=True):
-    """New absolute values for a live order. `unsettled` after a lost answer: the order is read again before another amend."""
+    """New absolute values for a live order.
+
+    `unsettled` after a lost answer: the order is read again before another amend.
+    """
 
     amount: Decimal
     price: Decimal | None
@@ -330,10 +337,11 @@ def amend_settled(order: Order, *, now_ms: int) -> Order:
 
 
 def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
-    """The order after a venue's word. Word about an attempt that was never made, or older than what we know, changes nothing.
+    """The order after a venue's word. Word about an attempt that was never made, or older than what we know, changes
+    nothing.
 
-    What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes filled). An order
-    that ended without the venue ever acknowledging it is believed to be whatever the venue says now.
+    What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes
+    filled). An order that ended without the venue ever acknowledging it is believed to be whatever the venue says now.
     """
     checked(report.filled_amount, "filled_amount")
     if order.attempt == 0:

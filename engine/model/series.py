@@ -1,8 +1,9 @@
 """Columns of numbers in time order: bars and trades of one instrument.
 
-A series keeps its rows in one float64 array twice as long as its capacity. Rows are appended at the end; when the end is reached the
-newest `capacity` rows are copied to the front, once every `capacity` appends. So the newest rows are always one contiguous block and
-a reader gets a view of it, never a copy. A view is valid until the reader's next `await`.
+A series keeps its rows in one float64 array twice as long as its capacity. Rows are appended at the end; when the end
+is reached the newest `capacity` rows are copied to the front, once every `capacity` appends. So the newest rows are
+always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the reader's next
+`await`.
 """
 
 import numpy as np
@@ -71,7 +72,9 @@ class Bars(Series):
         self.interval_ms = interval_ms
 
     def upsert(self, row: tuple[float, ...]) -> None:
-        """Write one bar by its open time: the same time replaces, a later one appends, an older one mends history in place."""
+        """Write one bar by its open time: the same time replaces, a later one appends, an older one mends
+        history in place.
+        """
         last = self.last_key()
         if last is None or row[0] > last:
             self.append(row)
@@ -81,8 +84,8 @@ class Bars(Series):
             self._mend(row)
 
     def merge(self, rows: Columns) -> None:
-        """Add bars from a second source. Of two versions of one bar the one with more volume is the later, so the order in which
-        the sources answered does not matter."""
+        """Add bars from a second source. Of two versions of one bar the one with more volume is the later, so the order
+        in which the sources answered does not matter."""
         both = np.concatenate((self.view(), rows))
         both = both[np.lexsort((both[:, _VOLUME], both[:, 0]))]
         self._load(both[np.append(both[1:, 0] != both[:-1, 0], True)] if len(both) else both)
@@ -106,7 +109,8 @@ class Bars(Series):
 class Trades(Series):
     """Public trades, columns `TRADE_COLUMNS`; `taker_side` is 1 for a buyer, -1 for a seller.
 
-    Venues number an instrument's trades without holes, so `missed` is exact: how many between the first and the last were never seen.
+    Venues number an instrument's trades without holes, so `missed` is exact: how many between the first and the last
+    were never seen.
     """
 
     __slots__ = ("_first_seq", "last_seq", "missed")
@@ -130,7 +134,10 @@ class Trades(Series):
         return True
 
     def merge(self, rows: Columns) -> int:
-        """Add trades from a second source, in any order; those already here stay as they are. Returns how many were new."""
+        """Add trades from a second source, in any order; those already here stay as they are.
+
+        Returns how many were new.
+        """
         if len(self) == self.capacity:  # what is older than a full window is not kept
             rows = rows[rows[:, _SEQ] >= self.view()[0, _SEQ]]
         if not len(rows):

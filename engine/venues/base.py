@@ -1,8 +1,9 @@
 """The venue contract: what every exchange looks like to the actors.
 
-A venue is three small things. `VenueRest` asks and orders, one reply for one request. `StreamAdapter` and `PrivateAdapter` are sans-I/O:
-they say which frames to send and what received frames mean, and own no socket, so one stream actor serves every venue and a test needs no
-network. What differs between venues is data and these adapters, never a copy of an actor.
+A venue is three small things. `VenueRest` asks and orders, one reply for one request. `StreamAdapter` and
+`PrivateAdapter` are sans-I/O: they say which frames to send and what received frames mean, and own no socket, so one
+stream actor serves every venue and a test needs no network. What differs between venues is data and these adapters,
+never a copy of an actor.
 
 What a call may raise says who must act::
 
@@ -78,7 +79,10 @@ class Credentials(Protocol):
 
 
 class OrderSearch(msgspec.Struct, frozen=True):
-    """Outcome of looking for one client id in every source the venue has. `report` None: every source answered and none knew it."""
+    """Outcome of looking for one client id in every source the venue has.
+
+    `report` None: every source answered and none knew it.
+    """
 
     report: OrderReport | None
     sources: tuple[str, ...]
@@ -120,7 +124,10 @@ class TradeRow(msgspec.Struct, frozen=True):
 
 
 class VenueRest(Protocol):
-    """Requests and replies of one venue for one account (or none: market data only). Every call has a deadline of its own."""
+    """Requests and replies of one venue for one account (or none: market data only).
+
+    Every call has a deadline of its own.
+    """
 
     name: str
     resolve: ProofRules
@@ -134,13 +141,18 @@ class VenueRest(Protocol):
         """Rows of `engine.model.BAR_COLUMNS`, ascending by open time."""
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
-        """Send the order's current attempt: its `client_order_id`, not started by the venue after `valid_until_ms` (venue time)."""
+        """Send the order's current attempt: its `client_order_id`, not started by the venue after
+        `valid_until_ms` (venue time).
+        """
 
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         """Send `order.amend`: absolute new amount and price."""
 
     async def cancel(self, order: Order, instrument: Instrument) -> OrderReport | None:
-        """Cancel by venue id if known, else by client id. None: the venue says it has no such live order now, which proves nothing."""
+        """Cancel by venue id if known, else by client id.
+
+        None: the venue says it has no such live order now, which proves nothing.
+        """
 
     async def open_orders(self) -> tuple[OrderReport, ...]: ...
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
@@ -165,7 +177,9 @@ class Applied(IntFlag):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A frame that belongs to no symbol: what to send back, which channels it acknowledged or refused, whether it ends the connection."""
+    """A frame that belongs to no symbol: what to send back, which channels it acknowledged or refused, whether it
+    ends the connection.
+    """
 
     replies: tuple[bytes, ...] = ()
     acknowledged: tuple[str, ...] = ()

@@ -1,0 +1,191 @@
+"""What the queue remembers, and how a decision gets to disk before anyone sees it."""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from actors._ledger import Ledger
+from actors.messages import (
+    Notify,
+    OrderUpdate,
+    ask_venue,
+)
+from actors.orders.desk import OrdersDesk
+from engine.kernel import Actor, Ref, Reply
+from engine.model import (
+    DataClass,
+    GateState,
+    Inquiry,
+    Instrument,
+    Notice,
+    Order,
+    OrderState,
+    Severity,
+    order_id_of,
+    split_instrument,
+)
+from engine.store import Change, Commit, Put
+
+
+class Keeper(Actor):
+    """Memory and disk of one incarnation. The layers above decide; every decision goes through `_save`."""
+
+    mailbox_capacity = 10_000
+
+    def __init__(self, desk: OrdersDesk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._settings = desk.settings
+        self._ledger = Ledger(desk.recorder)
+        self._gate = GateState.ACTIVE
+        self._synced = False
+        self._stopping = False
+        self._quiesced: Reply[Any] | None = None
+        self._orders: dict[str, Order] = {}  # all that are not over, and those whose end is not on disk yet
+        self._unsaved: dict[str, int] = {}  # commits under way, by order id
+        self._busy: dict[str, str] = {}  # the one request to the venue under way, by order id
+        self._queues: dict[str, deque[str]] = {}  # order ids ready to send, by instrument
+        self._unknown: dict[str, set[str]] = {}  # order ids that keep the gate closed, by instrument
+        self._inquiries: dict[str, Inquiry] = {}
+        self._not_before_s: dict[str, float] = {}  # earliest next request, by order id
+        self._keys: dict[str, str] = {}  # request key → order id of orders that are not over
+        self._owners: dict[str, Ref] = {}
+        self._seen_fills: dict[str, None] = {}  # newest fill keys, whether on disk yet or not
+
+    def _save_if_new(self, kind: str, before: Order, after: Order) -> None:
+        if msgspec.structs.replace(after, updated_at_ms=before.updated_at_ms) != before:
+            self._save(kind, after)
+
+    def _save(
+        self,
+        kind: str,
+        order: Order,
+        then: Callable[[], None] | None = None,
+        *,
+        extra: tuple[Change, ...] = (),
+        told: Callable[[int], None] | None = None,
+    ) -> None:
+        """Remember `order`, commit it, and when it is durable tell its owner, run `then`, and start what it
+        needs next.
+        """
+        order_id = order.order_id
+        self._orders[order_id] = order
+        self._mark_gate(order)
+        self._unsaved[order_id] = self._unsaved.get(order_id, 0) + 1
+        commit = self._commit(kind, (Put("orders", order_id, order), *extra))
+        self._ledger.write(commit, partial(self._saved, order, then, told))
+
+    def _saved(
+        self, order: Order, then: Callable[[], None] | None, told: Callable[[int], None] | None, seq: int
+    ) -> None:
+        order_id = order.order_id
+        self._unsaved[order_id] -= 1
+        if not self._unsaved[order_id]:
+            del self._unsaved[order_id]
+        if order.state not in (OrderState.WAITING, OrderState.SUBMITTING):
+            self._desk.point("answer.durable")
+        owner = self._owner(order)
+        if owner is not None:
+            owner.tell(OrderUpdate(order, seq))
+        if told is not None:
+            told(seq)
+        if then is not None:
+            then()
+        if self._current(order).state.terminal and order_id not in self._unsaved:
+            self._forget(order)
+        else:
+            self._proceed(order_id)
+        self._pump(order.instrument)
+
+    def _forget(self, order: Order) -> None:
+        for memory in (self._orders, self._inquiries, self._not_before_s, self._owners):
+            memory.pop(order.order_id, None)
+        self._keys.pop(order.request_key, None)
+
+    def _mark_gate(self, order: Order) -> None:
+        closed = self._unknown.setdefault(order.instrument, set())
+        closed.add(order.order_id) if order.state is OrderState.UNKNOWN else closed.discard(order.order_id)
+        if not closed:
+            del self._unknown[order.instrument]
+
+    def _commit(self, kind: str, changes: tuple[Change, ...]) -> Commit:
+        return Commit(kind, changes, actor=self.ctx.path)
+
+    def _find(self, client_order_id: str) -> Order | None:
+        """Our order behind a client id, over or not; None for an order placed elsewhere."""
+        order_id = order_id_of(client_order_id)
+        if order_id is None:
+            return None
+        order = self._orders.get(order_id) or self._stored(order_id)
+        return order if order and order.account == self._desk.account else None
+
+    def _stored(self, order_id: str) -> Order | None:
+        order: Order | None = self._desk.store.table("orders").get(order_id)
+        return order
+
+    def _current(self, order: Order) -> Order:
+        return self._orders.get(order.order_id) or self._stored(order.order_id) or order
+
+    def _inquire(self, order: Order) -> None:
+        now_s = self.ctx.clock.monotonic_s()
+        venue_ms = self._desk.venue.now_ms(now_s)
+        known = order.valid_until_ms is not None and venue_ms is not None
+        left_s = (order.valid_until_ms - venue_ms) / 1000 if known else self._settings.ttl_s  # type: ignore[operator]
+        rules = self._settings.proof or self._desk.proof
+        self._inquiries[order.order_id] = Inquiry(rules, window_ends_s=now_s + left_s, now_s=now_s)
+
+    def _owner(self, order: Order) -> Ref | None:
+        return self._owners.get(order.order_id) or self._desk.owner_of(order.strategy)
+
+    def _instrument(self, name: str) -> Instrument | None:
+        return self._desk.venue.instruments.get(split_instrument(name, self._desk.venue.name)[1])
+
+    def _mark(self, name: str) -> Decimal | None:
+        """A fresh mark price, None when there is none."""
+        market = self._desk.venue.markets.get(split_instrument(name, self._desk.venue.name)[1])
+        ticker_age = market.fresh.get(DataClass.TICKER) if market else None
+        if market is None or market.ticker.mark is None or ticker_age is None:
+            return None
+        return None if ticker_age.stale(self.ctx.clock.monotonic_s()) else Decimal(repr(market.ticker.mark))
+
+    async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
+        return await ask_venue(
+            self._desk.session, what, do, account=self._desk.account, timeout_s=self._settings.request_timeout_s
+        )
+
+    def _past_deadline(self, order: Order) -> bool:
+        return self._now_ms() > order.deadline_ms
+
+    def _now_ms(self) -> int:
+        return self.ctx.clock.wall_ms()
+
+    def _notify(self, severity: Severity, kind: str, text: str, order: Order | None) -> None:
+        notice = Notice(
+            notice_id=self.ctx.entropy.token(12),
+            at_ms=self._now_ms(),
+            severity=severity,
+            kind=kind,
+            text=text,
+            actor=self.ctx.path,
+            order_id=order.order_id if order else "",
+        )
+        self._desk.notifier.tell(Notify(notice))
+
+    # ── what the layers above do with it ──────────────────────────────────────────────────────────────────────────────
+
+    @abstractmethod
+    def _proceed(self, order_id: str) -> None:
+        """Start the request this order needs next, if it needs one and none is under way."""
+
+    @abstractmethod
+    def _pump(self, instrument: str) -> None:
+        """Send what may be sent for one instrument, in order."""
+
+    @abstractmethod
+    def _check_quiet(self) -> None:
+        """Nothing may be in flight any more: whoever waits for that may have to be told."""

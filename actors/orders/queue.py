@@ -1,0 +1,250 @@
+"""The queue itself: taking orders, following the account, time, the gate and the stop."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import msgspec
+
+from actors.messages import (
+    Accepted,
+    GetOrder,
+    GetOrdersStatus,
+    OrdersStatus,
+    QuiesceOrders,
+    Reconcile,
+    SetGate,
+    SubmitOrder,
+    Unsynced,
+    VenueReachable,
+)
+from actors.orders.changing import Changing
+from actors.recorder import Record
+from engine.kernel import Message, Overflow, Reply, on
+from engine.model import (
+    CancelState,
+    Denial,
+    Gate,
+    GateState,
+    Instrument,
+    Order,
+    OrderState,
+    amend_unsettled,
+    cancelled_unsent,
+    denied,
+    deny_order,
+    new_order,
+    to_unknown,
+)
+from engine.store import Put
+
+
+class Tick(Message, frozen=True):
+    """Time passed: deadlines, resends and queries may be due."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
+class Orders(Changing):
+    """See the package's page. The layers below keep, hear, send, find out and change; this one is asked and told."""
+
+    async def on_start(self) -> None:
+        """Read what the last incarnation left, after its last commit is on disk."""
+        await self._desk.recorder.call(Record(()), timeout_s=30.0)
+        self.spawn(self._ledger.run, name="ledger")
+        gate: Gate | None = self._desk.store.meta(f"gate:{self._desk.account}", Gate)
+        self._gate = gate.state if gate else GateState.ACTIVE
+        for order in self._desk.store.live_orders():
+            if order.account == self._desk.account:
+                self._recover(order)
+        self.every(self._settings.tick_s, Tick())
+
+    def _recover(self, order: Order) -> None:
+        self._orders[order.order_id] = order
+        if order.request_key:
+            self._keys[order.request_key] = order.order_id
+        self._mark_gate(order)
+        if order.state is OrderState.WAITING and order.cancel is CancelState.REQUESTED:
+            self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
+        elif order.state is OrderState.WAITING:
+            self._queue(order)
+        elif order.state is OrderState.SUBMITTING:
+            lost = to_unknown(order, "the node stopped while it was being sent", now_ms=self._now_ms())
+            self._save("order.unknown", lost)
+        elif order.amend is not None and not order.amend.unsettled:
+            self._save("order.amend_unsettled", amend_unsettled(order, now_ms=self._now_ms()))
+        if order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN):
+            self._inquire(order)
+
+    @on(SubmitOrder)
+    def submit(self, message: SubmitOrder) -> Accepted | Denial | None:
+        request = message.request
+        known = request.request_key and self._known_key(request.request_key)
+        if known:
+            reply = self.defer_reply()
+            self._ledger.after(partial(reply.send, Accepted(known)))
+            return None
+        instrument = self._instrument(request.instrument)
+        refusal = self._stopping_denial() or deny_order(
+            request,
+            instrument,
+            limits=self._settings.limits,
+            gate=self._gate,
+            waiting=sum(map(len, self._queues.values())),
+            live=len(self._orders),
+            mark=self._mark(request.instrument),
+        )
+        if refusal is not None or instrument is None:
+            return refusal
+        order = new_order(
+            msgspec.structs.replace(request, instrument=instrument.instrument_id),
+            order_id=self._desk.numbers.next_id(),
+            account=self._desk.account,
+            now_ms=self._now_ms(),
+        )
+        if message.owner is not None:
+            self._owners[order.order_id] = message.owner
+        if order.request_key:
+            self._keys[order.request_key] = order.order_id
+        self._desk.point("accept.decided")
+        self._save("order.accepted", order, partial(self._accepted, order, self.defer_reply()))
+        return None
+
+    def _accepted(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
+        self._desk.point("accept.durable")
+        reply.send(Accepted(order.order_id))
+        self._queue(self._orders.get(order.order_id, order))
+        self._pump(order.instrument)
+
+    def _known_key(self, key: str) -> str | None:
+        if key in self._keys:
+            return self._keys[key]
+        stored = next(self._desk.store.index("orders_by_request").iterate(prefix=(key,), limit=1), None)
+        return stored[-1] if stored else None
+
+    def _stopping_denial(self) -> Denial | None:
+        return denied("STOPPING", "node", "a node that is not stopping", "stopping") if self._stopping else None
+
+    @on(Reconcile)
+    def reconcile(self, message: Reconcile) -> None:
+        """The account's pass: take its word, look for what the venue's list of live orders lacks, send what waits."""
+        for report in message.reports:
+            self._hear(report)
+        self._hear_fills(message.fills)
+        live = {report.client_order_id for report in message.reports}
+        for order in list(self._orders.values()):
+            quiet = order.state is OrderState.OPEN and order.updated_at_ms < message.asked_at_ms
+            if quiet and order.client_order_id not in live and order.order_id not in self._inquiries:
+                self._inquire(order)
+        self._synced = self._synced or message.listening
+        self._pump_all()
+        reply = self.defer_reply()
+        self._ledger.after(partial(reply.send, True))
+
+    @on(Unsynced)
+    def unsynced(self, message: Unsynced) -> None:
+        self._synced = False
+        self.log.warning("orders wait: {}", message.reason)
+
+    @on(VenueReachable)
+    def venue_reachable(self, _message: VenueReachable) -> None:
+        for order_id in list(self._orders):
+            self._proceed(order_id)
+
+    @on(Tick)
+    def tick(self, _message: Tick) -> None:
+        self._expire_waiting()
+        for order_id in [*self._inquiries, *(o.order_id for o in self._orders.values() if _unfinished(o))]:
+            self._proceed(order_id)
+        self._pump_all()
+        self._check_quiet()
+
+    def _expire_waiting(self) -> None:
+        for queue in list(self._queues.values()):
+            for order_id in list(queue):
+                order = self._orders.get(order_id)
+                if (
+                    order
+                    and order.state is OrderState.WAITING
+                    and self._past_deadline(order)
+                    and not self._unsaved.get(order_id)
+                ):
+                    queue.remove(order_id)
+                    self._expire(order, "not sent before its deadline")
+
+    def _proceed(self, order_id: str) -> None:
+        """Start the request this order needs next, if it needs one and none is under way."""
+        order = self._orders.get(order_id)
+        if order is None or order.state.terminal:
+            self._inquiries.pop(order_id, None)
+            return
+        if order_id in self._busy or self._unsaved.get(order_id) or len(self._busy) >= self._settings.max_in_flight:
+            return
+        now_s = self.ctx.clock.monotonic_s()
+        inquiry = self._inquiries.get(order_id)
+        if order.cancel is CancelState.REQUESTED and order.state.may_be_live and self._due(order_id, now_s):
+            self._occupy("cancel", self._cancel_at_venue, order)
+        elif inquiry is not None and inquiry.next_ask_s <= now_s:
+            self._occupy("find", self._look_for, order)
+        elif order.amend is not None and order.amend.unsettled and self._due(order_id, now_s):
+            self._not_before_s[order_id] = now_s + self._settings.ask_s
+            self._occupy("find", self._look_for, order)
+
+    def _occupy(self, what: str, request: Callable[[Order, Instrument], Any], order: Order) -> None:
+        self._busy[order.order_id] = what
+        self._begin(request, order)
+
+    def _due(self, order_id: str, now_s: float) -> bool:
+        return self._not_before_s.get(order_id, 0.0) <= now_s
+
+    def _pump_all(self) -> None:
+        for instrument in list(self._queues):
+            self._pump(instrument)
+
+    @on(SetGate)
+    def set_gate(self, message: SetGate) -> None:
+        gate = Gate(message.state, message.reason, self._now_ms())
+        self._gate = message.state  # effective at once, durable before it is answered
+        reply = self.defer_reply()
+        put = Put("meta", f"gate:{self._desk.account}", gate)
+        self._ledger.write(self._commit(f"gate.{message.state}", (put,)), lambda _seq: reply.send(message.state))
+        self._pump_all()
+
+    @on(QuiesceOrders)
+    def quiesce(self, message: QuiesceOrders) -> None:
+        self._stopping = True
+        if message.cancel:
+            for order in list(self._orders.values()):
+                self._want_cancel(order)
+        self._quiesced = self.defer_reply()
+        self._check_quiet()
+
+    def _check_quiet(self) -> None:
+        if self._quiesced is None or self._busy or any(self._unsaved.values()):
+            return
+        if any(order.cancel is CancelState.REQUESTED for order in self._orders.values()):
+            return
+        self._quiesced.send(sum(order.state.may_be_live for order in self._orders.values()))
+        self._quiesced = None
+
+    @on(GetOrder)
+    def get_order(self, message: GetOrder) -> Order | None:
+        return self._orders.get(message.order_id) or self._stored(message.order_id)
+
+    @on(GetOrdersStatus)
+    def get_status(self, _message: GetOrdersStatus) -> OrdersStatus:
+        states = [order.state for order in self._orders.values()]
+        return OrdersStatus(
+            account=self._desk.account,
+            gate=self._gate,
+            synced=self._synced,
+            waiting=states.count(OrderState.WAITING),
+            submitting=states.count(OrderState.SUBMITTING),
+            open=states.count(OrderState.OPEN),
+            unknown=states.count(OrderState.UNKNOWN),
+            closed_instruments=tuple(sorted(self._unknown)),
+        )
+
+
+def _unfinished(order: Order) -> bool:
+    return order.cancel is CancelState.REQUESTED or (order.amend is not None and order.amend.unsettled)

@@ -1,0 +1,289 @@
+"""A venue in memory that does everything a venue may do to us, by seed.
+
+It executes and does not reply, replies late, executes late (inside the window the order allows, and a little beyond, as an engine that holds a
+started order does), denies orders that exist, refuses, throttles. It never deduplicates: what is sent twice is placed twice. What it did is
+its `truth`, which tests compare the node with.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+import trio
+
+from engine.kernel import Entropy
+from engine.model import (
+    Balance,
+    Columns,
+    Fill,
+    Instrument,
+    InstrumentKind,
+    Order,
+    OrderReport,
+    OrderState,
+    Position,
+    ProofRules,
+)
+from engine.venues.base import (
+    BookSnapshot,
+    FillPage,
+    NotSent,
+    OrderSearch,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    TickerSnapshot,
+    TradeRow,
+    Unavailable,
+)
+
+PERPETUAL = Instrument(
+    instrument_id="sim:PERP",
+    venue="sim",
+    symbol="PERP",
+    kind=InstrumentKind.PERPETUAL,
+    base="BTC",
+    quote="USD",
+    settlement="BTC",
+    inverse=True,
+    tick_size=Decimal("0.5"),
+    lot_size=Decimal(10),
+    min_amount=Decimal(10),
+    contract_size=Decimal(10),
+)
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+    """Chances of each misdeed; the rest behaves."""
+
+    lose_request: float = 0.0  # not executed, and no reply
+    lose_reply: float = 0.0  # executed, and no reply
+    execute_late: float = 0.0  # no reply, and executed up to `late_s` after the window ended
+    not_sent: float = 0.0
+    throttle: float = 0.0
+    unavailable: float = 0.0
+    refuse: float = 0.0
+    deny: float = 0.0  # a query does not find an order that exists (only while it is younger than `late_s`)
+    query_fails: float = 0.0
+    fill: float = 0.5  # executed orders that fill at once
+    late_s: float = 5.0
+    latency_s: float = 0.02
+
+
+HONEST = Behaviour(fill=0.0)
+
+
+class PlacedOrder(msgspec.Struct):
+    """What the venue holds. Kept for ever, one for every time it was placed."""
+
+    client_order_id: str
+    venue_order_id: str
+    amount: Decimal
+    price: Decimal | None
+    placed_s: float
+    state: OrderState = OrderState.OPEN
+    filled: Decimal = Decimal(0)
+    trade_id: str = ""
+
+
+class AdversarialVenue:
+    """Implements `VenueRest` for one account. `now_ms` is its clock."""
+
+    name = "sim"
+
+    def __init__(self, entropy: Entropy, behaviour: Behaviour, account: str, proof: ProofRules, now_ms: Callable[[], int]) -> None:
+        self.resolve = proof
+        self.behaviour = behaviour
+        self.truth: list[PlacedOrder] = []
+        self.late: list[tuple[float, Order]] = []  # (when it is executed, the order)
+        self.refused: set[str] = set()
+        self.amends = 0
+        self._entropy = entropy
+        self._account = account
+        self._now_ms = now_ms
+
+    # ── truth ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def place(self, order: Order) -> PlacedOrder:
+        number = len(self.truth) + 1
+        placed = PlacedOrder(order.client_order_id, f"V{number}", order.amount, order.price, trio.current_time())
+        self.truth.append(placed)
+        if self._entropy.random() < self.behaviour.fill:
+            self.fill(placed)
+        return placed
+
+    def fill(self, placed: PlacedOrder) -> None:
+        placed.state, placed.filled, placed.trade_id = OrderState.FILLED, placed.amount, f"T{placed.venue_order_id}"
+
+    def pass_time(self) -> None:
+        """Execute what the engine was holding."""
+        now_s = trio.current_time()
+        due = [order for at_s, order in self.late if at_s <= now_s]
+        self.late = [(at_s, order) for at_s, order in self.late if at_s > now_s]
+        for order in due:
+            self.place(order)
+
+    def report(self, placed: PlacedOrder) -> OrderReport:
+        return OrderReport(
+            account=self._account,
+            instrument=PERPETUAL.instrument_id,
+            client_order_id=placed.client_order_id,
+            venue_order_id=placed.venue_order_id,
+            state=placed.state,
+            side=self._side(),
+            amount=placed.amount,
+            order_type="limit",
+            price=placed.price,
+            filled_amount=placed.filled,
+            average_price=placed.price if placed.filled else None,
+            updated_at_ms=self._now_ms(),
+        )
+
+    def fills(self) -> tuple[Fill, ...]:
+        return tuple(self._fill_of(placed) for placed in self.truth if placed.filled)
+
+    def _fill_of(self, placed: PlacedOrder) -> Fill:
+        return Fill(
+            account=self._account,
+            instrument=PERPETUAL.instrument_id,
+            trade_id=placed.trade_id,
+            order_id="",
+            client_order_id=placed.client_order_id,
+            venue_order_id=placed.venue_order_id,
+            side=self._side(),
+            price=placed.price or Decimal(1),
+            amount=placed.filled,
+            filled_at_ms=self._now_ms(),
+        )
+
+    def _side(self):  # noqa: ANN202 - every test buys
+        from engine.model import Side
+
+        return Side.BUY
+
+    # ── the contract ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
+        await trio.sleep(self.behaviour.latency_s)
+        self.pass_time()
+        behaviour, roll = self.behaviour, self._entropy.random()
+        for chance, misdeed in (
+            (behaviour.not_sent, self._not_sent),
+            (behaviour.throttle, self._throttle),
+            (behaviour.unavailable, self._unavailable),
+            (behaviour.refuse, self._refuse),
+            (behaviour.lose_request, self._lose_request),
+            (behaviour.lose_reply, self._lose_reply),
+            (behaviour.execute_late, self._execute_late),
+        ):
+            if roll < chance:
+                await misdeed(order)
+            roll -= chance
+            if roll < 0:
+                break
+        placed = self.place(order)
+        fills = (self._fill_of(placed),) if placed.filled else ()
+        return self.report(placed), fills
+
+    async def _not_sent(self, order: Order) -> None:
+        raise NotSent("connect refused")
+
+    async def _throttle(self, order: Order) -> None:
+        raise RateLimited("too_many_requests", code=10028, retry_after_s=0.5)
+
+    async def _unavailable(self, order: Order) -> None:
+        raise Unavailable("system_maintenance", code=11051)
+
+    async def _refuse(self, order: Order) -> None:
+        self.refused.add(order.client_order_id)
+        raise Refused("not_enough_funds", code=10009)
+
+    async def _lose_request(self, order: Order) -> None:
+        raise OutcomeUnknown("timeout")
+
+    async def _lose_reply(self, order: Order) -> None:
+        self.place(order)
+        raise OutcomeUnknown("connection reset")
+
+    async def _execute_late(self, order: Order) -> None:
+        assert order.valid_until_ms is not None
+        left_s = (order.valid_until_ms - self._now_ms()) / 1000
+        delay_s = self._entropy.uniform(0, max(left_s, 0) + self.behaviour.late_s)
+        self.late.append((trio.current_time() + delay_s, order))
+        raise OutcomeUnknown("timeout")
+
+    async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
+        await self._query()
+        for placed in self.truth:
+            if placed.client_order_id == order.client_order_id and not self._denied(placed):
+                return OrderSearch(self.report(placed), ("open", "history", "archive"))
+        return OrderSearch(None, ("open", "history", "archive"))
+
+    def _denied(self, placed: PlacedOrder) -> bool:
+        young = trio.current_time() - placed.placed_s < self.behaviour.late_s
+        return young and self._entropy.random() < self.behaviour.deny
+
+    async def cancel(self, order: Order, instrument: Instrument) -> OrderReport | None:
+        await self._query()
+        for placed in self.truth:
+            if placed.client_order_id == order.client_order_id and placed.state is OrderState.OPEN:
+                placed.state = OrderState.CANCELLED
+                return self.report(placed)
+        return None
+
+    async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
+        await trio.sleep(self.behaviour.latency_s)
+        self.pass_time()
+        assert order.amend is not None
+        for placed in self.truth:
+            if placed.client_order_id == order.client_order_id and placed.state is OrderState.OPEN:
+                self.amends += 1
+                placed.amount, placed.price = order.amend.amount, order.amend.price
+                if self._entropy.random() < self.behaviour.lose_reply:
+                    raise OutcomeUnknown("timeout")
+                return self.report(placed), ()
+        raise Refused("not_open_order", code=11044)
+
+    async def open_orders(self) -> tuple[OrderReport, ...]:
+        await self._query()
+        return tuple(self.report(placed) for placed in self.truth if placed.state is OrderState.OPEN)
+
+    async def fills_since(self, since_ms: int) -> FillPage:
+        await self._query()
+        return FillPage(self.fills(), complete=True)
+
+    async def positions(self) -> tuple[Position, ...]:
+        await self._query()
+        return ()
+
+    async def balances(self) -> tuple[Balance, ...]:
+        await self._query()
+        return ()
+
+    async def _query(self) -> None:
+        await trio.sleep(self.behaviour.latency_s)
+        self.pass_time()
+        if self._entropy.random() < self.behaviour.query_fails:
+            raise OutcomeUnknown("503")
+
+    async def server_time_ms(self) -> int:
+        await trio.sleep(self.behaviour.latency_s)
+        return self._now_ms()
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        return (PERPETUAL,)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def book(self, symbol: str, depth: int) -> BookSnapshot:
+        raise Unavailable("this venue has no market data")
+
+    async def ticker(self, symbol: str) -> TickerSnapshot:
+        raise Unavailable("this venue has no market data")
+
+    async def trades(self, symbol: str, limit: int) -> tuple[TradeRow, ...]:
+        raise Unavailable("this venue has no market data")
+
+    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Columns:
+        raise Unavailable("this venue has no market data")
