@@ -1,0 +1,199 @@
+"""A venue in memory and a system on trio's clock, for tests of the market-data actors. `ScriptedVenue` never touches a network."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import trio
+
+from engine.kernel import Actor, ChildSpec, Entropy, Message, Ref, SupervisorSpec, System, TrioClock, on, open_system
+from engine.model import Columns, Instrument, InstrumentKind
+from engine.venues.base import BookSnapshot, FeedAdapter, NotSent, StreamAdapter, TickerSnapshot, TradeRow, VenueError
+
+SYMBOL = "X-PERPETUAL"
+
+
+def instrument(symbol: str = SYMBOL) -> Instrument:
+    return Instrument(
+        instrument_id=f"sim:{symbol}",
+        venue="sim",
+        symbol=symbol,
+        kind=InstrumentKind.PERPETUAL,
+        base="X",
+        quote="USD",
+        settlement="X",
+        inverse=True,
+        tick_size=Decimal("0.5"),
+        lot_size=Decimal(10),
+        min_amount=Decimal(10),
+        contract_size=Decimal(10),
+    )
+
+
+def bar_rows(first_ms: int, count: int, *, step_ms: int = 60_000, volume: float = 1.0) -> Columns:
+    rows = [(float(first_ms + n * step_ms), 1.0, 2.0, 0.5, 1.5, volume, volume * 10) for n in range(count)]
+    return np.array(rows, dtype=np.float64).reshape(count, 7)
+
+
+class ScriptedRest:
+    """A venue's client whose answers are the attributes below; `trouble` is raised instead while it is set."""
+
+    def __init__(self, name: str, account: str | None) -> None:
+        self.name = name
+        self.account = account
+        self.trouble: VenueError | None = None
+        self.delay_s = 0.0
+        self.venue_ms: Callable[[], int] = lambda: int(trio.current_time() * 1000) + 1_700_000_000_000
+        self.listed: tuple[Instrument, ...] = (instrument(),)
+        self.book_now = BookSnapshot(bids=((99.0, 1.0),), asks=((101.0, 1.0),), change_id=1, venue_ms=1)
+        self.ticker_now = TickerSnapshot(99.0, 101.0, 100.0, 100.0, 100.0, 0.0, 5.0, 1)
+        self.trades_now: tuple[TradeRow, ...] = (TradeRow(1, 100.0, 1.0, 1, 1),)
+        self.bars_now: Callable[[int, int], Columns] = lambda start, end: bar_rows(
+            -(-start // 60_000) * 60_000, max(0, end // 60_000 - -(-start // 60_000) + 1)
+        )
+        self.asked: list[str] = []
+        self.closed = False
+
+    async def _say(self, what: str, value: Any) -> Any:
+        self.asked.append(what)
+        await trio.sleep(self.delay_s)
+        if self.trouble is not None:
+            raise self.trouble
+        return value() if callable(value) else value
+
+    async def server_time_ms(self) -> int:
+        return int(await self._say("time", self.venue_ms))
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        return tuple(await self._say("instruments", lambda: self.listed))
+
+    async def book(self, symbol: str, depth: int) -> BookSnapshot:
+        answer: BookSnapshot = await self._say("book", lambda: self.book_now)
+        return answer
+
+    async def ticker(self, symbol: str) -> TickerSnapshot:
+        answer: TickerSnapshot = await self._say("ticker", lambda: self.ticker_now)
+        return answer
+
+    async def trades(self, symbol: str, limit: int) -> tuple[TradeRow, ...]:
+        return tuple(await self._say("trades", lambda: self.trades_now))
+
+    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Columns:
+        answer: Columns = await self._say("bars", lambda: self.bars_now(start_ms, end_ms))
+        return answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedVenue:
+    """Hands out `ScriptedRest` clients and whatever adapters it was given; remembers every client it made."""
+
+    def __init__(
+        self, stream: Callable[[], StreamAdapter] | None = None, feed: Callable[[str], FeedAdapter] | None = None
+    ) -> None:
+        self.name = "sim"
+        self.clients: list[ScriptedRest] = []
+        self.trouble: VenueError | None = None
+        self._stream = stream
+        self._feed = feed
+
+    def rest(self, account: str | None) -> Any:
+        client = ScriptedRest(self.name, account)
+        client.trouble = self.trouble
+        self.clients.append(client)
+        return client
+
+    def client(self, account: str | None = None) -> ScriptedRest:
+        """The newest client of an account."""
+        return next(client for client in reversed(self.clients) if client.account == account)
+
+    def go_away(self, trouble: VenueError | None = None) -> None:
+        self.trouble = trouble or NotSent("connection refused")
+        for client in self.clients:
+            client.trouble = self.trouble
+
+    def come_back(self) -> None:
+        self.trouble = None
+        for client in self.clients:
+            client.trouble = None
+
+    def stream(self) -> StreamAdapter:
+        assert self._stream is not None
+        return self._stream()
+
+    def feed(self, symbol: str) -> FeedAdapter:
+        assert self._feed is not None
+        return self._feed(symbol)
+
+    def private(self, account: str) -> Any:
+        raise AssertionError("market data needs no private stream")
+
+
+class Ear(Actor):
+    """Keeps what it is told."""
+
+    heard: list[Message]
+
+    def __init__(self, heard: list[Message]) -> None:
+        super().__init__()
+        self.heard = heard
+
+    @on(Message)
+    def note(self, message: Message) -> None:
+        self.heard.append(message)
+
+
+def ear(name: str, heard: list[Message]) -> ChildSpec:
+    return ChildSpec(name, lambda: Ear(heard))
+
+
+@asynccontextmanager
+async def tree(
+    children: Callable[[System], Sequence[ChildSpec | SupervisorSpec]], *, seed: int = 1
+) -> AsyncIterator[System]:
+    """A running system with these children under the root, on trio's clock; its addresses are `root/<name>`."""
+    async with open_system(TrioClock(1_700_000_000_000), Entropy(seed), die=_never) as system:
+        await system.start(SupervisorSpec("root", children=tuple(children(system))))
+        yield system
+
+
+def _never(code: int) -> None:
+    raise AssertionError(f"the kernel wanted to end the process with {code}")
+
+
+async def eventually(true: Callable[[], object], *, within_s: float = 5.0, what: str = "") -> None:
+    """Wait until `true()`; AssertionError after `within_s`. Cheap under a MockClock too."""
+    with trio.move_on_after(within_s):
+        while not true():
+            await trio.sleep(0.005)
+        return
+    assert true(), what or f"not within {within_s} s"
+
+
+def restarts(system: System) -> int:
+    """Restarts of all leaves together."""
+
+    def below(node: Any) -> int:
+        return int(node.restarts) + sum(below(child) for child in node.children)
+
+    return below(system.tree())
+
+
+Ask = Callable[[ScriptedRest], Awaitable[Any]]
+__all__ = [
+    "SYMBOL",
+    "Ask",
+    "Ear",
+    "Ref",
+    "ScriptedRest",
+    "ScriptedVenue",
+    "bar_rows",
+    "ear",
+    "eventually",
+    "instrument",
+    "restarts",
+    "tree",
+]
