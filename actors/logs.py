@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, get_args
 from loguru import logger
 
 from actors._log_sinks import FileSink, TerminalSink
-from engine.settings import Level, LogSettings
+from engine.settings import LogLevel, LogSettings
 
 if TYPE_CHECKING:
     from loguru import Record
 
-_LEVELS = get_args(Level)
+_LEVELS = get_args(LogLevel)
 _QUIET = ("httpcore", "httpx", "pykka", "trio-websocket", "websockets")
 
 
@@ -44,7 +44,7 @@ def open_logs(settings: LogSettings, directory: Path, name: str, fd: int = 2) ->
         file.close()
 
 
-def _add(sink: TerminalSink | FileSink, level: Level) -> None:
+def _add(sink: TerminalSink | FileSink, level: LogLevel) -> None:
     """catch: a fault in a sink is printed, never raised. diagnose: a traceback must not show the values of variables."""
     logger.add(sink, level=level, format=_unused, catch=True, diagnose=False, backtrace=False)
 

@@ -6,7 +6,7 @@ section that is everybody's: how the program logs.
 
 from engine.settings.errors import Problem, SettingsError
 from engine.settings.loading import load
-from engine.settings.log_settings import Level, LogSettings
+from engine.settings.log_settings import LogLevel, LogSettings
 from engine.settings.profiles import profile_path, profile_text, profiles
 from engine.settings.secret import HIDDEN, Secret, SecretUnavailable
 from engine.settings.show import as_toml, schema_json, show
@@ -25,5 +25,5 @@ __all__ = [
     "profile_path",
     "profile_text",
     "LogSettings",
-    "Level",
+    "LogLevel",
 ]

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from engine.settings.check import decoded, is_array, item_hint, nearest, struct_of, wants_secret
+from engine.settings.check import decoded, nearest
 from engine.settings.errors import Problem
+from engine.settings.hints import is_array, item_hint, struct_of, wants_secret
 from engine.settings.layers import Layer
-from engine.settings.paths import Path, Tree, dotted
+from engine.settings.paths import KeyPath, Tree, dotted
 
 PREFIX = "TRADENODE__"
 
@@ -22,7 +23,7 @@ PREFIX = "TRADENODE__"
 def read_environment(env: Mapping[str, str], schema: type[msgspec.Struct], below: Tree) -> tuple[Layer, list[Problem]]:
     """The layer the environment makes above `below`, and what in it leads nowhere."""
     tree: Tree = {}
-    variables: dict[Path, str] = {}
+    variables: dict[KeyPath, str] = {}
     problems: list[Problem] = []
     for name in sorted(name for name in env if name.startswith(PREFIX)):
         try:
@@ -80,7 +81,7 @@ def _target(segments: list[str], schema: type[msgspec.Struct], below: Tree) -> t
     return path, hint
 
 
-def _matched(segment: str, types: Mapping[str, Any], path: Path) -> str:
+def _matched(segment: str, types: Mapping[str, Any], path: KeyPath) -> str:
     known = {_folded(key): key for key in types}
     if _folded(segment) in known:
         return known[_folded(segment)]

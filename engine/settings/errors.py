@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from engine.settings.paths import Path, dotted
+from engine.settings.paths import KeyPath, dotted
 
 
 class Problem(msgspec.Struct, frozen=True):
     """One mistake: where it stands, which key, what is wrong and what would be right."""
 
-    path: Path
+    path: KeyPath
     text: str
     where: str = ""
 

@@ -2,12 +2,12 @@
 
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import msgspec
 
 from engine.settings.errors import SettingsError
-from engine.settings.paths import Path, Tree, holds, merged
+from engine.settings.paths import KeyPath, Tree, holds, merged
 
 LIMIT_BYTES = 256 * 1024
 
@@ -18,14 +18,14 @@ class Layer(msgspec.Struct, frozen=True):
     tree: Tree
     label: str
     text: str | None = None
-    variables: Mapping[Path, str] = {}
+    variables: Mapping[KeyPath, str] = {}
 
     @property
     def is_file(self) -> bool:
         """Whether the values are written in a file, where others may read them."""
         return self.text is not None
 
-    def where(self, path: Path) -> str:
+    def where(self, path: KeyPath) -> str:
         """The place that says this value: a file with its line, or an environment variable."""
         if self.text is not None:
             return f"{self.label}:{line_of(self.text, path)}" if path else self.label
@@ -45,7 +45,7 @@ class Layers(msgspec.Struct, frozen=True):
             result = merged(result, layer.tree)
         return result
 
-    def source(self, path: Path) -> Layer:
+    def source(self, path: KeyPath) -> Layer:
         """The strongest layer that says something at this path, or else about the table it belongs in."""
         for end in range(len(path), 0, -1):
             for layer in reversed(self.items):
@@ -53,7 +53,7 @@ class Layers(msgspec.Struct, frozen=True):
                     return layer
         return self.items[0]
 
-    def where(self, path: Path) -> str:
+    def where(self, path: KeyPath) -> str:
         """The place that says this value, or else the nearest table around it."""
         layer = self.source(path)
         while path and not holds(layer.tree, path):
@@ -61,7 +61,7 @@ class Layers(msgspec.Struct, frozen=True):
         return layer.where(path)
 
 
-def read_layer(path: FilePath) -> Layer:
+def read_layer(path: Path) -> Layer:
     """One TOML file. Raises SettingsError naming the file, and the line where the syntax breaks."""
     try:
         with path.open("rb") as file:
@@ -82,7 +82,7 @@ def read_layer(path: FilePath) -> Layer:
         raise SettingsError.of("expected TOML, got arrays or tables nested without end", str(path)) from None
 
 
-def line_of(text: str, path: Path) -> int:
+def line_of(text: str, path: KeyPath) -> int:
     """The line (from 1) on which a value is first said. `text` is TOML that parses and holds the path.
 
     tomllib keeps no positions. But a file cut after any line either still parses or not, and of the cuts that parse, those

@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Level = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"]
+LogLevel = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"]
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much is said, where, and how much of it is kept."""
 
-    terminal_level: Level = "INFO"
-    file_level: Level = "DEBUG"
+    terminal_level: LogLevel = "INFO"
+    file_level: LogLevel = "DEBUG"
     file_bytes: Annotated[int, msgspec.Meta(ge=64 * 1024, le=1024**3)] = 16 * 1024**2
     files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8
     colour: Literal["auto", "always", "never"] = "auto"

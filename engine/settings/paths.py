@@ -1,10 +1,10 @@
-"""The way to a value inside a tree of tables: `venues.deribit.symbols[2]`."""
+"""The way of keys to a value inside a tree of tables: `venues.deribit.symbols[2]`."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 Tree: TypeAlias = dict[str, Any]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -27,7 +27,7 @@ def _escaped(char: str) -> str:
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """The path as a person writes it."""
     text = ""
     for part in path:
@@ -38,7 +38,7 @@ def dotted(path: Path) -> str:
     return text
 
 
-def holds(tree: Any, path: Path) -> bool:
+def holds(tree: Any, path: KeyPath) -> bool:
     """Whether something stands at that path."""
     for part in path:
         if isinstance(tree, Mapping):
