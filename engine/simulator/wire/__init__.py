@@ -1,0 +1,21 @@
+"""The simulator's wire: HTTP and WebSocket servers for the simulated venues, and faults on command."""
+
+from engine.simulator.wire import faults
+from engine.simulator.wire.deribit import Credentials, CreditLimits, DeribitEndpoint, DeribitSettings, Pool
+from engine.simulator.wire.faultboard import FaultBoard
+from engine.simulator.wire.quirks import QuirkSettings
+from engine.simulator.wire.simulator import ANY_PORT, Simulator, open_simulator
+
+__all__ = [
+    "ANY_PORT",
+    "CreditLimits",
+    "Credentials",
+    "DeribitEndpoint",
+    "DeribitSettings",
+    "FaultBoard",
+    "Pool",
+    "QuirkSettings",
+    "Simulator",
+    "faults",
+    "open_simulator",
+]

@@ -1,0 +1,135 @@
+"""The control endpoint: faults on command, and what is really so. Loopback only; whoever reaches it may do everything.
+
+POST   /fault        {"kind": "drop", …}   → {"id": 1}
+GET    /fault                              → [{"id", "fault", "left", "struck"}]
+DELETE /fault/1                            → {"lifted": 1}
+DELETE /fault                              → {"lifted": how many}
+GET    /truth[?account=NAME]               → {"deribit": {account: {orders, fills, positions, balances}}}
+GET    /stats                              → {"deribit": {…}, "faults": {kind: strikes}}
+POST   /clock        {"offset_ms": 5000}   → {"offset_ms": 5000, "now_ms": …}
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
+from urllib.parse import parse_qs
+
+import msgspec
+import trio
+
+from engine.simulator.wire.faultboard import FaultBoard, TooManyFaults
+from engine.simulator.wire.faults import AnyFault
+from engine.simulator.wire.http import BadRequest, HttpPeer, HttpReply, HttpRequest, json_reply
+from engine.simulator.wire.port import RESOURCE_GONE
+
+__all__ = ["Control", "UnknownAccount", "Venue"]
+
+
+class UnknownAccount(LookupError):
+    """No such account."""
+
+
+class Venue(Protocol):
+    """What the endpoint asks of a venue."""
+
+    def truth(self, account: str | None) -> dict[str, Any]:
+        """By account name, of one or of all. Raises `UnknownAccount`."""
+
+    def stats(self) -> dict[str, Any]: ...
+
+    def set_clock(self, offset_ms: int) -> int:
+        """Put the venue's clock `offset_ms` from ours; returns its time now, in ms."""
+
+
+class _Clock(msgspec.Struct, forbid_unknown_fields=True):
+    offset_ms: Annotated[int, msgspec.Meta(ge=-86_400_000, le=86_400_000)]
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Control:
+    """Answers control requests about one simulator."""
+
+    def __init__(self, board: FaultBoard, venues: Mapping[str, Venue]) -> None:
+        self._board = board
+        self._venues = venues
+        self._routes: dict[tuple[str, str], Callable[[HttpRequest, str], Any]] = {
+            ("POST", "fault"): self._add,
+            ("GET", "fault"): self._list,
+            ("DELETE", "fault"): self._lift,
+            ("GET", "truth"): self._truth,
+            ("GET", "stats"): self._stats,
+            ("POST", "clock"): self._set_clock,
+        }
+
+    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection to its end, and close the stream."""
+        http = HttpPeer(stream)
+        try:
+            while (request := await http.next_request()) is not None:
+                await http.respond(self._answer(request))
+        except BadRequest as error:
+            await http.refuse(error)
+        except RESOURCE_GONE:
+            pass
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def _answer(self, request: HttpRequest) -> HttpReply:
+        name, _, rest = request.path.strip("/").partition("/")
+        handler = self._routes.get((request.method, name))
+        if handler is None:
+            routes = ", ".join(f"{method} /{path}" for method, path in self._routes)
+            return json_reply(404, {"error": f"no such route; there are {routes}"})
+        try:
+            return json_reply(200, handler(request, rest))
+        except _Refused as error:
+            return json_reply(error.status, {"error": str(error)})
+
+    def _add(self, request: HttpRequest, _: str) -> dict[str, int]:
+        fault = _decode(request.body, AnyFault)
+        if fault.venue and fault.venue not in self._venues:
+            raise _Refused(400, f"venue: expected one of {', '.join(self._venues)}, got {fault.venue!r}")
+        try:
+            return {"id": self._board.add(fault)}
+        except TooManyFaults as error:
+            raise _Refused(409, str(error)) from error
+
+    def _list(self, _: HttpRequest, __: str) -> list[dict[str, Any]]:
+        return [
+            {"id": active.id, "fault": active.fault, "left": active.left, "struck": active.struck}
+            for active in self._board.active()
+        ]
+
+    def _lift(self, _: HttpRequest, fault_id: str) -> dict[str, int]:
+        if not fault_id:
+            return {"lifted": self._board.lift_all()}
+        if not (fault_id.isascii() and fault_id.isdecimal()) or not self._board.lift(int(fault_id[:18])):
+            raise _Refused(404, f"no fault {fault_id[:18]!r} is in force")
+        return {"lifted": 1}
+
+    def _truth(self, request: HttpRequest, _: str) -> dict[str, Any]:
+        account = parse_qs(request.query).get("account", [None])[-1]
+        try:
+            return {name: venue.truth(account) for name, venue in self._venues.items()}
+        except UnknownAccount as error:
+            raise _Refused(404, str(error)) from error
+
+    def _stats(self, _: HttpRequest, __: str) -> dict[str, Any]:
+        venues = {name: venue.stats() for name, venue in self._venues.items()}
+        return {**venues, "faults": dict(self._board.struck)}
+
+    def _set_clock(self, request: HttpRequest, _: str) -> dict[str, int]:
+        offset_ms = _decode(request.body, _Clock).offset_ms
+        now_ms = [venue.set_clock(offset_ms) for venue in self._venues.values()]
+        return {"offset_ms": offset_ms, "now_ms": now_ms[0]}
+
+
+def _decode(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _Refused(400, str(error)) from error

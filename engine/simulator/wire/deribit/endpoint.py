@@ -1,0 +1,134 @@
+"""A running simulated Deribit, as the one who started it holds it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import trio
+from trio.testing import memory_stream_pair
+
+from engine.kernel import Clock, Entropy
+from engine.simulator.deribit.venue import DeribitVenue
+from engine.simulator.replay import Recording
+from engine.simulator.wire.clock import VenueClock
+from engine.simulator.wire.control import UnknownAccount
+from engine.simulator.wire.deribit.scopes import FULL_ACCESS
+from engine.simulator.wire.deribit.server import DeribitServer
+from engine.simulator.wire.deribit.settings import DeribitSettings
+from engine.simulator.wire.faultboard import FaultBoard
+from engine.simulator.wire.port import HostPort, listening
+
+__all__ = ["Credentials", "DeribitEndpoint", "open_deribit"]
+
+MAIN_ACCOUNT = "main"
+MAIN_BALANCES = {"BTC": Decimal(10), "ETH": Decimal(100), "USDC": Decimal(500_000)}
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    client_id: str
+    client_secret: str
+
+    @classmethod
+    def drawn(cls, entropy: Entropy) -> "Credentials":
+        return cls(entropy.token(8), entropy.token(43))
+
+
+class DeribitEndpoint:
+    """`ws_url`, `http_url` and credentials of the main account are what a client needs.
+
+    Without a listener the URLs are empty and clients come through `connect`, in memory.
+    """
+
+    def __init__(self, server: DeribitServer, clock: VenueClock, entropy: Entropy, nursery: trio.Nursery) -> None:
+        self.server = server
+        self.venue = server.venue
+        self.ws_url = ""
+        self.http_url = ""
+        self.client_id = ""
+        self.client_secret = ""
+        self._clock = clock
+        self._entropy = entropy
+        self._nursery = nursery
+        self._accounts: list[str] = []
+
+    def add_account(
+        self,
+        name: str,
+        balances: Mapping[str, Decimal],
+        *,
+        credentials: Credentials | None = None,
+        scope: str = FULL_ACCESS,
+    ) -> Credentials:
+        """Open an account and give it a key."""
+        self.server.add_account(name, balances)
+        self._accounts.append(name)
+        return self.add_key(name, credentials=credentials, scope=scope)
+
+    def add_key(self, account: str, *, credentials: Credentials | None = None, scope: str = FULL_ACCESS) -> Credentials:
+        """One more key for an account, perhaps with less scope."""
+        credentials = credentials or Credentials.drawn(self._entropy)
+        self.server.add_key(credentials.client_id, credentials.client_secret, account, scope)
+        return credentials
+
+    def connect(self) -> trio.abc.HalfCloseableStream:
+        """The client's end of a new connection without a network: for a node and its venue under one MockClock."""
+        ours, theirs = memory_stream_pair()
+        self._nursery.start_soon(self.server.serve_stream, ours)
+        return theirs
+
+    def now_ms(self) -> int:
+        """The venue's time."""
+        return self._clock.now_ms()
+
+    def truth(self, account: str | None = None) -> dict[str, Any]:
+        """What is really so, by account. Raises `UnknownAccount`."""
+        if account is None:
+            return {name: self.venue.truth(name) for name in self._accounts}
+        if account not in self._accounts:
+            raise UnknownAccount(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
+        return {account: self.venue.truth(account)}
+
+    def stats(self) -> dict[str, Any]:
+        return self.server.stats()
+
+    def set_clock(self, offset_ms: int) -> int:
+        """Put the venue's clock `offset_ms` from ours; it never runs backwards, but slows down. Returns its time now, in ms."""
+        self._clock.offset_ms = offset_ms
+        return self._clock.now_ms()
+
+
+@asynccontextmanager
+async def open_deribit(
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    board: FaultBoard,
+    settings: DeribitSettings,
+    address: HostPort | None,
+    credentials: Credentials | None,
+    recording: Recording | None,
+    bar_ms: int,
+) -> AsyncIterator[DeribitEndpoint]:
+    """A venue with its main account, alive and served while the block runs. Raises OSError if `address` is taken."""
+    venue_clock = VenueClock(clock, settings.clock_offset_ms)
+    venue = DeribitVenue(
+        start_ms=venue_clock.now_ms(), entropy=entropy.fork("venue"), recording=recording, bar_ms=bar_ms
+    )
+    server = DeribitServer(
+        venue, clock=clock, venue_clock=venue_clock, board=board, entropy=entropy.fork("wire"), settings=settings
+    )
+    async with trio.open_nursery() as nursery:
+        endpoint = DeribitEndpoint(server, venue_clock, entropy.fork("keys"), nursery)
+        main = endpoint.add_account(MAIN_ACCOUNT, MAIN_BALANCES, credentials=credentials)
+        endpoint.client_id, endpoint.client_secret = main.client_id, main.client_secret
+        nursery.start_soon(server.run)
+        if address is None:
+            yield endpoint
+        else:
+            async with listening(address, server.serve_stream) as (host, port):
+                endpoint.ws_url = f"ws://{host}:{port}/ws/api/v2"
+                endpoint.http_url = f"http://{host}:{port}/api/v2"
+                yield endpoint
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,193 @@
+"""What a simulated venue can be told to do wrong. One struct a fault, so that a typing mistake is an answer and not a silence.
+
+Every fault may be narrowed: `method` and `channel` are prefixes, `connection` is one socket, `probability` is rolled for each
+candidate, `count` is how often it strikes at most and `duration_s` how long it stays. A fault without `count` and
+`duration_s` stays until it is lifted.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "AnyFault",
+    "ClockOffset",
+    "Delay",
+    "Drop",
+    "Duplicate",
+    "EngineHold",
+    "Fault",
+    "ForgetHistory",
+    "Garbage",
+    "GarbageFrame",
+    "HalfOpen",
+    "HideOrders",
+    "HttpStatus",
+    "LateFills",
+    "LoseReply",
+    "LoseRequest",
+    "Maintenance",
+    "Reorder",
+    "RpcFault",
+    "Settlement",
+    "Silence",
+    "SkipSequence",
+    "Stall",
+]
+
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=86_400_000)]
+Garbage: TypeAlias = Literal["invalid_json", "invalid_utf8", "oversized", "wrong_types", "truncated", "binary"]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """The part that is common to all: where and how often it strikes. `venue` empty means every venue."""
+
+    venue: str = ""
+    method: str = ""
+    channel: str = ""
+    connection: int | None = None
+    probability: Share = 1.0
+    count: Count | None = None
+    duration_s: Seconds | None = None
+
+
+class Drop(Fault, frozen=True, tag="drop"):
+    """Close matching sockets at once, without a close frame; with `reset` the peer gets a TCP reset.
+
+    With a `method` it waits for a matching request and drops the socket that sent it, before anything is executed.
+    """
+
+    reset: bool = False
+
+
+class Stall(Fault, frozen=True, tag="stall"):
+    """Send nothing more, but keep reading and executing, and keep TCP open."""
+
+
+class HalfOpen(Fault, frozen=True, tag="half_open"):
+    """Neither read nor send, and keep TCP open: a peer that is gone without a word."""
+
+
+class Silence(Fault, frozen=True, tag="silence"):
+    """Acknowledge subscriptions and never send their data; requests are answered as usual."""
+
+
+class LoseRequest(Fault, frozen=True, tag="lose_request"):
+    """Drop a request before it is executed, then say nothing or close the socket."""
+
+    close: bool = False
+
+
+class LoseReply(Fault, frozen=True, tag="lose_reply"):
+    """Execute a request, then say nothing or close the socket."""
+
+    close: bool = False
+
+
+class Delay(Fault, frozen=True, tag="delay"):
+    """Send matching messages `delay_s` (± `jitter_s`) late; what does not match overtakes them."""
+
+    delay_s: Seconds
+    jitter_s: Seconds = 0.0
+
+
+class Duplicate(Fault, frozen=True, tag="duplicate"):
+    """Send matching messages twice."""
+
+
+class Reorder(Fault, frozen=True, tag="reorder"):
+    """Send a matching message after the next one of its socket, or after `hold_s` if none follows."""
+
+    hold_s: Seconds = 1.0
+
+
+class SkipSequence(Fault, frozen=True, tag="skip_sequence"):
+    """Lose one book change of `instrument`: the next one does not follow from the last one sent."""
+
+    instrument: str
+
+
+class GarbageFrame(Fault, frozen=True, tag="garbage_frame"):
+    """Send bytes no client can use: at once to matching sockets, or in place of messages that match `method` or `channel`."""
+
+    variant: Garbage = "invalid_json"
+
+
+class HttpStatus(Fault, frozen=True, tag="http_status"):
+    """Answer HTTP requests with a status and no result; without a `method`, WebSocket handshakes as well."""
+
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
+    retry_after_s: Milliseconds | None = None
+
+
+class RpcFault(Fault, frozen=True, tag="rpc_error"):
+    """Answer requests with an error; with `execute` only after having done what was asked."""
+
+    code: int
+    message: str = ""
+    execute: bool = False
+
+
+class Maintenance(Fault, frozen=True, tag="maintenance"):
+    """The venue is down for work: 11051 on every call, 503 over HTTP, and `platform_state` says so."""
+
+
+class Settlement(Fault, frozen=True, tag="settlement"):
+    """Trading answers 10041 while the daily settlement runs."""
+
+
+class ClockOffset(Fault, frozen=True, tag="clock_offset"):
+    """The venue's clock is off by `offset_ms` from what it was."""
+
+    offset_ms: Annotated[int, msgspec.Meta(ge=-86_400_000, le=86_400_000)]
+
+
+class LateFills(Fault, frozen=True, tag="late_fills"):
+    """Fills happen now and are told `delay_ms` later."""
+
+    delay_ms: Milliseconds
+
+
+class ForgetHistory(Fault, frozen=True, tag="forget_history"):
+    """Closed orders leave the fresh store after `after_ms` instead of 30 minutes."""
+
+    after_ms: Milliseconds
+
+
+class EngineHold(Fault, frozen=True, tag="engine_hold"):
+    """The matching engine starts each command `hold_ms` after it came."""
+
+    hold_ms: Milliseconds
+
+
+class HideOrders(Fault, frozen=True, tag="hide_orders"):
+    """Queries do not find a new order for its first `hide_ms`."""
+
+    hide_ms: Milliseconds
+
+
+AnyFault: TypeAlias = (
+    Drop
+    | Stall
+    | HalfOpen
+    | Silence
+    | LoseRequest
+    | LoseReply
+    | Delay
+    | Duplicate
+    | Reorder
+    | SkipSequence
+    | GarbageFrame
+    | HttpStatus
+    | RpcFault
+    | Maintenance
+    | Settlement
+    | ClockOffset
+    | LateFills
+    | ForgetHistory
+    | EngineHold
+    | HideOrders
+)
