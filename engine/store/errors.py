@@ -5,8 +5,10 @@ different: the caller handed over something that cannot be stored, nothing was w
 """
 
 import errno
+import os
+import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -72,6 +74,7 @@ class CommitRefused(ValueError):
     """A commit that cannot be stored: unknown table, wrong type, a key that does not belong to its value."""
 
 
+PROBE_BYTES = 65_536
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _DAMAGED = (
@@ -87,13 +90,29 @@ _DAMAGED = (
 def translate(error: lmdb.Error | OSError, path: Path | str) -> StoreError:
     """The typed error for what LMDB or the operating system said."""
     code = (error.errno or 0) if isinstance(error, OSError) else error.code
-    if isinstance(error, lmdb.MapFullError) or code in _FULL:
+    if isinstance(error, lmdb.MapFullError) or code in _FULL or (code == errno.EIO and _no_room(Path(path))):
         return StoreFull(path, "room for one more transaction", str(error))
     if isinstance(error, lmdb.ReadonlyError) or code in _READ_ONLY:
         return StoreReadOnly(path, "a directory this process may write", str(error))
     if isinstance(error, _DAMAGED):
         return StoreCorrupt(path, "a sound LMDB file", str(error))
     return StoreError(path, "LMDB to do its work", str(error))
+
+
+def _no_room(directory: Path) -> bool:
+    """Whether an I/O error was a write cut short for want of room: LMDB gives both the same name."""
+    try:
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit != resource.RLIM_INFINITY:
+            return any(file.stat().st_size + PROBE_BYTES >= limit for file in directory.glob("*.mdb"))
+        with (directory / "probe").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
+    except OSError as error:
+        return error.errno in _FULL
+    finally:
+        with suppress(OSError):
+            (directory / "probe").unlink()
+    return False
 
 
 @contextmanager

@@ -82,6 +82,8 @@ class KeyCodec:
                 end = data.index(b"\0", at)
                 after = end + 1
             raw = data[at:end]
+            if part is int and len(raw) != INTEGER_BYTES:
+                raise ValueError(f"{len(raw)} bytes where an integer has {INTEGER_BYTES}")
             values.append(int.from_bytes(raw, "big") if part is int else raw.decode())
             at = after
         if at != len(data):

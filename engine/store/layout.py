@@ -17,7 +17,7 @@ READERS = "lock.mdb"
 LOCK = "writer.lock"
 ARCHIVE = "archive"
 ASIDE = "new"
-OURS = frozenset({DATA, READERS, LOCK, ARCHIVE, ASIDE})
+OURS = frozenset({DATA, READERS, LOCK, ARCHIVE, ASIDE, "probe"})
 
 READERS_BYTES = 192 + (MAX_READERS - 1) * 64  # LMDB's header and one cache line per slot
 

@@ -1,0 +1,133 @@
+"""What has ended leaves, in order and without a trace lost."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.model import OrderState
+from engine.store import Commit, Delete, Put, Store, StoreCorrupt
+from engine.store import archive as archive_module
+from engine.store.archive import archives, read_archive
+from engine.store.verify import examine_store
+from tests.support.stores import EPOCH_MS, MAP_SIZE, SetClock, fill, notice, open_store, order, put, put_fill
+
+LONG_AGO = EPOCH_MS - 1_000_000
+
+
+def verified(path: Path) -> tuple[str, ...]:
+    return examine_store(path, map_size=MAP_SIZE).problems
+
+
+def everything(store: Store) -> list[str]:
+    """Kinds of all entries, archived or not."""
+    old = [value for archive in archives(store.path) for value in read_archive(archive)]
+    assert len(old) == store.first_seq - 1
+    return [entry.kind for entry in store.journal()]
+
+
+def test_rows_leave_once_they_ended_long_enough_ago(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store") as store:
+        old = order(1, OrderState.FILLED, at_ms=LONG_AGO)
+        late = order(2, OrderState.FILLED, at_ms=LONG_AGO, updated_at_ms=EPOCH_MS)  # rested for long
+        alive = order(3, OrderState.OPEN, at_ms=LONG_AGO)
+        unknown = order(4, OrderState.UNKNOWN, at_ms=LONG_AGO)
+        new = order(5, OrderState.CANCELLED)
+        store.commit([put(made) for made in (old, late, alive, unknown, new)])
+        store.commit([put_fill(fill(1, old, at_ms=LONG_AGO)), put_fill(fill(2, new))])
+        notices = [notice(1, at_ms=LONG_AGO), notice(2)]
+        store.commit([Commit("n", tuple(Put("notices", made.notice_id, made) for made in notices))])
+        counters = store.counters()
+        assert store.expire(EPOCH_MS) == 3
+        assert store.expire(EPOCH_MS) == 0
+        assert [key for key, _ in store.table("orders").iterate()] == [f"testnode-{n}" for n in (2, 3, 4, 5)]
+        assert [made.trade_id for _, made in store.table("fills").iterate()] == ["t2"]
+        assert [key for key, _ in store.table("notices").iterate()] == ["n2"]
+        assert store.counters() == counters
+        entry = next(store.journal(store.last_seq))
+        assert (entry.kind, Delete("orders", old.order_id) in entry.changes) == ("store.expired", True)
+    assert verified(tmp_path / "store") == ()
+
+
+def test_old_entries_move_to_archives_and_stay_in_the_chain(tmp_path: Path) -> None:
+    clock = SetClock(LONG_AGO)
+    with open_store(tmp_path / "store", clock=clock) as store:
+        store.commit([put(order(number)) for number in range(1, 51)])
+        clock.now_ms = EPOCH_MS
+        store.commit([put(order(number)) for number in range(51, 61)])
+        assert store.retain(EPOCH_MS, min_entries=1) == (0, 51)
+        assert (store.first_seq, store.last_seq) == (52, 62)
+        assert everything(store) == ["order.saved"] * 10 + ["store.archived"]
+        assert store.meta("archived_through", int) == 51
+        assert store.retain(EPOCH_MS, min_entries=1) == (0, 0)
+    assert verified(tmp_path / "store") == ()
+    with open_store(tmp_path / "store") as store:
+        assert store.commit([put(order(99))]) == [63]
+
+
+def test_few_entries_wait_for_more(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store") as store:
+        store.commit([put(order(number)) for number in range(1, 51)])
+        assert store.archive(1 << 62) is None
+        assert store.archive(1 << 62, min_entries=52) is None
+        assert store.archive(1 << 62, min_entries=51) is not None
+
+
+def test_a_journal_may_be_archived_to_its_last_entry(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with open_store(path) as store:
+        archive = store.archive(1 << 62, min_entries=1)
+        assert archive is not None
+        store.drop_archived(archive)
+        assert [entry.seq for entry in store.journal()] == [2]
+    assert verified(path) == ()
+    open_store(path).close()
+
+
+def test_an_archive_whose_entries_never_left_is_written_again(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store") as store:
+        store.commit([put(order(number)) for number in range(1, 51)])
+        store.archive(1 << 62, min_entries=1, max_entries=10)
+    assert verified(tmp_path / "store") == ()
+    with open_store(tmp_path / "store") as store:
+        second = store.archive(1 << 62, min_entries=1, max_entries=20)
+        assert second is not None
+        assert [archive.last_seq for archive in archives(store.path)] == [20]
+        store.drop_archived(second)
+    assert verified(tmp_path / "store") == ()
+
+
+def test_entries_do_not_leave_unless_they_are_in_the_file(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store") as store:
+        store.commit([put(order(number)) for number in range(1, 51)])
+        archive = store.archive(1 << 62, min_entries=1)
+        assert archive is not None
+        archive.path.write_bytes(archive.path.read_bytes()[:-50])
+        with pytest.raises(StoreCorrupt):
+            store.drop_archived(archive)
+        assert store.first_seq == 1
+
+
+def test_an_entry_longer_than_a_block_comes_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "READ_BYTES", 1000)
+    with open_store(tmp_path / "store") as store:
+        sizes = (5, 50_000, 999, 1000, 1001)
+        store.commit([Commit("x", (Put("tasks", str(size), {"data": "ab" * size}),)) for size in sizes])
+        stored = list(store.journal())
+        archive = store.archive(1 << 62, min_entries=1)
+        assert archive is not None
+        assert sum(1 for _ in read_archive(archive)) == len(stored)
+        store.drop_archived(archive)
+    assert verified(tmp_path / "store") == ()
+
+
+def test_a_clock_that_was_set_back_archives_no_more_than_the_oldest_run(tmp_path: Path) -> None:
+    clock = SetClock(LONG_AGO)
+    with open_store(tmp_path / "store", clock=clock) as store:
+        store.commit([put(order(1))])
+        clock.now_ms = EPOCH_MS
+        store.commit([put(order(2))])
+        clock.now_ms = LONG_AGO
+        store.commit([put(order(3))])
+        assert store.retain(EPOCH_MS, min_entries=1) == (0, 2)
+        assert store.first_seq == 3
+    assert verified(tmp_path / "store") == ()
