@@ -12,10 +12,11 @@ only the caller knows. Everything else has a deadline of its own.
 """
 
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
+import msgspec
 import trio
 from websockets.exceptions import InvalidURI
 from websockets.uri import WebSocketURI, parse_uri
@@ -46,19 +47,30 @@ class Library(StrEnum):
 
 _DEFAULT_LIMITS = WebSocketLimits()
 
+Opener = Callable[[trio.abc.Stream, WebSocketURI, WebSocketLimits], AbstractAsyncContextManager[Connection]]
+
+
+_OPENERS: dict[Library, Opener] = {Library.WEBSOCKETS: open_frames, Library.TRIO_WEBSOCKET: open_library}
+
 
 @asynccontextmanager
 async def connect(
     url: str,
     *,
-    library: Library = Library.WEBSOCKETS,
+    library: Library | str = Library.WEBSOCKETS,
     limits: WebSocketLimits = _DEFAULT_LIMITS,
+    open_timeout_s: float | None = None,
     tls: ssl.SSLContext | None = None,
     dial: Dialer = dial_tcp,
 ) -> AsyncGenerator[Connection]:
-    """Open a connection for the length of the block. Raises `ConnectFailed`; `tls` None means the system's trust for `wss`."""
+    """Open a connection for the length of the block. Raises `ConnectFailed`.
+
+    `open_timeout_s` overrules the one in `limits`; `tls` None means the system's trust for `wss`.
+    """
+    if open_timeout_s is not None:
+        limits = msgspec.structs.replace(limits, open_timeout_s=open_timeout_s)
     uri = _parse(url)
-    open_ = open_frames if library is Library.WEBSOCKETS else open_library
+    open_ = _OPENERS[Library(library)]
     stream = await _dial(uri, limits.open_timeout_s, tls, dial)
     try:
         async with open_(stream, uri, limits) as connection:

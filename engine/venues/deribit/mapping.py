@@ -1,0 +1,166 @@
+"""The venue's objects → the model's: orders, fills, positions, balances. Every figure passes the model's own checks."""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from engine.model import (
+    ZERO,
+    Balance,
+    Fill,
+    Liquidity,
+    ModelError,
+    OrderReport,
+    OrderState,
+    Position,
+    Side,
+    checked,
+    instrument_id,
+    order_id_of,
+    positive,
+)
+from engine.venues.deribit.names import settlement_currency
+from engine.venues.deribit.wire import (
+    OrderData,
+    PositionData,
+    SummaryData,
+    UserTradeData,
+    WireError,
+    decode,
+    wire_error,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TRIGGERED = "triggered"
+_STATES = {
+    "open": OrderState.OPEN,
+    "untriggered": OrderState.OPEN,
+    TRIGGERED: OrderState.OPEN,  # the order it became carries on under the same label
+    "filled": OrderState.FILLED,
+    "cancelled": OrderState.CANCELLED,
+    "rejected": OrderState.REJECTED,
+}
+_DECIMAL = msgspec.json.Decoder(Decimal)
+
+
+def _checking(make: Callable[P, R]) -> Callable[P, R]:
+    """Turn the model's complaint about a figure into the wire's."""
+
+    def made(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return make(*args, **kwargs)
+        except ModelError as error:
+            raise wire_error(error, b"") from error
+
+    return made
+
+
+class AccountView:
+    """Maps what one venue says about one account."""
+
+    def __init__(self, venue: str, account: str) -> None:
+        self._venue = venue
+        self._account = account
+        self.report = _checking(self._report)
+        self.fill = _checking(self._fill)
+        self.position = _checking(self._position)
+        self.balance = _checking(self._balance)
+
+    def fills(self, trades: Iterable[UserTradeData]) -> tuple[Fill, ...]:
+        return tuple(self.fill(trade) for trade in trades)
+
+    def _report(self, data: OrderData) -> OrderReport:
+        state = _STATES.get(data.order_state)
+        if state is None:
+            raise WireError("order_state", f"one of {', '.join(_STATES)}", repr(data.order_state[:40]))
+        ours = order_id_of(data.label) is not None
+        return OrderReport(
+            account=self._account,
+            instrument=instrument_id(self._venue, data.instrument_name),
+            client_order_id=data.label,
+            # The order a trigger became has an id of its own; the spent trigger must not put the old one back in its place.
+            venue_order_id="" if ours and data.order_state == TRIGGERED else data.order_id,
+            state=state,
+            side=Side(data.direction),
+            amount=positive(data.amount, "amount"),
+            order_type=data.order_type,
+            price=_price(data.price),
+            filled_amount=_not_negative(data.filled_amount or ZERO, "filled_amount"),
+            average_price=_some(data.average_price, "average_price"),
+            triggered=bool(data.triggered) or data.order_state == TRIGGERED or data.trigger_order_id is not None,
+            reason=data.cancel_reason or "",
+            updated_at_ms=data.last_update_timestamp,
+        )
+
+    def _fill(self, data: UserTradeData) -> Fill:
+        label = data.label or ""
+        fill = Fill(
+            account=self._account,
+            instrument=instrument_id(self._venue, data.instrument_name),
+            trade_id=data.trade_id,
+            order_id=order_id_of(label) or "",
+            client_order_id=label,
+            venue_order_id=data.order_id,
+            side=Side(data.direction),
+            price=data.price,
+            amount=data.amount,
+            fee=data.fee or ZERO,
+            fee_currency=data.fee_currency or "",
+            liquidity=Liquidity.MAKER if data.liquidity == "M" else Liquidity.TAKER,
+            filled_at_ms=data.timestamp,
+        )
+        fill.check()
+        return fill
+
+    def _position(self, data: PositionData, at_ms: int) -> Position:
+        position = Position(
+            account=self._account,
+            instrument=instrument_id(self._venue, data.instrument_name),
+            amount=data.size,
+            average_price=_some(data.average_price, "average_price"),
+            mark_price=_some(data.mark_price, "mark_price"),
+            unrealised_pnl=data.floating_profit_loss or ZERO,
+            realised_pnl=data.realized_profit_loss or ZERO,
+            currency=settlement_currency(data.instrument_name),
+            updated_at_ms=at_ms,
+        )
+        position.check()
+        if (data.direction == "buy" and data.size < ZERO) or (data.direction == "sell" and data.size > ZERO):
+            raise WireError("size", f"the sign of direction {data.direction}", str(data.size))
+        return position
+
+    def _balance(self, data: SummaryData, at_ms: int) -> Balance:
+        balance = Balance(
+            account=self._account,
+            currency=data.currency.upper(),
+            balance=data.balance,
+            equity=data.equity,
+            available=data.available_funds,
+            initial_margin=data.initial_margin or ZERO,
+            maintenance_margin=data.maintenance_margin or ZERO,
+            updated_at_ms=at_ms,
+        )
+        balance.check()
+        return balance
+
+
+def _price(raw: msgspec.Raw) -> Decimal | None:
+    text = bytes(raw)
+    if text in (b"", b"null", b'"market_price"'):
+        return None
+    return _some(decode(_DECIMAL, text), "price")
+
+
+def _not_negative(value: Decimal, field: str) -> Decimal:
+    if checked(value, field) < ZERO:
+        raise ModelError(field, "zero or more", str(value))
+    return value
+
+
+def _some(value: Decimal | None, field: str) -> Decimal | None:
+    """Zero is how the venue says "none" of a price."""
+    return None if value is None or not checked(value, field) else value

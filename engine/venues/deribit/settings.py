@@ -1,0 +1,44 @@
+"""What a Deribit section of a profile decodes into."""
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+_TEST_HTTP = "https://test.deribit.com/api/v2"
+_TEST_WS = "wss://test.deribit.com/ws/api/v2"
+_BOOK_INTERVALS = ("raw", "100ms", "agg2")
+PRODUCTION_HOSTS = ("www.deribit.com", "deribit.com", "streams.deribit.com")
+
+
+class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Addresses, pace and margins. The defaults are the test venue's and the lowest trading tier's."""
+
+    http_url: str = _TEST_HTTP
+    ws_url: str = _TEST_WS
+    currencies: tuple[str, ...] = ("BTC", "ETH", "USDC")  # asked one by one where the venue has no "any"
+    book_interval: str = "100ms"  # "raw" needs an authenticated socket, which the public stream is not
+    heartbeat_s: int = 15
+    request_timeout_s: float = 10.0
+    orders_per_s: float = 5.0
+    orders_burst: float = 20.0
+    resolve_margin_s: float = 6.0  # the engine may hold a started order for 5 s
+    resolve_repeat_s: float = 60.0
+    max_connections: int = 8  # the venue allows 32 per address, sockets and requests in progress together
+
+    def __post_init__(self) -> None:
+        if self.book_interval not in _BOOK_INTERVALS:
+            raise ValueError(f"book_interval: expected one of {', '.join(_BOOK_INTERVALS)}, got {self.book_interval}")
+        if not 10 <= self.heartbeat_s <= 3600:
+            raise ValueError(f"heartbeat_s: expected 10 to 3600, got {self.heartbeat_s}")
+        if not self.currencies or len(self.currencies) > 20:
+            raise ValueError(f"currencies: expected 1 to 20 names, got {len(self.currencies)}")
+        for field in ("request_timeout_s", "orders_per_s", "orders_burst", "resolve_margin_s", "resolve_repeat_s"):
+            if not 0 < getattr(self, field) < 1e6:
+                raise ValueError(f"{field}: expected a number above 0, got {getattr(self, field)}")
+        if not 1 <= self.max_connections <= 32:
+            raise ValueError(f"max_connections: expected 1 to 32, got {self.max_connections}")
+
+    @property
+    def production(self) -> bool:
+        """Whether real money would move."""
+        return any(urlsplit(url).hostname in PRODUCTION_HOSTS for url in (self.http_url, self.ws_url))

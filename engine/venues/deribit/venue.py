@@ -1,0 +1,90 @@
+"""Deribit as a venue: makes the parts the actors need."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from engine.kernel import Clock, Entropy
+from engine.model import ProofRules
+from engine.net import HttpClient, HttpLimits
+from engine.venues.base import Credentials, NotAuthorised
+from engine.venues.deribit.account_stream import DeribitPrivate
+from engine.venues.deribit.bars import BarHalves
+from engine.venues.deribit.clock import VenueClock
+from engine.venues.deribit.credits import budget_of
+from engine.venues.deribit.feed import DeribitFeed
+from engine.venues.deribit.mapping import AccountView
+from engine.venues.deribit.private import DeribitRest
+from engine.venues.deribit.rpc import RpcClient
+from engine.venues.deribit.settings import DeribitSettings
+from engine.venues.deribit.stream import DeribitStream
+
+
+class DeribitVenue:
+    """See `engine.venues.base.Venue`. `credentials` by the name the node gives an account; `transport` replaces the network."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: DeribitSettings,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        credentials: Mapping[str, Credentials],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._entropy = entropy
+        self._credentials = dict(credentials)
+        self._transport = transport
+        self._clock = VenueClock(clock)
+        self._halves = BarHalves()
+
+    def rest(self, account: str | None) -> DeribitRest:
+        settings = self._settings
+        rpc = RpcClient(
+            settings.http_url,
+            HttpClient(
+                settings.http_url,
+                limits=HttpLimits(max_connections=settings.max_connections),
+                transport=self._transport,
+            ),
+            budget=budget_of(settings),
+            clock=self._clock,
+            entropy=self._entropy.fork(f"rest/{account}"),
+            credentials=self._credentials_of(account) if account else None,
+            timeout_s=settings.request_timeout_s,
+        )
+        return DeribitRest(
+            self.name,
+            account or "",
+            rpc,
+            resolve=ProofRules(margin_s=settings.resolve_margin_s, repeat_s=settings.resolve_repeat_s),
+            halves=self._halves,
+            currencies=settings.currencies,
+        )
+
+    def stream(self) -> DeribitStream:
+        settings = self._settings
+        return DeribitStream(settings.ws_url, book_interval=settings.book_interval, heartbeat_s=settings.heartbeat_s)
+
+    def feed(self, symbol: str) -> DeribitFeed:
+        return DeribitFeed(symbol, self._halves)
+
+    def private(self, account: str) -> DeribitPrivate:
+        return DeribitPrivate(
+            self._settings.ws_url,
+            AccountView(self.name, account),
+            credentials=self._credentials_of(account),
+            clock=self._clock,
+            entropy=self._entropy,
+            heartbeat_s=self._settings.heartbeat_s,
+        )
+
+    def _credentials_of(self, account: str) -> Credentials:
+        credentials = self._credentials.get(account)
+        if credentials is None:
+            known = ", ".join(self._credentials) or "none"
+            raise NotAuthorised(f"account: expected one with credentials ({known}), got {account!r}")
+        return credentials

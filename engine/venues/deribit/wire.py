@@ -1,0 +1,285 @@
+"""What Deribit puts on the wire, as typed structs. Only the fields we read; unknown ones are ignored, wrong ones are `WireError`.
+
+Money is `Decimal`, read from the text of the number (exponents included). Market data is float64 with bounds checked while decoding, so a
+frame either decodes whole or changes nothing.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from engine.model import ModelError
+from engine.venues.base import BadReply
+
+T = TypeVar("T")
+
+_EXCERPT_BYTES = 80
+_EXPECTED = re.compile(r"^Expected (?P<expected>.+?)(?:, got (?P<got>.+?))?(?: - at `(?P<field>.*)`)?$", re.DOTALL)
+_OTHER = re.compile(r"^(?P<expected>.+?)(?: - at `(?P<field>.*)`)?$", re.DOTALL)
+
+Price = Annotated[float, msgspec.Meta(gt=0, le=1e15)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
+Figure = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
+Stamp = Annotated[int, msgspec.Meta(ge=0, le=10**14)]  # ms
+Sequence = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Text = Annotated[str, msgspec.Meta(max_length=200)]
+Direction = Literal["buy", "sell"]
+
+
+class WireError(BadReply):
+    """A message that breaks the protocol: which field, what was expected there, what came."""
+
+    def __init__(self, field: str, expected: str, got: str) -> None:
+        super().__init__(f"{field}: expected {expected}, got {got}")
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+
+def decode(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw) -> T:
+    """The typed value of a message; `WireError` for anything else, whatever the bytes are."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
+        raise wire_error(error, bytes(raw)) from error
+
+
+def wire_error(error: Exception, raw: bytes) -> WireError:
+    """The decoder's complaint, or a model rule's, in the words of this project."""
+    if isinstance(error, ModelError):
+        return WireError(error.field, error.expected, error.got)
+    text = str(error)
+    found = _EXPECTED.match(text) or _OTHER.match(text)
+    parts = found.groupdict() if found else {}
+    return WireError(
+        parts.get("field") or "$", parts.get("expected") or "valid JSON in UTF-8", parts.get("got") or _excerpt(raw)
+    )
+
+
+def _excerpt(raw: bytes) -> str:
+    """The beginning of a message, unless it may hold a key."""
+    return "a message with a token" if b"token" in raw or b"secret" in raw else repr(raw[:_EXCERPT_BYTES])
+
+
+# ── envelope ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ErrorBody(msgspec.Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+class Envelope(msgspec.Struct):
+    """Reply, error or notification: whichever members came."""
+
+    id: int | str | None = None
+    result: msgspec.Raw = msgspec.Raw()
+    error: ErrorBody | None = None
+    usOut: Annotated[int, msgspec.Meta(ge=0, le=10**17)] = 0  # noqa: N815 - the wire's name
+    method: str = ""
+    params: msgspec.Raw = msgspec.Raw()
+
+
+class ChannelHead(msgspec.Struct):
+    channel: Text
+    data: msgspec.Raw
+
+
+class Heartbeat(msgspec.Struct):
+    type: str
+
+
+class Params(msgspec.Struct, Generic[T], gc=False):
+    data: T
+
+
+class Note(msgspec.Struct, Generic[T], gc=False):
+    """A subscription message whose data we know the type of."""
+
+    params: Params[T]
+
+
+# ── market data ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class BookData(msgspec.Struct, gc=False):
+    type: Literal["snapshot", "change"]
+    timestamp: Stamp
+    change_id: Sequence
+    bids: list[tuple[Literal["new", "change", "delete"], Price, Amount]]
+    asks: list[tuple[Literal["new", "change", "delete"], Price, Amount]]
+    prev_change_id: Sequence | None = None
+
+
+class TickerData(msgspec.Struct, gc=False):
+    """An empty side is null or zero; both mean "no quote"."""
+
+    timestamp: Stamp
+    best_bid_price: Amount | None = None
+    best_ask_price: Amount | None = None
+    last_price: Amount | None = None
+    mark_price: Figure | None = None
+    index_price: Amount | None = None
+    current_funding: Figure | None = None
+    open_interest: Amount | None = None
+
+
+class TradeData(msgspec.Struct, gc=False):
+    timestamp: Stamp
+    price: Price
+    amount: Amount
+    direction: Direction
+    trade_seq: Sequence
+
+
+class ChartData(msgspec.Struct, gc=False):
+    tick: Stamp
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Amount
+    cost: Amount = 0.0
+
+
+class OrderBookResult(msgspec.Struct):
+    timestamp: Stamp
+    change_id: Sequence
+    bids: list[tuple[Price, Amount]]
+    asks: list[tuple[Price, Amount]]
+
+
+class TradesResult(msgspec.Struct):
+    trades: list[TradeData]
+
+
+class ChartResult(msgspec.Struct):
+    status: str
+    ticks: list[Stamp] = []
+    open: list[Price] = []
+    high: list[Price] = []
+    low: list[Price] = []
+    close: list[Price] = []
+    volume: list[Amount] = []
+    cost: list[Amount] = []
+
+
+class TickStepData(msgspec.Struct):
+    above_price: Decimal
+    tick_size: Decimal
+
+
+class InstrumentKindData(msgspec.Struct):
+    """Read first, so that a kind we do not trade is skipped whatever else it says."""
+
+    instrument_name: Text
+    kind: str
+
+
+class InstrumentData(msgspec.Struct):
+    instrument_name: Text
+    kind: str
+    base_currency: Text
+    quote_currency: Text
+    tick_size: Decimal
+    contract_size: Decimal
+    min_trade_amount: Decimal
+    is_active: bool
+    settlement_currency: Text = ""
+    settlement_period: str = ""
+    instrument_type: str = ""
+    tick_size_steps: list[TickStepData] = []
+    maker_commission: Decimal = Decimal(0)
+    taker_commission: Decimal = Decimal(0)
+    max_leverage: Decimal | None = None
+    expiration_timestamp: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
+
+
+# ── account ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class OrderData(msgspec.Struct):
+    """`price` is a number, "market_price" for an open trigger-market order, or absent."""
+
+    order_id: Text
+    order_state: str
+    order_type: Text
+    instrument_name: Text
+    direction: Direction
+    amount: Decimal
+    last_update_timestamp: Stamp
+    creation_timestamp: Stamp = 0
+    price: msgspec.Raw = msgspec.Raw()
+    filled_amount: Decimal | None = None
+    average_price: Decimal | None = None
+    label: Text = ""
+    cancel_reason: Text | None = None
+    triggered: bool | None = None
+    trigger_order_id: Text | None = None
+
+
+class UserTradeData(msgspec.Struct):
+    trade_id: Text
+    order_id: Text
+    instrument_name: Text
+    timestamp: Stamp
+    direction: Direction
+    price: Decimal
+    amount: Decimal
+    fee: Decimal | None = None
+    fee_currency: Text | None = None
+    liquidity: Literal["M", "T"] = "T"
+    label: Text | None = None
+
+
+class PositionData(msgspec.Struct):
+    instrument_name: Text
+    size: Decimal
+    direction: str = ""
+    average_price: Decimal | None = None
+    mark_price: Decimal | None = None
+    floating_profit_loss: Decimal | None = None
+    realized_profit_loss: Decimal | None = None
+
+
+class SummaryData(msgspec.Struct):
+    currency: Text
+    balance: Decimal
+    equity: Decimal
+    available_funds: Decimal
+    initial_margin: Decimal | None = None
+    maintenance_margin: Decimal | None = None
+
+
+class SummariesResult(msgspec.Struct):
+    summaries: list[SummaryData]
+
+
+class PlacedResult(msgspec.Struct):
+    order: OrderData
+    trades: list[UserTradeData] = []
+
+
+class HistoryResult(msgspec.Struct):
+    orders: list[OrderData]
+    continuation: str | int | None = None
+
+
+class UserTradesResult(msgspec.Struct):
+    trades: list[UserTradeData]
+    has_more: bool = False
+
+
+class ChangesData(msgspec.Struct):
+    orders: list[OrderData] = []
+    trades: list[UserTradeData] = []
+    positions: list[PositionData] = []
+
+
+class AuthResult(msgspec.Struct):
+    access_token: str
+    refresh_token: str = ""
+    expires_in: Annotated[int, msgspec.Meta(gt=0)] = 900
