@@ -8,6 +8,7 @@ wakes the waiting task.
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections import deque
@@ -50,6 +51,12 @@ class Inbox:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
+        self.on_the_way = 0  # posted by threads, not yet in the mailbox; guarded by the bridge's lock
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the mailbox would overflow if all that is on the way arrived now."""
+        return len(self._slot.mailbox) + self.on_the_way >= self._slot.mailbox.capacity
 
     def put(self, envelope: PykkaEnvelope[Any], /) -> None:
         """Hand an envelope to the loop. Raises MailboxFull, ActorDown, TypeError for what is not a Message."""
@@ -81,8 +88,9 @@ class Bridge:
         with self._lock:
             if self._closed:
                 raise ActorDown(f"{slot.path}: the system has ended")
-            if len(self._posts) >= _POSTS_WAITING or len(slot.mailbox) >= slot.mailbox.capacity:
-                raise MailboxFull(f"{slot.path}: too many messages wait for the loop")
+            if len(self._posts) >= _POSTS_WAITING or slot.inbox.is_full:
+                raise MailboxFull(f"{slot.path}: no room for another message from a thread")
+            slot.inbox.on_the_way += 1
             self._posts.append((slot, envelope))
             if not self._scheduled:
                 self._scheduled = True
@@ -106,9 +114,12 @@ class Bridge:
 
     def _deliver(self) -> None:
         for _ in range(_POSTS_PER_TURN):
-            if not self._posts:
-                break
-            deliver(*self._posts.popleft())
+            with self._lock:
+                if not self._posts:
+                    break
+                slot, envelope = self._posts.popleft()
+                slot.inbox.on_the_way -= 1
+            deliver(slot, envelope)
         with self._lock:
             self._scheduled = bool(self._posts) and not self._closed
             if self._scheduled:
@@ -127,7 +138,7 @@ def deliver(slot: Slot, envelope: PykkaEnvelope[Any]) -> None:
         try:
             slot.call(envelope.message, reply)
         except KernelError as error:
-            reply.fail(error)
+            reply.refuse(error)
 
 
 def _fail(envelope: PykkaEnvelope[Any], error: BaseException) -> None:
@@ -154,8 +165,6 @@ class _LoopFuture(pykka.Future[Any]):
         self._wake()
 
     def set_exception(self, exc_info: Any = None) -> None:
-        import sys
-
         self._error = (exc_info or sys.exc_info())[1]
         self._wake()
 

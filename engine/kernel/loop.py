@@ -171,7 +171,7 @@ class Loop:
         """The incarnation has ended: tell everybody who waits for a reply of it."""
         for reply in [*self._deferred, self._in_hand]:
             if reply is not None:
-                reply.fail(down(self._path, f"ended before it replied: {reason}"))
+                reply.refuse(down(self._path, f"ended before it replied: {reason}"))
 
     def _answer(self, result: Any) -> None:
         reply, self._in_hand, self.frame.serving = self._in_hand, None, None
@@ -181,9 +181,12 @@ class Loop:
     def _fail(self, error: BaseException) -> None:
         self._count_failure(error)
         reply, self._in_hand, self.frame.serving = self._in_hand, None, None
-        if reply is not None:
-            is_failure = isinstance(error, Exception) and not isinstance(error, LadderMove)
-            reply.fail(error if is_failure else down(self._path, "ended while it handled the call"))
+        if reply is None:
+            return
+        if isinstance(error, Exception) and not isinstance(error, LadderMove):
+            reply.fail(error)
+        else:
+            reply.refuse(down(self._path, "ended while it handled the call"))
 
     def _count_failure(self, error: BaseException) -> None:
         if not isinstance(error, LadderMove):
@@ -194,7 +197,7 @@ class Loop:
         if not reply.done and trio.current_time() < reply.deadline_s:
             return False
         self._box.expired += 1
-        reply.fail(CallTimeout(f"{self._path}: the deadline passed while the call waited in the mailbox"))
+        reply.refuse(CallTimeout(f"{self._path}: the deadline passed while the call waited in the mailbox"))
         return True
 
     # -- stopping ------------------------------------------------------------------------------------------------------

@@ -21,12 +21,17 @@ R = TypeVar("R")
 _CALLS_PER_TURN = 64
 
 
-class Turn:
-    """How many more calls may run on their callers' turns before one has to give the turn away; one per system."""
+class Host:
+    """The loop that a system's refs belong to.
 
-    __slots__ = ("calls_left",)
+    `thread` is its thread's id, 0 once the system has ended (ids are used again). `calls_left` is how many more calls
+    may run on their callers' turns before one has to give the turn away.
+    """
+
+    __slots__ = ("calls_left", "thread")
 
     def __init__(self) -> None:
+        self.thread = thread_id()
         self.calls_left = _CALLS_PER_TURN
 
 
@@ -45,8 +50,7 @@ class Ref(pykka.ActorRef[Any]):
         self.actor_stopped.set()  # until a child is placed here
         self.slot = slot  # the kernel's own side of the address
         self._box = slot.mailbox
-        self._thread = thread_id()
-        self._turn = slot.system.turn
+        self._host = slot.system.host
 
     def __str__(self) -> str:
         return self.path
@@ -62,12 +66,12 @@ class Ref(pykka.ActorRef[Any]):
         refused there becomes a dead letter too.
         """
         box = self._box
-        if message.__class__ in PLAIN and thread_id() == self._thread and len(box.user) < box.room:
+        if message.__class__ in PLAIN and thread_id() == self._host.thread and len(box.user) < box.room:
             box.accepted += 1
             box.user.append(message)
             if box.sleeper is not None:
                 box.sleeper.wake()
-        elif thread_id() == self._thread:
+        elif thread_id() == self._host.thread:
             self.slot.tell(message)
         else:
             super().tell(message)
@@ -79,26 +83,26 @@ class Ref(pykka.ActorRef[Any]):
         Raises CallTimeout after `timeout_s`, CallCycle, ActorDown, MailboxFull, or CallFailed around what the handler
         raised.
         """
-        if thread_id() != self._thread:
+        if thread_id() != self._host.thread:
             raise WrongThread(f"{self.path}: call is for the loop's thread; use ask from others")
         if not timeout_s > 0:
             raise ValueError(f"{self.path}: timeout_s must be more than 0, got {timeout_s}")
         frame = FRAME.get()
         reply: Reply[R] = Reply(self.slot, frame, trio.current_time() + timeout_s)
-        host = self._box.sleeper
-        handler = host.plain.get(request.__class__) if host is not None else None
-        if host is not None and handler is not None and self._turn.calls_left > 0:
-            self._turn.calls_left -= 1
-            host.run_inline(handler, request, reply)
+        idle = self._box.sleeper
+        handler = idle.plain.get(request.__class__) if idle is not None else None
+        if idle is not None and handler is not None and self._host.calls_left > 0:
+            self._host.calls_left -= 1
+            idle.run_inline(handler, request, reply)
         else:
             refuse_cycle(self.slot, frame)
-            self._turn.calls_left = _CALLS_PER_TURN
+            self._host.calls_left = _CALLS_PER_TURN
             self.slot.call(request, reply)
         return await reply.wait()
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
         """pykka's ask, for other threads. `timeout` travels with the message; without one it is 60 s."""
-        if thread_id() == self._thread:
+        if thread_id() == self._host.thread:
             raise WrongThread(f"{self.path}: ask would block the loop; use await call")
         future = BridgeFuture(timeout)
         try:
@@ -111,7 +115,7 @@ class Ref(pykka.ActorRef[Any]):
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """pykka's stop, for other threads: end the incarnation in order; its supervisor may start another one."""
-        if thread_id() == self._thread:
+        if thread_id() == self._host.thread:
             raise WrongThread(f"{self.path}: use System.stop_child on the loop, or Actor.stop from inside")
         return super().stop(block=block, timeout=timeout)
 

@@ -58,9 +58,13 @@ class Reply(Generic[R]):
             self._settle()
 
     def fail(self, error: BaseException) -> None:
-        """Make the call raise: a kernel error as it is, any other wrapped in CallFailed."""
+        """Make the call raise CallFailed around `error`."""
+        self.refuse(CallFailed(self.callee.path, error))
+
+    def refuse(self, error: KernelError) -> None:
+        """For the kernel: make the call raise `error` as it is."""
         if not self.done:
-            self.error = error if isinstance(error, KernelError) else CallFailed(self.callee.path, error)
+            self.error = error
             self._settle()
 
     def _settle(self) -> None:

@@ -134,7 +134,7 @@ class Slot:
         for message, reply in self.mailbox.withdraw(doomed):
             self.mailbox.dead += 1
             if reply is not None:
-                reply.fail(down(self.path, reason))
+                reply.refuse(down(self.path, reason))
             else:
                 self.bury(message, reason)
 

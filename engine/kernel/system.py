@@ -17,7 +17,7 @@ from engine.kernel.entropy import Entropy
 from engine.kernel.errors import Killed, SpecError, StartFailed
 from engine.kernel.exits import EventKind, Exit, KernelEvent, State
 from engine.kernel.node import Node
-from engine.kernel.ref import Ref, Turn
+from engine.kernel.ref import Host, Ref
 from engine.kernel.slot import INTERNAL_ERROR, Slot
 from engine.kernel.spec import NodeSpec, SupervisorSpec
 from engine.kernel.supervisor import Supervisor
@@ -43,7 +43,7 @@ class System:
         self.clock = clock
         self.entropy = entropy
         self.bridge = Bridge()
-        self.turn = Turn()
+        self.host = Host()
         self.dead_letters = DeadLetters(clock)
         self._nursery = nursery
         self._die = die
@@ -202,5 +202,6 @@ async def open_system(
     finally:
         system.close("the system has ended")
         system.bridge.close()
+        system.host.thread = 0
     if failure is not None:
         raise failure

@@ -106,7 +106,7 @@ CASES = list(itertools.product(Strategy, Restart, Restart, REASONS, TROUBLES))
 @pytest.mark.parametrize(
     ("strategy", "middle", "siblings", "reason", "trouble"),
     CASES,
-    ids=["-".join([s.value, m.value, o.value, r, t]).replace(" ", "_") for s, m, o, r, t in CASES],
+    ids=[f"{s.value}-{m.value}-{o.value}-{r}-{t}".replace(" ", "_") for s, m, o, r, t in CASES],
 )
 async def test_children_live_through_what_the_model_says(
     strategy: Strategy, middle: Restart, siblings: Restart, reason: str, trouble: str, autojump_clock: object
