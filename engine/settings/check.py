@@ -79,7 +79,7 @@ class Check:
         return self._made(values, struct, path, before)
 
     def _untagged(self, tree: Tree, tags: dict[Any, str], path: KeyPath) -> None:
-        """A table whose tag does not say which of several structs it is."""
+        """A table whose tag names no struct there is."""
         tag_field = next(iter(tags.values()))
         wanted = f"expected one of {', '.join(map(repr, tags))}"
         if tag_field not in tree:

@@ -35,25 +35,20 @@ def struct_members(hint: Any) -> list[type[msgspec.Struct]]:
 
 
 def struct_of(hint: Any, value: Tree) -> type[msgspec.Struct] | None:
-    """The struct a table decodes into, chosen by its tag where there are several."""
-    structs = [
-        member for member in members_of(bare(hint)) if isinstance(member, type) and issubclass(member, msgspec.Struct)
-    ]
-    if len(structs) == 1:
-        return structs[0]
+    """The struct a table decodes into: the one its tag names, or without a tag the only one there is."""
+    structs = struct_members(hint)
     for struct in structs:
         config = struct.__struct_config__
-        if config.tag_field is not None and value.get(config.tag_field) == config.tag:
+        implied = config.tag if len(structs) == 1 else None
+        if config.tag_field is None or value.get(config.tag_field, implied) == config.tag:
             return struct
     return None
 
 
 def tags_of(hint: Any) -> dict[Any, str]:
-    """The tags that tell several structs apart, each with the key it stands under; empty for one struct or none."""
+    """The tags that name the structs of a type, each with the key it stands under; empty where there is none."""
     configs = [struct.__struct_config__ for struct in struct_members(hint)]
-    return (
-        {config.tag: config.tag_field for config in configs if config.tag_field is not None} if len(configs) > 1 else {}
-    )
+    return {config.tag: config.tag_field for config in configs if config.tag_field is not None}
 
 
 def item_hint(hint: Any) -> Any:

@@ -30,6 +30,10 @@ class Polling(msgspec.Struct, frozen=True, tag="polling", tag_field="mode"):
     every_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
+class Only(msgspec.Struct, frozen=True, tag="only", tag_field="kind"):
+    depth: int = 0
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     heartbeat_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10
@@ -55,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     range: Range = Range()
     ranges: tuple[Range, ...] = ()
+    only: Only = Only()
     venues: dict[str, Venue] = {}
 
 
@@ -137,6 +142,7 @@ def test_an_unknown_key_inside_a_tagged_table_is_refused(write):
         ("ranges = {}", "ranges: expected array, got table"),
         ("ranges = [{}, { low = 'x' }]", "ranges[1].low: expected int, got 'x' (str)"),
         ("range = { low = 2 }", "range: expected low <= high, got 2 and 1"),
+        ("only = { kind = 'onyl' }", "only.kind: expected one of 'only', got 'onyl' (str); did you mean 'only'?"),
         ("venues = 1", "venues: expected table, got int"),
         ("venues.d = { }", "venues.d.url: expected str, got nothing: the key is missing"),
         ("venues.d = { url = '', heartbeat_s = 0 }", "venues.d.heartbeat_s: expected float >= 1.0, got 0 (int)"),
@@ -220,6 +226,10 @@ def test_every_shipped_profile_can_be_read_and_says_what_it_is():
     for name in profiles():
         assert profile_path(name).is_file()
         assert profile_text(name).startswith("# ")
+
+
+def test_a_tag_may_be_left_out_where_there_is_one_struct(write):
+    assert load(write("only = { depth = 3 }"), Settings, {}).only == Only(depth=3)
 
 
 def test_a_file_that_extends_a_profile_lies_above_it(write, monkeypatch):
