@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 from trio import socket as trio_socket
@@ -65,10 +66,17 @@ async def connect(path: Path) -> trio.SocketStream:
     return trio.SocketStream(sock)
 
 
-def peer_uid(stream: trio.SocketStream) -> int:
-    """The user the peer ran as when it connected, by the kernel's word."""
+class Peer(NamedTuple):
+    """The process at the other end when it connected or began to listen, by the kernel's word."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer(stream: trio.SocketStream) -> Peer:
     raw = stream.socket.getsockopt(trio_socket.SOL_SOCKET, trio_socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(raw)[1])
+    return Peer(*_CREDENTIALS.unpack(raw))
 
 
 async def _clear(path: Path) -> None:

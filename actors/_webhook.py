@@ -19,6 +19,7 @@ from engine.net import FunctionTransport, HttpClient, HttpError, HttpLimits, Htt
 from engine.settings import Secret
 
 FIELDS = ("severity", "kind", "text", "node", "actor", "order_id", "at", "count")
+DEFAULT_BODY = {"text": "[{severity}] {node}: {text}"}
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 _LIMITS = HttpLimits(max_body_bytes=64 * 1024, max_connections=2)
 
@@ -27,7 +28,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where to post and what. Strings in `body` may name {severity}, {kind}, {text}, {node}, {actor}, {order_id}, {at} and {count}."""
 
     url: Secret
-    body: dict[str, Any] = {"text": "[{severity}] {node}: {text}"}
+    body: dict[str, Any] = msgspec.field(default_factory=lambda: dict(DEFAULT_BODY))
     headers: dict[str, Secret] = {}
     min_severity: Severity = Severity.WARNING
     per_minute: Annotated[int, msgspec.Meta(ge=1, le=600)] = 20

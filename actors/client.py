@@ -39,6 +39,10 @@ class AdminClient:
         self._events: deque[rpc.Event] = deque()
         self._last_id = 0
 
+    def peer_pid(self) -> int:
+        """The node's process; 0 if it is in another namespace."""
+        return _unix.peer(self._stream).pid
+
     async def call(self, method: str, params: Any = None, *, timeout_s: float) -> Any:
         """The result of one method as plain values."""
         self._last_id += 1

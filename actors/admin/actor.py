@@ -108,7 +108,7 @@ class Admin(Actor):
 
     async def _connected(self, stream: trio.SocketStream) -> None:
         async with stream:
-            refusal = self._refusal(_unix.peer_uid(stream))
+            refusal = self._refusal(_unix.peer(stream).uid)
             if refusal is not None:
                 await _say(stream, refusal)
                 return

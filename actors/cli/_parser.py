@@ -1,0 +1,232 @@
+"""The command table as a parser. Commands load their own modules when they run: asking a node must not cost what running one does."""
+
+import argparse
+import importlib
+import math
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from actors.cli import _remote
+from engine.model import OrderState, OrderType, Severity, Side, TimeInForce, TriggerBy
+
+Run = Callable[[argparse.Namespace], int]
+DESCRIPTION = "A resident trading node. Every command takes --dir and --json."
+EPILOG = "exit codes: 0 done, 1 refused or failed, 2 wrong usage or config, 3 no node running, 4 timed out, 70 internal, 74 store"
+
+
+def later(module: str, function: str) -> Run:
+    """A command whose module is loaded when it runs."""
+
+    def run(options: argparse.Namespace) -> int:
+        code: int = getattr(importlib.import_module(f"{__package__}.{module}"), function)(options)
+        return code
+
+    return run
+
+
+class Commands:
+    """Adds commands to a parser, each with the options that all have."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(self, name: str, help_text: str, run: Run | None = None) -> argparse.ArgumentParser:
+        parser = self._subparsers.add_parser(
+            name, help=help_text, description=help_text, allow_abbrev=False, formatter_class=argparse.HelpFormatter
+        )
+        common(parser, argparse.SUPPRESS, argparse.SUPPRESS)
+        if run is not None:
+            parser.set_defaults(run=run)
+        return parser
+
+
+def common(parser: argparse.ArgumentParser, directory: str, as_json: Any) -> None:
+    parser.add_argument("--dir", default=directory, metavar="DIR", help="the node's directory (default: ./var)")
+    parser.add_argument("--json", action="store_true", default=as_json, help="print JSON")
+
+
+def build() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tradenode", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
+    common(parser, "./var", False)
+    commands = Commands(parser)
+    _programs(commands)
+    _looks(commands)
+    _order(commands)
+    _panic(commands)
+    _administer(commands)
+    _operate(commands)
+    return parser
+
+
+# ── programs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _programs(commands: Commands) -> None:
+    run = commands.add("run", "run the node in the foreground", later("_programs", "run"))
+    _source(run)
+    run.add_argument("--for", dest="for_s", type=seconds, metavar="SECONDS", help="stop by itself after this time")
+    run.add_argument("--seed", type=int, metavar="N", help="draw everything random from this seed")
+    run.add_argument("--replay", default="", metavar="FILE", help="let recorded bars drive the simulated markets")
+
+
+def _source(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--profile", default="", metavar="NAME", help="a shipped profile (default: demo)")
+    source.add_argument("--config", default="", metavar="FILE", help="a configuration file")
+
+
+# ── look ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _looks(commands: Commands) -> None:
+    looks = _remote.LOOKS
+    commands.add("status", "the node in one look", looks["status"])
+    commands.add("tree", "every actor: state, restarts, mailbox, last error", looks["tree"])
+    commands.add("feeds", "market data: source, age and prices of every feed", looks["feeds"])
+    for name in ("positions", "balances"):
+        parser = commands.add(name, f"{name} as the venue last reported them", looks[name])
+        parser.add_argument("--all", action="store_true", help="those that are empty too")
+        parser.add_argument("--account", default="", metavar="NAME")
+    fills = commands.add("fills", "executions, newest first", looks["fills"])
+    _filters(fills)
+    fills.add_argument("--order", dest="order_id", default="", metavar="ORDER_ID", help="those of one order")
+    orders = commands.add("orders", "orders that are not over, newest first", looks["orders"])
+    orders.add_argument("--all", action="store_true", help="those that are over too")
+    _filters(orders)
+    orders.add_argument("--strategy", default="", metavar="NAME")
+    orders.add_argument("--state", default="", choices=list(map(str, OrderState)))
+    notices = commands.add("notices", "what the node told people, newest first", looks["notices"])
+    notices.add_argument("--limit", type=limit, metavar="N", help="at most this many (default: 100)")
+    notices.add_argument("--severity", default="", choices=list(map(str, Severity)), help="this and above")
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=limit, metavar="N", help="at most this many (default: 100)")
+    parser.add_argument("--instrument", default="", metavar="NAME")
+    parser.add_argument("--account", default="", metavar="NAME")
+
+
+# ── act ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _order(commands: Commands) -> None:
+    order = Commands(commands.add("order", "submit, show, cancel or amend one order"))
+    _submit(order.add("submit", "place an order; it is on disk when this returns", _remote.ORDER["submit"]))
+    show = order.add("show", "one order and its fills", _remote.ORDER["show"])
+    show.add_argument("order_id", metavar="ORDER_ID")
+    cancel = order.add("cancel", "cancel an order; resent until the venue answers", _remote.ORDER["cancel"])
+    cancel.add_argument("order_id", metavar="ORDER_ID")
+    cancel.add_argument("--reason", default="")
+    amend = order.add("amend", "give an open order a new absolute amount or price", _remote.ORDER["amend"])
+    amend.add_argument("order_id", metavar="ORDER_ID")
+    amend.add_argument("--amount", type=decimal, metavar="A")
+    amend.add_argument("--price", type=decimal, metavar="P")
+
+
+def _submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("instrument", metavar="INSTRUMENT", help="venue:symbol, or a symbol of the default venue")
+    parser.add_argument("side", choices=list(map(str, Side)))
+    parser.add_argument("amount", type=decimal, metavar="AMOUNT", help="in the venue's unit")
+    parser.add_argument("--type", dest="order_type", default="limit", choices=list(map(str, OrderType)))
+    parser.add_argument("--price", type=decimal, metavar="P")
+    parser.add_argument("--trigger", dest="trigger_price", type=decimal, metavar="P")
+    parser.add_argument("--trigger-by", default="mark", choices=list(map(str, TriggerBy)))
+    parser.add_argument("--tif", dest="time_in_force", default="gtc", choices=list(map(str, TimeInForce)))
+    parser.add_argument("--post-only", action="store_true", help="never take liquidity")
+    parser.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
+    parser.add_argument("--account", default="", metavar="NAME")
+    parser.add_argument("--strategy", default="", metavar="NAME", help="a tag to find the order by")
+    parser.add_argument("--key", dest="request_key", default="", metavar="KEY", help="the same key twice is one order")
+    parser.add_argument(
+        "--good-for",
+        dest="good_for_s",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="give up if not sent by then",
+    )
+
+
+def _panic(commands: Commands) -> None:
+    pause = commands.add("pause", "close the order gate: only cancels pass", _remote.PANIC["pause"])
+    pause.add_argument("--reducing", action="store_true", help="let reduce-only orders pass too")
+    pause.add_argument("--reason", default="")
+    commands.add("resume", "open the order gate", _remote.PANIC["resume"])
+    cancel = commands.add("cancel-all", "pause, and cancel every order", _remote.PANIC["cancel-all"])
+    cancel.add_argument(
+        "--instrument", default="", metavar="NAME", help="only of this instrument; the gate stays as it is"
+    )
+    cancel.add_argument("--strategy", default="", metavar="NAME", help="only of this strategy; the gate stays as it is")
+    cancel.add_argument("--reason", default="")
+    flatten = commands.add(
+        "flatten", "cancel everything, then close every position at the market", _remote.PANIC["flatten"]
+    )
+    flatten.add_argument(
+        "--timeout",
+        type=seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="how long to wait for the cancels (default: 20)",
+    )
+    stop = commands.add("stop", "stop the node in order and wait until it is gone", _remote.stop)
+    stop.add_argument("--cancel", action="store_true", help="cancel resting orders first")
+    stop.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="how long to wait (default: 60)")
+
+
+# ── administer and operate ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _administer(commands: Commands) -> None:
+    notify = Commands(commands.add("notify", "the notifier"))
+    notify.add("test", "send a test message through every channel", _remote.notify_test)
+    strategy = Commands(commands.add("strategy", "the strategies"))
+    strategy.add("list", "every strategy and its state", _remote.STRATEGY["list"])
+    for name in ("stop", "start"):
+        parser = strategy.add(name, f"{name} one strategy; nothing else is touched", _remote.STRATEGY[name])
+        parser.add_argument("name", metavar="NAME")
+
+
+def _operate(commands: Commands) -> None:
+    config = Commands(commands.add("config", "the configuration"))
+    _source(config.add("check", "whether it can be used, with every mistake", later("_config", "check")))
+    _source(config.add("show", "as it is in force, without secrets", later("_config", "show_settings")))
+    config.add("schema", "the JSON Schema of a configuration file", later("_config", "schema"))
+    init = config.add("init", "start a file of your own from a shipped profile", later("_config", "init"))
+    init.add_argument("--profile", default="", metavar="NAME")
+    init.add_argument("file", nargs="?", default="tradenode.toml", metavar="FILE")
+    _source(commands.add("doctor", "whether a node can run here", later("_doctor", "doctor")))
+    commands.add("verify", "whether the store says what its journal says", later("_upkeep", "verify"))
+    backup = commands.add("backup", "copy the store, live or not", later("_upkeep", "backup"))
+    backup.add_argument("dest", metavar="DEST", help="a directory that is missing or empty")
+    restore = commands.add("restore", "make the store from a backup", later("_upkeep", "restore"))
+    restore.add_argument("source", metavar="SOURCE")
+
+
+# ── values ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decimal(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"expected a decimal number, got {text!r}") from None
+    if not value.is_finite():
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return value
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return value
+
+
+def limit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000, got {text!r}")
+    return int(text)

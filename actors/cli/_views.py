@@ -1,0 +1,187 @@
+"""How the answers of the node look to people."""
+
+from typing import Any
+
+from actors.cli._output import Column, cell, key, pairs, table, time_of
+
+Answer = Any
+
+
+def status(answer: Answer) -> str:
+    feeds, orders = answer["feeds"], answer["orders"]
+    return "\n".join(
+        (
+            f"{answer['node']} ({answer['profile']}, {answer['mode']})  up {_duration(answer['uptime_s'])}  gate {answer['gate']}",
+            f"actors     {answer['actors']} running, {answer['restarts']} restarts, {answer['dead_letters']} dead letters",
+            f"feeds      {feeds['live']} live, {feeds['polling']} polling, {feeds['stale']} stale",
+            f"orders     {orders['open']} open, {orders['unknown']} unknown",
+            f"of all     {orders['accepted']} accepted, {orders['filled']} filled, {orders['rejected']} rejected",
+            f"fills      {answer['fills']}",
+            f"positions  {answer['positions']}",
+        )
+    )
+
+
+def _duration(seconds: float) -> str:
+    days, rest = divmod(int(seconds), 86_400)
+    hours, rest = divmod(rest, 3600)
+    return f"{f'{days}d ' if days else ''}{hours:02}:{rest // 60:02}:{rest % 60:02}"
+
+
+def tree(answer: Answer) -> str:
+    return table(
+        _walk(answer, 0),
+        (
+            ("actor", key("name")),
+            ("state", key("state")),
+            ("mode", key("mode")),
+            ("incarnation", key("incarnation")),
+            ("restarts", key("restarts")),
+            ("waiting", lambda row: (row["mailbox"] or {}).get("waiting")),
+            ("handled", lambda row: (row["mailbox"] or {}).get("handled")),
+            ("last error", lambda row: (row["last_error"] or "")[:80]),
+        ),
+    )
+
+
+def _walk(node: Answer, depth: int) -> list[Answer]:
+    name = "  " * depth + node["path"].rpartition("/")[2]
+    return [{**node, "name": _Indented(name)}, *(row for child in node["children"] for row in _walk(child, depth + 1))]
+
+
+class _Indented(str):
+    """Text whose leading blanks mean something."""
+
+    __slots__ = ()
+
+    def split(self, *_: Any, **__: Any) -> list[str]:
+        return [str(self)]
+
+
+def feeds(answer: Answer) -> str:
+    return table(
+        answer,
+        (
+            ("instrument", key("instrument")),
+            ("mode", key("mode")),
+            ("bid", key("bid")),
+            ("ask", key("ask")),
+            ("mark", key("mark")),
+            ("updates", key("updates")),
+            ("gaps", key("gaps")),
+            ("age", lambda row: ", ".join(_age(name, found) for name, found in row["classes"].items())),
+        ),
+    )
+
+
+def _age(name: str, found: Answer) -> str:
+    age = "never" if found["age_s"] is None else f"{found['age_s']:.1f}s"
+    return f"{name} {age}{' STALE' if found['stale'] else ''}"
+
+
+ORDER_COLUMNS: tuple[Column, ...] = (
+    ("order", key("order_id")),
+    ("instrument", key("instrument")),
+    ("side", key("side")),
+    ("type", key("order_type")),
+    ("amount", key("amount")),
+    ("price", key("price")),
+    ("trigger", key("trigger_price")),
+    ("filled", key("filled_amount")),
+    ("state", lambda row: row["state"] + (" (cancelling)" if row["cancel"] == "requested" else "")),
+    ("strategy", key("strategy")),
+    ("created", lambda row: time_of(row["created_at_ms"])),
+    ("reason", key("reason")),
+)
+
+
+def orders(answer: Answer) -> str:
+    return table(answer, ORDER_COLUMNS)
+
+
+def order(answer: Answer) -> str:
+    return f"{pairs(answer['order'])}\n\nfills:\n{fills(answer['fills'])}"
+
+
+def fills(answer: Answer) -> str:
+    return table(
+        answer,
+        (
+            ("time", lambda row: time_of(row["filled_at_ms"])),
+            ("account", key("account")),
+            ("instrument", key("instrument")),
+            ("side", key("side")),
+            ("amount", key("amount")),
+            ("price", key("price")),
+            ("fee", lambda row: f"{cell(row['fee'])} {row['fee_currency']}"),
+            ("as", key("liquidity")),
+            ("order", key("order_id")),
+            ("trade", key("trade_id")),
+        ),
+    )
+
+
+def positions(answer: Answer) -> str:
+    return table(
+        answer,
+        (
+            ("account", key("account")),
+            ("instrument", key("instrument")),
+            ("side", key("side")),
+            ("amount", key("amount")),
+            ("average", key("average_price")),
+            ("mark", key("mark_price")),
+            ("unrealised", key("unrealised_pnl")),
+            ("realised", key("realised_pnl")),
+            ("currency", key("currency")),
+            ("updated", lambda row: time_of(row["updated_at_ms"])),
+        ),
+    )
+
+
+def balances(answer: Answer) -> str:
+    names = ("account", "currency", "balance", "equity", "available", "initial_margin", "maintenance_margin")
+    columns: list[Column] = [(name.replace("_", " "), key(name)) for name in names]
+    return table(answer, [*columns, ("updated", lambda row: time_of(row["updated_at_ms"]))])
+
+
+def notices(answer: Answer) -> str:
+    return table(
+        answer,
+        (
+            ("time", lambda row: time_of(row["at_ms"])),
+            ("severity", key("severity")),
+            ("kind", key("kind")),
+            ("text", lambda row: row["text"][:120]),
+            ("order", key("order_id")),
+            ("delivered to", key("delivered_to")),
+        ),
+    )
+
+
+def strategies(answer: Answer) -> str:
+    rows = answer if isinstance(answer, list) else [answer]
+    names = ("name", "state", "restarts", "last_error")
+    return table(rows, [(name.replace("_", " "), key(name)) for name in names])
+
+
+def channels(answer: Answer) -> str:
+    return table(answer, [(name, key(name)) for name in ("channel", "ok", "error")])
+
+
+def accepted(answer: Answer) -> str:
+    return f"accepted: {answer['order_id']}"
+
+
+def gates(answer: Answer) -> str:
+    lines = [f"{account}: {gate}" for account, gate in answer["gates"].items()]
+    return "\n".join(lines) or "no account is configured"
+
+
+def cancelled(answer: Answer) -> str:
+    lines = [f"{account}: {count} cancels on their way" for account, count in answer["cancelled"].items()]
+    return "\n".join(lines) or "no account is configured"
+
+
+def flattened(answer: Answer) -> str:
+    return pairs(answer["accounts"]) or "no account is configured"
