@@ -46,7 +46,7 @@ from engine.kernel import (
     on,
 )
 from engine.model import ZERO, Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
-from engine.net.websocket import WebSocketError, connect
+from engine.net import Library, WebSocketError, WebSocketLimits, connect
 from engine.store import Change, Commit, Put, Store
 from engine.venues.base import Connected, FillPage, PrivateAdapter, PrivateEvent, StreamTrouble, VenueError, VenueRest
 
@@ -162,9 +162,8 @@ class Account(Actor):
     async def _listen_once(self) -> None:
         """One connection, until it breaks; ends only by raising."""
         adapter = self._desk.make_private()
-        async with connect(
-            adapter.url, library="trio-websocket", open_timeout_s=self._settings.connect_timeout_s
-        ) as socket:
+        limits = WebSocketLimits(open_timeout_s=self._settings.connect_timeout_s)
+        async with connect(adapter.url, library=Library.TRIO_WEBSOCKET, limits=limits) as socket:
             for frame in adapter.greet():
                 await socket.send(frame)
             while True:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
+import pykka
 
 from engine.kernel import (
     ActorDown,
@@ -117,7 +118,7 @@ class SubmitOrder(Request[Accepted | Denial], frozen=True):
     """Place an order. `owner`, if any, is told every update and fill of it while this process lives."""
 
     request: OrderRequest
-    owner: Ref | None = None
+    owner: pykka.ActorRef[Any] | None = None
 
 
 class CancelOrder(Request[Accepted | Denial], frozen=True):

@@ -81,6 +81,5 @@ class Hearing(Keeper):
 
     def _told_fill(self, fill: Fill, order: Order | None, seq: int) -> None:
         self._desk.point("fill.durable")
-        owner = self._owner(order) if order else None
-        if owner is not None:
-            owner.tell(FillUpdate(fill, order, seq))
+        if order is not None:
+            self._tell_owner(order, FillUpdate(fill, order, seq))

@@ -8,15 +8,17 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import pykka
 
 from actors._ledger import Ledger
 from actors.messages import (
+    FillUpdate,
     Notify,
     OrderUpdate,
     ask_venue,
 )
 from actors.orders.desk import OrdersDesk
-from engine.kernel import Actor, Ref, Reply
+from engine.kernel import Actor, Reply
 from engine.model import (
     DataClass,
     GateState,
@@ -54,7 +56,7 @@ class Keeper(Actor):
         self._inquiries: dict[str, Inquiry] = {}
         self._not_before_s: dict[str, float] = {}  # earliest next request, by order id
         self._keys: dict[str, str] = {}  # request key → order id of orders that are not over
-        self._owners: dict[str, Ref] = {}
+        self._owners: dict[str, pykka.ActorRef[Any]] = {}
         self._seen_fills: dict[str, None] = {}  # newest fill keys, whether on disk yet or not
 
     def _save_if_new(self, kind: str, before: Order, after: Order) -> None:
@@ -89,9 +91,7 @@ class Keeper(Actor):
             del self._unsaved[order_id]
         if order.state not in (OrderState.WAITING, OrderState.SUBMITTING):
             self._desk.point("answer.durable")
-        owner = self._owner(order)
-        if owner is not None:
-            owner.tell(OrderUpdate(order, seq))
+        self._tell_owner(order, OrderUpdate(order, seq))
         if told is not None:
             told(seq)
         if then is not None:
@@ -139,8 +139,19 @@ class Keeper(Actor):
         rules = self._settings.proof or self._desk.proof
         self._inquiries[order.order_id] = Inquiry(rules, window_ends_s=now_s + left_s, now_s=now_s)
 
-    def _owner(self, order: Order) -> Ref | None:
-        return self._owners.get(order.order_id) or self._desk.owner_of(order.strategy)
+    def _tell_owner(self, order: Order, message: OrderUpdate | FillUpdate) -> None:
+        """The one who submitted it, or the strategy it names.
+
+        An owner that is gone is forgotten: the journal has it all.
+        """
+        owner = self._owners.get(order.order_id) or self._desk.owner_of(order.strategy)
+        if owner is None:
+            return
+        try:
+            owner.tell(message)
+        except pykka.ActorDeadError as error:
+            self.log.warning("{}: its owner is gone: {}", order.order_id, error)
+            self._owners.pop(order.order_id, None)
 
     def _instrument(self, name: str) -> Instrument | None:
         return self._desk.venue.instruments.get(split_instrument(name, self._desk.venue.name)[1])
