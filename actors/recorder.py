@@ -63,11 +63,15 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     retain_every_s: float = 3600.0
 
 
+class RecorderFull(Exception):
+    """More commits wait for the disk than the recorder may hold; nothing was recorded."""
+
+
 class Record(Request[tuple[int, ...]], frozen=True):
     """Make commits durable, together and in order; the reply is their journal numbers.
 
     None at all is a barrier: the reply comes when everything recorded before is durable. A commit that cannot be stored refuses the
-    whole request (`CommitRefused`) and touches nobody else's.
+    whole request (`CommitRefused`) and touches nobody else's; so does `RecorderFull`. Both arrive as the cause of a `CallFailed`.
     """
 
     commits: tuple[Commit, ...]
@@ -231,7 +235,9 @@ class Recorder(Actor):
             return ()
         reply = self.defer_reply()
         if self._waiting_commits + len(message.commits) > MAX_WAITING_COMMITS:
-            reply.fail(MailboxFull(f"{self.ctx.path}: {self._waiting_commits} commits wait for the disk"))
+            reply.fail(
+                RecorderFull(f"{self._waiting_commits} commits wait for the disk, no room for {len(message.commits)}")
+            )
             return None
         now_ms = self.ctx.clock.wall_ms()
         try:
