@@ -23,6 +23,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 _LIMITS = WebSocketLimits(close_timeout_s=0.5)
 _WAITING_FRAMES = 1000  # to the venue; more means that it takes nothing
+_GARBAGE = 100  # control frames on one connection that are not understood
 
 
 # ── messages ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,7 +232,7 @@ class Stream(Actor):
         try:
             route = opened.adapter.control(frame)
         except BadReply as error:  # if it was data, its feed will find the gap
-            self.log.warning("not understood: {}", error)
+            self._not_understood(opened, error)
             return
         opened.send(route.replies)
         if route.acknowledged:
@@ -239,6 +240,13 @@ class Stream(Actor):
         self._pass_on_refusals(route)
         if route.problem:
             opened.end(route.problem)
+
+    def _not_understood(self, opened: "_Open", error: BadReply) -> None:
+        if opened.garbage == 0:
+            self.log.warning("a frame was not understood: {}", error)
+        opened.garbage += 1
+        if opened.garbage > _GARBAGE:
+            opened.end(f"{opened.garbage} frames were not understood, the last one: {error}")
 
     def _pass_on_refusals(self, route: Route) -> None:
         for channel in route.refused:
@@ -255,7 +263,7 @@ class Stream(Actor):
 class _Open:
     """What belongs to one connection."""
 
-    __slots__ = ("_outbox", "acknowledged", "adapter", "ended", "heard_s", "scope", "since_s", "to_send")
+    __slots__ = ("_outbox", "acknowledged", "adapter", "ended", "garbage", "heard_s", "scope", "since_s", "to_send")
 
     def __init__(self, adapter: StreamAdapter, now_s: float) -> None:
         self.adapter = adapter
@@ -263,6 +271,7 @@ class _Open:
         self.heard_s = now_s
         self.acknowledged = False
         self.ended = ""
+        self.garbage = 0
         self.scope = trio.CancelScope()
         self._outbox, self.to_send = trio.open_memory_channel[bytes](_WAITING_FRAMES)
 

@@ -1,0 +1,146 @@
+"""A tiny venue protocol for tests of the stream and the feed: adapters sans I/O, and a WebSocket server on loopback that misbehaves on demand.
+
+Frames of a symbol are `@<symbol> <kind> <numbers>`: `S id` book snapshot, `C previous id` book change, `T price` ticker, `X seq` trade,
+`B open_ms volume` bar. Control frames are `ACK`, `NO <channel>`, `PING`, `BYE`; the client says `SUB`, `UNSUB`, `AGAIN` and `PONG`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
+
+from engine.model import DataClass, MarketState, Source
+from engine.venues.base import Applied, BadReply, Route
+
+CHANNELS = ("book", "ticker", "trades", "bars")
+
+
+class ToyStream:
+    """Implements `StreamAdapter`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def greet(self) -> tuple[bytes, ...]:
+        return (b"HELLO",)
+
+    def subscribe(self, symbols: Sequence[str], intervals: Sequence[str]) -> tuple[bytes, ...]:
+        return (f"SUB {','.join(symbols)}".encode(),)
+
+    def unsubscribe(self, symbols: Sequence[str], intervals: Sequence[str]) -> tuple[bytes, ...]:
+        return (f"UNSUB {','.join(symbols)}".encode(),)
+
+    def resnapshot(self, symbol: str) -> tuple[bytes, ...]:
+        return (f"AGAIN {symbol}".encode(),)
+
+    def route(self, frame: bytes) -> str | None:
+        return frame[1 : frame.index(b" ")].decode() if frame[:1] == b"@" else None
+
+    def control(self, frame: bytes) -> Route:
+        word, _, rest = frame.decode().partition(" ")
+        match word:
+            case "ACK":
+                return Route(acknowledged=(rest,))
+            case "NO":
+                return Route(refused=(rest,))
+            case "PING":
+                return Route(replies=(b"PONG",))
+            case "BYE":
+                return Route(problem=rest)
+        raise BadReply(f"control: expected ACK, NO, PING or BYE, got {word}")
+
+
+class ToyFeed:
+    """Implements `FeedAdapter`."""
+
+    def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        _, kind, *numbers = frame.decode().split(" ")
+        try:
+            values = [int(number) for number in numbers]
+        except ValueError:
+            raise BadReply(f"numbers: expected integers, got {numbers}") from None
+        match kind:
+            case "S":
+                state.book.replace([(99.0, 1.0)], [(101.0, 1.0)], change_id=values[0], venue_ms=values[0])
+                state.touch(DataClass.BOOK, Source.STREAM, now_s)
+                return Applied.BOOK | Applied.SNAPSHOT
+            case "C":
+                if not state.book.change(
+                    [(98.0, float(values[1]))], [], previous_id=values[0], change_id=values[1], venue_ms=values[1]
+                ):
+                    return Applied.GAP
+                state.touch(DataClass.BOOK, Source.STREAM, now_s)
+                return Applied.BOOK
+            case "T":
+                state.ticker.last = state.ticker.mark = float(values[0])
+                state.touch(DataClass.TICKER, Source.STREAM, now_s)
+                return Applied.TICKER
+            case "X":
+                state.trades.add(time_ms=values[0], price=1.0, amount=1.0, taker_side=1, trade_seq=values[0])
+                state.touch(DataClass.TRADES, Source.STREAM, now_s)
+                return Applied.TRADES
+            case "B":
+                state.bars["1m"].upsert((float(values[0]), 1.0, 2.0, 0.5, 1.5, float(values[1]), 1.0))
+                state.touch(DataClass.BARS, Source.STREAM, now_s)
+                return Applied.BARS
+        raise BadReply(f"kind: expected S, C, T, X or B, got {kind}")
+
+
+class ToyServer:
+    """What the venue does, and what it has heard. Every connection is told the same."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.heard: list[str] = []
+        self.connections = 0
+        self.acknowledges = True
+        self.refused: tuple[str, ...] = ()
+        self._open: set[WebSocketConnection] = set()
+
+    @property
+    def clients(self) -> int:
+        return len(self._open)
+
+    async def send(self, *frames: str) -> None:
+        for connection in list(self._open):
+            for frame in frames:
+                await connection.send_message(frame)
+
+    async def drop(self) -> None:
+        """Cut every connection without a goodbye."""
+        for connection in list(self._open):
+            self._open.discard(connection)
+            await trio.aclose_forcefully(connection._stream)
+
+    async def handle(self, request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        self.connections += 1
+        self._open.add(connection)
+        try:
+            while True:
+                await self._answer(connection, await connection.get_message())
+        except (ConnectionClosed, trio.ClosedResourceError):
+            return
+        finally:
+            self._open.discard(connection)
+
+    async def _answer(self, connection: WebSocketConnection, message: str | bytes) -> None:
+        text = message if isinstance(message, str) else message.decode()
+        self.heard.append(text)
+        if text.startswith("SUB") and self.acknowledges:
+            await connection.send_message("ACK all")
+            for channel in self.refused:
+                await connection.send_message(f"NO {channel}")
+
+
+@asynccontextmanager
+async def toy_server() -> AsyncIterator[ToyServer]:
+    server = ToyServer()
+    async with trio.open_nursery() as nursery:
+        listening = await nursery.start(serve_websocket, server.handle, "127.0.0.1", 0, None)
+        server.url = f"ws://127.0.0.1:{listening.port}"
+        try:
+            yield server
+        finally:
+            nursery.cancel_scope.cancel()
