@@ -185,8 +185,9 @@ class Incarnation:
         self.slot.tell_or_bury(message)
 
     async def _tick_always(self, period_s: float, message: Message) -> None:
-        due_s = trio.current_time()
+        due_s = trio.current_time() + period_s
         while True:
-            due_s = max(due_s + period_s, trio.current_time())
             await trio.sleep_until(due_s)
             self.slot.tell_or_bury(message)
+            late_s = trio.current_time() - due_s
+            due_s += period_s * (1 + late_s // period_s)  # in step with the first tick

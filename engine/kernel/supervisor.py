@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from engine.kernel.errors import SpecError, StartFailed
-from engine.kernel.exits import Exit, State
+from engine.kernel.exits import Exit, ExitKind, State
 from engine.kernel.keeper import Keeper
 from engine.kernel.node import Kid, Node
 from engine.kernel.restarts import Ladder, RestartBook
@@ -94,7 +94,10 @@ class Supervisor:
         settled = trio.Event()
         nursery.start_soon(self._run, self.incarnation, settled, on_end, name=self.path)
         await settled.wait()
-        return self._failure
+        return None if self.state is State.RUNNING else self._why_not_ready()
+
+    def _why_not_ready(self) -> Exit:
+        return self._failure or Exit(ExitKind.STOPPED, f"{self.path} was stopped before it was ready")
 
     async def stop(self, deadline_s: float) -> None:
         """Stop the children in reverse order."""
