@@ -86,15 +86,16 @@ class FeedSeat:
     """What belongs to a feed's place in the tree and outlives its incarnations."""
 
     __slots__ = (
+        "connected_s",
         "down_reason",
         "fell_for",
         "handed_over",
+        "lost_s",
         "refused",
         "session",
         "settings",
         "state",
         "stream",
-        "stream_s",
         "stream_up",
         "symbol",
         "venue",
@@ -121,7 +122,8 @@ class FeedSeat:
         self.stream = stream
         self.watchers: dict[str, tuple[Ref, int]] = {}  # by path: who, and which Applied bits
         self.stream_up = False
-        self.stream_s = float("-inf")  # when the present connection was made, or the last one lost
+        self.connected_s = float("-inf")  # names the present connection, or the last one
+        self.lost_s = float("-inf")  # when the last one was lost
         self.down_reason = ""
         self.handed_over = False  # probation ended well: the book is whole as it stands
         self.fell_for: set[DataClass] = set()  # must be heard from again before streaming is trusted
@@ -193,9 +195,12 @@ class BaseFeed(Actor):
 
     def _remember(self, message: StreamChanged) -> None:
         seat = self._seat
-        seat.stream_up, seat.stream_s, seat.down_reason = message.up, message.at_s, message.reason
+        seat.stream_up, seat.down_reason = message.up, message.reason
         if message.up:
+            seat.connected_s = message.at_s
             seat.refused.clear()
+        else:
+            seat.lost_s = message.at_s
 
     def _ask_stream(self, message: Resnapshot | Resubscribe) -> None:
         try:

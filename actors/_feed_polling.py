@@ -64,7 +64,7 @@ class PollingFeed(BaseFeed):
 
     @on(Frames)
     def frames(self, message: Frames) -> None:
-        if message.since_s < self._seat.stream_s:
+        if message.since_s < self._seat.connected_s:
             return
         bits, unreadable = self._apply(message.frames, self._probation, message.at_s)
         if not self._probation.book.ready or unreadable:

@@ -48,7 +48,7 @@ class StreamingFeed(BaseFeed):
     @on(Frames)
     def frames(self, message: Frames) -> None:
         seat = self._seat
-        if message.since_s < seat.stream_s:
+        if message.since_s < seat.connected_s:
             return  # of an earlier connection
         bits, unreadable = self._apply(message.frames, self._state, message.at_s)
         if bits & _CONTINUITY:
@@ -138,14 +138,14 @@ class StreamingFeed(BaseFeed):
         if seat.stream_up:
             self._look_at_ages(now_s)
             self._look_at_book(now_s)
-        elif now_s - max(seat.stream_s, self._began_s) > self._settings.disconnected_s:
+        elif now_s - max(seat.lost_s, self._began_s) > self._settings.disconnected_s:
             self.step_down(f"no stream for {self._settings.disconnected_s} s: {seat.down_reason}")
         if seat.stream_up and self._filled and self._snapshot_due_s is None:
             self._state.mode = STREAMING
 
     def _look_at_ages(self, now_s: float) -> None:
         """Too old is too old; at half the age the venue is asked whether there is anything newer."""
-        heard_since_s = max(self._seat.stream_s, self._began_s)
+        heard_since_s = max(self._seat.connected_s, self._began_s)
         for data_class, fresh in self._state.fresh.items():
             age_s = now_s - max(fresh.updated_s, heard_since_s)
             if age_s > fresh.bound_s:

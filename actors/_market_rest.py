@@ -113,7 +113,8 @@ class MarketRest:
         """From the newest bar on; everything if there is none, or if bars are missing that the venue may have."""
         now_ms = self._venue_ms()
         last = bars.last_key()
-        oldest_ms = now_ms - (bars.capacity - 1) * bars.interval_ms
+        open_ms = now_ms - now_ms % bars.interval_ms  # of the bar that is not closed
+        oldest_ms = open_ms - (bars.capacity - 1) * bars.interval_ms
         if last is None or bars.missing() > self._holes.get(interval, 0):
             return oldest_ms, now_ms
         return max(oldest_ms, int(last)), now_ms

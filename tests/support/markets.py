@@ -32,7 +32,7 @@ def instrument(symbol: str = SYMBOL) -> Instrument:
     )
 
 
-def bar_rows(first_ms: int, count: int, *, step_ms: int = 60_000, volume: float = 1.0) -> Columns:
+def bar_rows(first_ms: int, count: int, *, step_ms: int = 60_000, volume: float = 0.0) -> Columns:
     rows = [(float(first_ms + n * step_ms), 1.0, 2.0, 0.5, 1.5, volume, volume * 10) for n in range(count)]
     return np.array(rows, dtype=np.float64).reshape(count, 7)
 
