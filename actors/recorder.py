@@ -10,7 +10,9 @@ A commit that fails, or does not come back in time, ends the process: memory and
 back. The supervisor never restarts this actor.
 """
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -20,15 +22,12 @@ import trio
 from engine.kernel import (
     Actor,
     ActorDown,
-    CallFailed,
-    CallTimeout,
     MailboxFull,
     Message,
     Overflow,
     Ref,
     Reply,
     Request,
-    call_thread,
     on,
 )
 from engine.store import (
@@ -39,7 +38,6 @@ from engine.store import (
     JournalEntry,
     Prepared,
     Store,
-    StoreError,
     StoreFull,
     Usage,
 )
@@ -65,6 +63,10 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 class RecorderFull(Exception):
     """More commits wait for the disk than the recorder may hold; nothing was recorded."""
+
+
+class CommitTimeout(Exception):
+    """A commit did not come back: whether it is on disk is known after a new start."""
 
 
 class Record(Request[tuple[int, ...]], frozen=True):
@@ -118,14 +120,32 @@ class Retain(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Host(Protocol):
-    """Where blocking work on the store happens."""
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a job: its value, or what it raised."""
 
-    async def run(self, job: Callable[[Store], T], timeout_s: float) -> T:
-        """The job's value. Raises what it raises, and CallTimeout."""
+    value: Any = None
+    error: Exception | None = None
+
+
+Done = Callable[[Outcome], None]
+
+
+def outcome_of(job: Callable[[Store], Any], store: Store) -> Outcome:
+    """Run a job. Whatever goes wrong with the store is for the loop to act on."""
+    try:
+        return Outcome(job(store))
+    except Exception as error:  # noqa: BLE001 - carried to the loop, where it ends the actor
+        return Outcome(error=error)
+
+
+class Host(Protocol):
+    """Where blocking work on the store happens. Jobs run one after the other in the order they were submitted."""
+
+    def submit(self, job: Callable[[Store], Any], done: Done) -> None:
+        """Run `job`, then `done` on the loop. `done` must not raise."""
 
     async def aside(self, job: Callable[[Store], T]) -> T:
-        """The same for a job that only reads the store, without holding commits up."""
+        """The value of a job that only reads the store, without holding the others up."""
 
     def close(self) -> None:
         """Take no more jobs."""
@@ -137,9 +157,8 @@ class InlineHost:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def run(self, job: Callable[[Store], T], timeout_s: float) -> T:
-        await trio.lowlevel.checkpoint()
-        return job(self._store)
+    def submit(self, job: Callable[[Store], Any], done: Done) -> None:
+        done(outcome_of(job, self._store))
 
     async def aside(self, job: Callable[[Store], T]) -> T:
         await trio.lowlevel.checkpoint()
@@ -149,17 +168,27 @@ class InlineHost:
         """Nothing to let go of."""
 
 
+class Job(msgspec.Struct, frozen=True):
+    """For the store's thread. A callback costs the loop two turns less than awaiting a reply would."""
+
+    run: Callable[[Store], Any]
+    done: Done
+
+
 class StoreThread(pykka.ThreadingActor):
     """The one thread that writes."""
 
     use_daemon_thread = True  # killed in a commit is as good as any other crash; holding up an exit is not
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, token: trio.lowlevel.TrioToken) -> None:
         super().__init__()
         self._store = store
+        self._token = token
 
-    def on_receive(self, message: Callable[[Store], Any]) -> Any:
-        return message(self._store)
+    def on_receive(self, message: Job) -> None:
+        outcome = outcome_of(message.run, self._store)
+        with suppress(trio.RunFinishedError):  # nobody is left to be told
+            self._token.run_sync_soon(message.done, outcome)
 
 
 class ThreadHost:
@@ -167,14 +196,13 @@ class ThreadHost:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._ref = StoreThread.start(store)
+        self._ref = StoreThread.start(store, trio.lowlevel.current_trio_token())
 
-    async def run(self, job: Callable[[Store], T], timeout_s: float) -> T:
+    def submit(self, job: Callable[[Store], Any], done: Done) -> None:
         try:
-            value: T = await call_thread(self._ref, job, timeout_s)
-        except CallFailed as error:
-            raise error.cause from error
-        return value
+            self._ref.tell(Job(job, done))
+        except pykka.ActorDeadError as error:
+            done(Outcome(error=error))
 
     async def aside(self, job: Callable[[Store], T]) -> T:
         return await trio.to_thread.run_sync(job, self._store, abandon_on_cancel=True)
@@ -207,9 +235,10 @@ class Recorder(Actor):
         self._waiting: list[Waiting] = []
         self._waiting_commits = 0
         self._writing = False
-        self._wake = trio.Event()
         self._idle = trio.Event()
-        self._idle.set()
+        self._failed = trio.Event()
+        self._error: Exception | None = None
+        self._patience = trio.CancelScope()
         self._observers: dict[str, Ref] = {}
         self._marks = (False, False)
         self._retaining = False
@@ -217,7 +246,8 @@ class Recorder(Actor):
 
     async def on_start(self) -> None:
         self._host = self._make_host(self._store)
-        self.spawn(self._serve, name="commits")
+        self._idle.set()
+        self.spawn(self._watch, name="watch")
         self.every(READER_CHECK_S, CheckReaders())
         self.every(USAGE_CHECK_S, CheckUsage())
         if self._settings.retain_days > 0:
@@ -231,13 +261,13 @@ class Recorder(Actor):
 
     @on(Record)
     def record(self, message: Record) -> tuple[int, ...] | None:
-        if not message.commits and self._idle.is_set():
+        if self._error is not None:
+            raise self._error
+        if not message.commits and not self._writing:
             return ()
         reply = self.defer_reply()
         if self._waiting_commits + len(message.commits) > MAX_WAITING_COMMITS:
-            reply.fail(
-                RecorderFull(f"{self._waiting_commits} commits wait for the disk, no room for {len(message.commits)}")
-            )
+            reply.fail(RecorderFull(f"{self._waiting_commits} commits wait, no room for {len(message.commits)} more"))
             return None
         now_ms = self.ctx.clock.wall_ms()
         try:
@@ -248,21 +278,23 @@ class Recorder(Actor):
             return None
         self._waiting.append(Waiting(message.commits, prepared, reply))
         self._waiting_commits += len(prepared)
-        self._idle = trio.Event() if self._idle.is_set() else self._idle
-        self._wake.set()
+        if not self._writing:
+            self._write_next()
         return None
 
-    async def _serve(self) -> None:
-        """Write group after group for as long as the actor lives."""
-        try:
-            while True:
-                await self._wake.wait()
-                await self._write(self._take())
-                if not self._waiting:
-                    self._wake = trio.Event()
-                    self._idle.set()
-        finally:
-            self._host.close()
+    def _write_next(self) -> None:
+        """Hand the next group to the host, or rest."""
+        group = self._take()
+        self._writing = bool(group)
+        if not group:
+            self._idle.set()
+            self._patience.deadline = math.inf
+            return
+        if self._idle.is_set():
+            self._idle = trio.Event()
+        self._patience.deadline = trio.current_time() + self._settings.commit_timeout_s
+        prepared = [item for waiting in group for item in waiting.prepared]
+        self._host.submit(lambda store: store.write(prepared), lambda outcome: self._written(group, prepared, outcome))
 
     def _take(self) -> list[Waiting]:
         """What goes into the next group: whole requests, as many as fit, without callers that gave up."""
@@ -277,9 +309,18 @@ class Recorder(Actor):
         self._waiting_commits -= sum(len(waiting.prepared) for waiting in taken)
         return [waiting for waiting in taken if not waiting.reply.done]
 
-    async def _write(self, group: list[Waiting]) -> None:
-        prepared = [item for waiting in group for item in waiting.prepared]
-        seqs = await self._on_disk(lambda store: store.write(prepared))
+    def _written(self, group: list[Waiting], prepared: list[Prepared], outcome: Outcome) -> None:
+        """A group is on disk: answer, tell, go on. Called by the loop itself, where nothing may be raised."""
+        if outcome.error is not None:
+            self._fail(outcome.error)
+            return
+        try:
+            self._answer(group, prepared, outcome.value)
+            self._write_next()
+        except Exception as error:  # noqa: BLE001 - a bug here ends this actor instead of the loop
+            self._fail(error)
+
+    def _answer(self, group: list[Waiting], prepared: list[Prepared], seqs: list[int]) -> None:
         at = 0
         for waiting in group:
             waiting.reply.send(tuple(seqs[at : at + len(waiting.prepared)]))
@@ -289,14 +330,41 @@ class Recorder(Actor):
             entries = tuple(item.entry(commit) for item, commit in zip(prepared, commits, strict=True))
             self._tell_observers(Committed(seqs[0], entries))
 
-    async def _on_disk(self, job: Callable[[Store], T]) -> T:
-        """Run a job that changes the store. If it fails the process ends, and so does this actor."""
-        try:
-            return await self._host.run(job, self._settings.commit_timeout_s)
-        except (StoreError, CallTimeout, ActorDown) as error:
+    def _fail(self, error: Exception) -> None:
+        """Memory and disk no longer agree: end the process, and this actor at once."""
+        if self._error is None:
+            self._error = error
+            self._failed.set()
             self.log.critical("the store failed, the process ends: {}", error)
             self.ctx.system.request_exit(STORE_EXIT_CODE, str(error))
-            raise
+
+    async def _watch(self) -> None:
+        """Crash when a job failed, or when the disk has not answered for too long."""
+        try:
+            with self._patience:
+                await self._failed.wait()
+            if self._error is None:
+                self._fail(CommitTimeout(f"no answer from the disk within {self._settings.commit_timeout_s} s"))
+            raise self._error or AssertionError("failed without an error")
+        finally:
+            self._host.close()
+
+    async def _run(self, job: Callable[[Store], T]) -> T:
+        """The value of a job that changes the store, between two groups."""
+        outcomes: list[Outcome] = []
+        arrived = trio.Event()
+
+        def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            arrived.set()
+
+        self._host.submit(job, done)
+        await arrived.wait()
+        if outcomes[0].error is not None:
+            self._fail(outcomes[0].error)
+            raise outcomes[0].error
+        value: T = outcomes[0].value
+        return value
 
     # ── observers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -351,8 +419,8 @@ class Recorder(Actor):
             self._retaining = False
 
     async def _retain_some(self, before_ms: int) -> bool:
-        deleted = await self._on_disk(lambda store: store.expire(before_ms))
+        deleted = await self._run(lambda store: store.expire(before_ms))
         archive = await self._host.aside(lambda store: store.archive(before_ms))
         if archive is not None:
-            await self._on_disk(lambda store: store.drop_archived(archive))
+            await self._run(lambda store: store.drop_archived(archive))
         return deleted > 0 or archive is not None

@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 import actors.recorder as recorder_module
 from actors.recorder import (
     Committed,
+    Done,
     Host,
     InlineHost,
     Observe,
@@ -54,14 +55,21 @@ class GatedHost(InlineHost):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.gate = trio.Event()
         self.jobs = 0
+        self._open = False
+        self._held: list[tuple[Callable[[Store], Any], Done]] = []
 
-    async def run(self, job: Callable[[Store], Any], timeout_s: float) -> Any:
+    def submit(self, job: Callable[[Store], Any], done: Done) -> None:
         self.jobs += 1
-        with trio.fail_after(timeout_s):
-            await self.gate.wait()
-        return job(self._store)
+        if self._open:
+            super().submit(job, done)
+        else:
+            self._held.append((job, done))
+
+    def open(self) -> None:
+        self._open = True
+        for job, done in self._held:
+            super().submit(job, done)
 
 
 class Watcher(Actor):
@@ -128,7 +136,7 @@ async def test_everything_that_waits_goes_in_one_group(store: Store, autojump_cl
         for number in range(2, 51):
             nursery.start_soon(accept, number)
         await wait_all_tasks_blocked()
-        hosts[0].gate.set()
+        hosts[0].open()
     assert hosts[0].jobs == 2
     assert sorted(seq for pair in seqs.values() for seq in pair) == list(range(2, 102))
     assert all(second == first + 1 for first, second in seqs.values())
@@ -145,7 +153,7 @@ async def test_a_group_has_a_limit(
                 nursery.start_soon(record, recorder, put(order(number)))
             nursery.start_soon(record, recorder, *(put(order(number)) for number in range(100, 150)))
             await wait_all_tasks_blocked()
-            hosts[0].gate.set()
+            hosts[0].open()
         assert store.counters()["accepted"] == 75
         assert hosts[0].jobs >= 4
 
@@ -164,7 +172,7 @@ async def test_too_much_waiting_is_refused_at_the_door(
             with pytest.raises(CallFailed) as caught:
                 await record(recorder, put(order(5)))
             assert isinstance(caught.value.cause, RecorderFull)
-            hosts[0].gate.set()
+            hosts[0].open()
         assert await record(recorder, put(order(6))) == (6,)
 
 
@@ -184,7 +192,7 @@ async def test_a_barrier_waits_for_what_came_before(store: Store, autojump_clock
             nursery.start_soon(note, "barrier")
             await wait_all_tasks_blocked()
             assert done == []
-            hosts[0].gate.set()
+            hosts[0].open()
         assert done == ["order", "barrier"]
 
 
@@ -196,7 +204,7 @@ async def test_a_caller_that_gave_up_is_skipped(store: Store, autojump_clock: tr
             await wait_all_tasks_blocked()
             with trio.move_on_after(1):
                 await record(recorder, put(order(2)))
-            hosts[0].gate.set()
+            hosts[0].open()
         await record(recorder, put(order(3)))
     assert [key for key, _ in store.table("orders").iterate()] == ["testnode-1", "testnode-3"]
 
@@ -230,14 +238,7 @@ async def test_a_failed_commit_ends_the_process(tmp_path: Path, host: type[Host]
 async def test_a_commit_that_does_not_come_back_ends_the_process(
     store: Store, autojump_clock: trio.testing.MockClock
 ) -> None:
-    class Stuck(InlineHost):
-        async def run(self, job: Callable[[Store], Any], timeout_s: float) -> Any:
-            from engine.kernel import CallTimeout
-
-            await trio.sleep(timeout_s)
-            raise CallTimeout("the disk does not answer")
-
-    async with running(store, Stuck) as (system, recorder):
+    async with running(store, GatedHost) as (system, recorder):
         with pytest.raises(ActorDown):
             await recorder.call(Record((put(order(1)),)), timeout_s=100)
         assert await system.wait_exit() == 74
@@ -256,15 +257,20 @@ async def test_a_killed_recorder_ends_the_process_and_the_next_start_continues(t
 
 
 async def test_stopping_finishes_what_was_taken(store: Store, autojump_clock: trio.testing.MockClock) -> None:
-    class Slow(InlineHost):
-        async def run(self, job: Callable[[Store], Any], timeout_s: float) -> Any:
-            await trio.sleep(1)
-            return job(self._store)
+    hosts: list[GatedHost] = []
 
-    async with running(store, Slow) as (system, recorder), trio.open_nursery() as nursery:
+    async def let_go() -> None:
+        await trio.sleep(1)
+        hosts[0].open()
+
+    async with (
+        running(store, lambda s: hosts.append(GatedHost(s)) or hosts[0]) as (system, recorder),
+        trio.open_nursery() as nursery,
+    ):
         for number in (1, 2, 3):
             nursery.start_soon(record, recorder, put(order(number)))
             await wait_all_tasks_blocked()
+        nursery.start_soon(let_go)
         await system.stop(5)
     assert store.counters()["accepted"] == 3
 
