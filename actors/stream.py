@@ -23,6 +23,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 _LIMITS = WebSocketLimits(close_timeout_s=0.5)
 _WAITING_FRAMES = 1000  # to the venue; more means that it takes nothing
+_LEAVE_S = 1.0  # an unsubscription and the subscription after it may be carried out by different workers of the venue
 _GARBAGE = 100  # control frames on one connection that are not understood
 
 
@@ -85,6 +86,12 @@ class Resubscribe(Message, frozen=True):
         return self.symbol
 
 
+class _ComeBack(Message, frozen=True):
+    """To itself: the second half of `Resubscribe`."""
+
+    symbol: str
+
+
 # ── the actor ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -124,15 +131,25 @@ class Stream(Actor):
 
     @on(Resnapshot)
     def resnapshot(self, message: Resnapshot) -> None:
-        if self._open is not None:
-            self._open.send(self._open.adapter.resnapshot(message.symbol))
+        self._request(lambda adapter: adapter.resnapshot(message.symbol))
 
     @on(Resubscribe)
     def resubscribe(self, message: Resubscribe) -> None:
+        """What is still subscribed would be sent no second time: first leave, and come back when that has been carried out."""
+        self._request(lambda adapter: adapter.unsubscribe((message.symbol,), self._plan.intervals))
+        self.after(_LEAVE_S, _ComeBack(message.symbol))
+
+    @on(_ComeBack)
+    def come_back(self, message: _ComeBack) -> None:
+        self._request(lambda adapter: adapter.subscribe((message.symbol,), self._plan.intervals))
+
+    def _request(self, frames: Callable[[StreamAdapter], Sequence[bytes]]) -> None:
+        """Ask for something more on the present connection; without one everything is about to be asked for anyway."""
         if self._open is not None:
-            adapter, symbols = self._open.adapter, (message.symbol,)
-            self._open.send(adapter.unsubscribe(symbols, self._plan.intervals))
-            self._open.send(adapter.subscribe(symbols, self._plan.intervals))
+            try:
+                self._open.send(frames(self._open.adapter))
+            except BadReply as error:
+                self._open.end(str(error))
 
     # ── one connection after the other ─────────────────────────────────────────────────────────────────────────────────
 

@@ -165,6 +165,8 @@ async def test_a_feed_may_have_its_symbol_sent_again(impatient_clock: trio.testi
         await soon(lambda: b.server.clients)
         b.tell(Resnapshot("B"))
         b.tell(Resubscribe("A"))
+        await soon(lambda: "UNSUB A" in b.server.heard)
+        assert "SUB A" not in b.server.heard
         await soon(lambda: "SUB A" in b.server.heard)
         assert b.server.heard == ["HELLO", "SUB A,B", "AGAIN B", "UNSUB A", "SUB A"]
 
