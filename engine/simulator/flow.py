@@ -11,6 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.kernel import Entropy
+from engine.simulator.amending import Amendment
 from engine.simulator.exchange import Exchange
 from engine.simulator.orders import Kind, Lifetime, Order, OrderSpec, Side, State
 
@@ -132,7 +133,7 @@ class Flow:
         order = ladder[self._entropy.randrange(len(ladder))]
         amount = order.filled + self._amount(self._style.quote_steps)
         if order.state is State.OPEN and amount != order.amount:
-            self._exchange.amend(order, amount=amount)
+            self._exchange.amend(order, Amendment(amount=amount))
 
     def _take(self) -> None:
         side = Side.BUY if self._entropy.random() < 0.5 else Side.SELL

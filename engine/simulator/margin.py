@@ -9,7 +9,7 @@ from engine.simulator.accounts import Account, Exposure, Position
 from engine.simulator.market import Market
 from engine.simulator.orders import ZERO, Side
 
-__all__ = ["PositionMargin", "WalletView", "position_margin", "unrealised", "view"]
+__all__ = ["PositionMargin", "WalletView", "liquidation_price", "position_margin", "unrealised", "view"]
 
 NO_POSITION = Position()
 NO_EXPOSURE = Exposure()
@@ -62,6 +62,27 @@ def unrealised(market: Market, position: Position) -> Decimal:
         return ZERO
     due = position.size * (market.cumulative_funding - position.funding_mark)
     return position.unrealised(market.instrument, market.mark) - due
+
+
+def liquidation_price(account: Account, market: Market, markets: Mapping[str, Market]) -> Decimal | None:
+    """The mark at which equity would just cover maintenance margin, all else staying as it is; None when there is none.
+
+    With equity E, size s, mark m and maintenance rate r: an inverse position solves E + s/m - s/P = |s| r/P, a linear one
+    E + s (P - m) = |s| r P. What other positions need is taken out of E.
+    """
+    instrument, mark = market.instrument, market.mark
+    position = account.positions.get(instrument.name, NO_POSITION)
+    if not position.size:
+        return None
+    standing = view(account, instrument.settlement, markets)
+    size, rate = position.size, instrument.rates(abs(position.size), mark)[1]
+    others = standing.maintenance_margin - position_margin(market, size, ZERO, ZERO).maintenance
+    spare = standing.equity - others
+    if instrument.inverse:
+        numerator, divisor = size + abs(size) * rate, spare + size / mark
+    else:
+        numerator, divisor = size * mark - spare, size - abs(size) * rate
+    return numerator / divisor if divisor and numerator / divisor > 0 else None
 
 
 def view(

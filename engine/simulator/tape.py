@@ -14,7 +14,7 @@ from engine.simulator.orders import Trade
 
 __all__ = ["DayStats", "Tape"]
 
-MAX_TRADES = 20_000
+MAX_TRADES = 10_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

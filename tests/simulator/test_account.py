@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.simulator.accounts import Position
 from engine.simulator.exchange import Exchange
 from engine.simulator.instruments import Instrument
-from engine.simulator.margin import view
+from engine.simulator.margin import liquidation_price, view
 from engine.simulator.orders import Side, State
 from engine.simulator.refusal import Reason, Refusal
 from engine.simulator.risk import watch_margins
@@ -210,6 +210,22 @@ def test_the_insurance_pays_what_a_bankrupt_account_owes(exchange: Exchange) -> 
     assert view(risky, "BTC", exchange.markets).equity == 0
     assert exchange.ledger.insurance["BTC"] < 0
     assert abs(exchange.ledger.total("BTC") - total) < EXACT
+
+
+@pytest.mark.parametrize(("instrument", "index", "amount"), [("INV", "btc_usd", "200000"), ("LIN", "btc_usdc", "4")])
+@pytest.mark.parametrize("long", [True, False])
+def test_the_estimated_liquidation_price_is_where_equity_meets_maintenance(
+    exchange: Exchange, instrument: str, index: str, amount: str, long: bool
+) -> None:
+    exchange.open_account("risky", {"BTC": D("0.1"), "USDC": D(5000)})
+    trade(exchange, *(("risky", "bob") if long else ("bob", "risky")), amount, 50000, instrument)
+    account, market = exchange.account("risky"), exchange.markets[instrument]
+    price = liquidation_price(account, market, exchange.markets)
+    assert price is not None
+    assert (price < 50000) is long
+    exchange.move_index(index, price.quantize(D("0.01")))
+    standing = view(account, market.instrument.settlement, exchange.markets)
+    assert abs(standing.equity / standing.maintenance_margin - 1) < D("0.02")
 
 
 # -- conservation

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.simulator.accounts import SelfTrading
+from engine.simulator.amending import Amendment
 from engine.simulator.events import Batch
 from engine.simulator.exchange import Exchange
 from engine.simulator.orders import Family, Kind, Order, Reference, Side, State, Trigger
@@ -98,6 +99,13 @@ def test_market_limit_rests_at_the_price_of_its_last_fill(exchange: Exchange) ->
     assert (order.state, order.price) == (State.OPEN, D(50100))
     nothing = exchange.submit("cat", spec(SELL, 10, 60000)).order
     assert nothing.state is State.OPEN
+
+
+def test_market_limit_that_rests_can_be_amended_like_a_limit_order(exchange: Exchange) -> None:
+    exchange.submit("ann", spec(SELL, 20, 50100))
+    order = exchange.submit("bob", spec(BUY, 50, kind=Kind.MARKET_LIMIT)).order
+    exchange.amend(order, Amendment(price=D(50000)))
+    assert bids(exchange) == [(D(50000), D(30))]
 
 
 def test_market_limit_without_a_counterparty_is_cancelled(exchange: Exchange) -> None:
@@ -216,7 +224,7 @@ def test_cancel_maker_removes_the_own_resting_order_and_trades_on(exchange: Exch
 def test_a_decrease_keeps_the_place_in_the_queue(exchange: Exchange) -> None:
     first = exchange.submit("ann", spec(SELL, 50, 50000)).order
     second = exchange.submit("bob", spec(SELL, 50, 50000)).order
-    exchange.amend(first, amount=D(30))
+    exchange.amend(first, Amendment(amount=D(30)))
     exchange.submit("cat", spec(BUY, 30, 50000))
     assert (first.state, second.filled, first.replaced) == (State.FILLED, D(0), True)
 
@@ -225,7 +233,7 @@ def test_a_decrease_keeps_the_place_in_the_queue(exchange: Exchange) -> None:
 def test_an_increase_or_a_new_price_loses_the_place(exchange: Exchange, change: dict[str, Decimal]) -> None:
     first = exchange.submit("ann", spec(BUY, 50, 50000)).order
     second = exchange.submit("bob", spec(BUY, 50, "49999.5" if "price" in change else 50000)).order
-    exchange.amend(first, **change)
+    exchange.amend(first, Amendment(**change))
     exchange.submit("cat", spec(SELL, 50, "49999.5"))
     assert (first.filled, second.state) == (D(0), State.FILLED)
 
@@ -233,22 +241,22 @@ def test_an_increase_or_a_new_price_loses_the_place(exchange: Exchange, change: 
 def test_an_amended_amount_is_the_new_total(exchange: Exchange) -> None:
     order = exchange.submit("ann", spec(BUY, 50, 50000)).order
     exchange.submit("bob", spec(SELL, 20, 50000))
-    assert refusal(exchange.amend, order, amount=D(20)) is Reason.BELOW_FILLED
-    exchange.amend(order, amount=D(30))
+    assert refusal(exchange.amend, order, Amendment(amount=D(20))) is Reason.BELOW_FILLED
+    exchange.amend(order, Amendment(amount=D(30)))
     assert (order.remaining, bids(exchange)) == (D(10), [(D(50000), D(10))])
 
 
 def test_an_amended_price_may_trade_at_once(exchange: Exchange) -> None:
     exchange.submit("bob", spec(SELL, 20, 50010))
     order = exchange.submit("ann", spec(BUY, 50, 50000)).order
-    done = exchange.amend(order, price=D(50010))
+    done = exchange.amend(order, Amendment(price=D(50010)))
     assert (len(done.fills), order.remaining, bids(exchange)) == (1, D(30), [(D(50010), D(30))])
 
 
 def test_a_post_only_amendment_that_would_trade_cancels_where_moving_is_refused(exchange: Exchange) -> None:
     exchange.submit("bob", spec(SELL, 20, 50010))
     order = exchange.submit("ann", spec(BUY, 50, 50000, post_only=True, reject_post_only=True)).order
-    assert refusal(exchange.amend, order, price=D(50020)) is Reason.POST_ONLY_CROSSES
+    assert refusal(exchange.amend, order, Amendment(price=D(50020))) is Reason.POST_ONLY_CROSSES
     assert (order.state, order.cancel_reason) == (State.CANCELLED, "edit_post_only_reject")
     assert exchange.account("ann").exposure("INV").buys == 0
 
@@ -256,7 +264,7 @@ def test_a_post_only_amendment_that_would_trade_cancels_where_moving_is_refused(
 def test_a_closed_order_can_be_neither_amended_nor_cancelled(exchange: Exchange) -> None:
     order = exchange.submit("ann", spec(BUY, 50, 50000)).order
     exchange.cancel(order)
-    assert refusal(exchange.amend, order, amount=D(10)) is Reason.NOT_OPEN
+    assert refusal(exchange.amend, order, Amendment(amount=D(10))) is Reason.NOT_OPEN
     assert refusal(exchange.cancel, order) is Reason.NOT_OPEN
 
 
@@ -352,7 +360,7 @@ def test_a_fired_order_that_is_refused_says_why(exchange: Exchange) -> None:
 
 def test_a_waiting_order_can_be_amended_and_cancelled(exchange: Exchange) -> None:
     order = exchange.submit("ann", spec(BUY, 10, trigger=stop(Family.STOP, 50100))).order
-    exchange.amend(order, amount=D(20), trigger_price=D(50200))
+    exchange.amend(order, Amendment(amount=D(20), trigger_price=D(50200)))
     move(exchange, 50150)
     assert (order.state, order.amount) == (State.UNTRIGGERED, D(20))
     exchange.cancel(order)
@@ -467,7 +475,7 @@ def act(exchange: Exchange, name: str, what: str, side: Side, lots: int, ticks: 
     if what == "index":
         exchange.move_index("btc_usd", price)
     elif what == "amend" and order is not None:
-        exchange.amend(order, amount=amount, price=price if order.price is not None else None)
+        exchange.amend(order, Amendment(amount=amount, price=price if order.price is not None else None))
     elif what == "cancel" and order is not None:
         exchange.cancel(order)
     elif what == "stop":

@@ -31,12 +31,16 @@ def get_positions(call: Call) -> Any:
     """Markets the account has traded or has orders in; flat ones are listed with size 0."""
     account = call.account
     touched = account.positions.keys() | account.exposures.keys()
-    return [position_json(account, market) for market in call.markets() if market.instrument.name in touched]
+    return [
+        position_json(account, market, call.venue.exchange.markets)
+        for market in call.markets()
+        if market.instrument.name in touched
+    ]
 
 
 @method("private/get_position", takes(instrument_name=NAME), scope=READ)
 def get_position(call: Call) -> Any:
-    return position_json(call.account, call.market)
+    return position_json(call.account, call.market, call.venue.exchange.markets)
 
 
 @method(

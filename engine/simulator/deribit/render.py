@@ -1,11 +1,12 @@
 """The exchange's state in Deribit's words: plain dicts, money as Decimal, chart figures as float."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from engine.simulator.accounts import Account, LogEntry, Position, Settlement
 from engine.simulator.instruments import Instrument
-from engine.simulator.margin import NO_EXPOSURE, NO_POSITION, WalletView, position_margin, unrealised
+from engine.simulator.margin import NO_EXPOSURE, NO_POSITION, WalletView, liquidation_price, position_margin, unrealised
 from engine.simulator.market import Market
 from engine.simulator.orders import ZERO, Family, Fill, Kind, Order, Side, State, Trade
 
@@ -224,13 +225,14 @@ def book_rows(market: Market, side: Side, depth: int = BOOK_ALL) -> list[list[De
     return [[price, amount] for price, amount in market.book.depth(side, depth)]
 
 
-def position_json(account: Account, market: Market) -> Json:
+def position_json(account: Account, market: Market, markets: Mapping[str, Market]) -> Json:
     instrument = market.instrument
     position = account.positions.get(instrument.name, NO_POSITION)
     exposure = account.exposures.get(instrument.name, NO_EXPOSURE)
     margin = position_margin(market, position.size, exposure.buys, exposure.sells)
     money = instrument.money
     floating = unrealised(market, position)
+    liquidation = liquidation_price(account, market, markets)
     row: Json = {
         "instrument_name": instrument.name,
         "kind": "future",
@@ -249,7 +251,7 @@ def position_json(account: Account, market: Market) -> Json:
         "realized_profit_loss": money(position.realised),
         "total_profit_loss": money(_total_profit(market, position)),
         "leverage": instrument.max_leverage,
-        "estimated_liquidation_price": None,
+        "estimated_liquidation_price": None if liquidation is None else tidy(liquidation, 2),
     }
     if instrument.perpetual:
         row["realized_funding"] = money(position.funding)

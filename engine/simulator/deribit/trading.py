@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.simulator.accounts import Account
+from engine.simulator.amending import Amendment
 from engine.simulator.deribit.method import Call, method, takes
 from engine.simulator.deribit.orders_by import MASS_TYPES, find, select
 from engine.simulator.deribit.params import (
@@ -199,8 +200,7 @@ def edit_by_label(call: Call) -> Any:
 def _edit(call: Call, order: Order) -> Any:
     instrument = call.venue.exchange.markets[order.instrument].instrument
     _check_supported(call)
-    submission = call.venue.exchange.amend(
-        order,
+    change = Amendment(
         amount=_amount(call, instrument),
         price=call["price"],
         post_only=call["post_only"],
@@ -210,7 +210,7 @@ def _edit(call: Call, order: Order) -> Any:
         trigger_price=call["trigger_price"],
         trigger_offset=call["trigger_offset"],
     )
-    return submission_json(call, submission)
+    return submission_json(call, call.venue.exchange.amend(order, change))
 
 
 @method("private/cancel", takes(order_id=required(text())), scope=TRADE, matching=True)

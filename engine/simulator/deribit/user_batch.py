@@ -54,7 +54,7 @@ class UserBatch:
 
     @cached_property
     def positions(self) -> list[Any]:
-        return [position_json(self.account, self.market)]
+        return [position_json(self.account, self.market, self._venue.exchange.markets)]
 
 
 def split_by_account(venue: "DeribitVenue", orders: dict[str, Order], fills: list[Fill]) -> list[UserBatch]:

@@ -80,7 +80,7 @@ class UserChangesStream(UserStream):
         gathered, self._gathered = self._gathered, {}
         exchange = self.venue.exchange
         for (account, instrument), (orders, trades) in gathered.items():
-            position = position_json(exchange.account(account), exchange.markets[instrument])
+            position = position_json(exchange.account(account), exchange.markets[instrument], exchange.markets)
             self._send(account, instrument, orders, trades, [position])
 
     def _send(self, account: str, instrument: str, orders: list[Any], trades: list[Any], positions: list[Any]) -> None:

@@ -1,0 +1,123 @@
+"""What all commands of the exchange share: the markets, the books of account, and an order's way in and out of a market."""
+
+from decimal import Decimal
+
+from engine.simulator import checks
+from engine.simulator.accounts import Account
+from engine.simulator.events import Batch
+from engine.simulator.ledger import Ledger
+from engine.simulator.market import Market
+from engine.simulator.matching import Matcher, Names
+from engine.simulator.orders import Kind, Lifetime, Order, OrderSpec, Side, State, Submission
+from engine.simulator.refusal import Reason, Refusal
+
+__all__ = ["Floor"]
+
+
+class Floor:
+    def __init__(self, markets: dict[str, Market], *, start_ms: int, names: Names) -> None:
+        self.now_ms = start_ms
+        self.names = names
+        self.markets = markets
+        self.ledger = Ledger(markets)
+        self.batch = Batch(start_ms)
+        self.moved: dict[str, None] = {}  # markets whose prices moved since their conditional orders were looked at
+        self._matcher = Matcher(self.ledger, names, lambda: self.batch, self.withdraw)
+
+    def account(self, name: str) -> Account:
+        return self.ledger.accounts[name]
+
+    def passive_price(self, market: Market, side: Side, price: Decimal, *, post_only: bool, reject: bool) -> Decimal:
+        """The price at which an order may rest: its own, or that of a post-only order made to step back."""
+        if not post_only:
+            return price
+        rest = checks.post_only_price(market, side, price)
+        if rest != price and reject:
+            raise Refusal(Reason.POST_ONLY_CROSSES, rest)
+        return rest
+
+    def new_order(
+        self,
+        account: Account,
+        spec: OrderSpec,
+        amount: Decimal,
+        price: Decimal | None,
+        trigger_order_id: str | None = None,
+    ) -> Order:
+        """Write down an order that was accepted."""
+        instrument = self.markets[spec.instrument].instrument
+        order = Order(
+            order_id=self.names.order_id(instrument, spec.side, spec.trigger),
+            account=account.name,
+            instrument=spec.instrument,
+            side=spec.side,
+            kind=spec.kind,
+            amount=amount,
+            price=price,
+            lifetime=spec.lifetime,
+            created_ms=self.now_ms,
+            updated_ms=self.now_ms,
+            label=spec.label,
+            post_only=spec.post_only,
+            reject_post_only=spec.reject_post_only,
+            reduce_only=spec.reduce_only,
+            is_liquidation=spec.is_liquidation,
+            display_amount=spec.display_amount,
+            trigger_order_id=trigger_order_id,
+            connection_id=spec.connection_id,
+        )
+        account.remember(order)
+        self.note(account, order)
+        return order
+
+    def execute(self, account: Account, market: Market, order: Order) -> Submission:
+        """Let an order trade, then rest or go, as its lifetime says."""
+        assert order.price is not None, "an order that trades has a limit"
+        if order.lifetime is Lifetime.FILL_OR_KILL and not checks.fillable(
+            market, order.side, order.price, order.remaining
+        ):
+            order.state = State.CANCELLED
+            return Submission(order, ())
+        fills = self._matcher.match(market, order, order.price, self.now_ms)
+        if fills:
+            self.moved[order.instrument] = None
+        if order.state is State.OPEN:
+            self._rest_or_drop(account, market, order)
+        return Submission(order, fills)
+
+    def _rest_or_drop(self, account: Account, market: Market, order: Order) -> None:
+        drop = order.kind is Kind.MARKET or order.lifetime in (Lifetime.IMMEDIATE_OR_CANCEL, Lifetime.FILL_OR_KILL)
+        if drop or (order.kind is Kind.MARKET_LIMIT and not order.filled):
+            order.state = State.CANCELLED
+            return
+        if order.kind is Kind.MARKET_LIMIT:
+            order.price = market.tape.last
+        assert order.price is not None, "only orders with a price rest"
+        market.book.side(order.side).add(order, order.price)
+        account.rest(order)
+
+    def withdraw(self, order: Order, reason: str) -> None:
+        """Take a live order off the market, whoever asks for it."""
+        account, market = self.account(order.account), self.markets[order.instrument]
+        account.unrest(order)
+        if order.state is State.UNTRIGGERED:
+            market.triggers.remove(order)
+        else:
+            assert order.price is not None, "an open order rests at a price"
+            market.book.side(order.side).remove(order, order.price)
+        order.state = State.CANCELLED
+        order.cancel_reason = reason
+        order.updated_ms = self.now_ms
+        self.note(account, order)
+
+    def note(self, account: Account, order: Order) -> None:
+        """An order changed: the listener will be told."""
+        if account.house:
+            return
+        self.batch.orders[order.order_id] = order
+        self.touch(account, self.markets[order.instrument])
+
+    def touch(self, account: Account, market: Market) -> None:
+        """An account's figures in a market changed: the listener will be told."""
+        self.batch.positions[account.name, market.instrument.name] = None
+        self.batch.wallets[account.name, market.instrument.settlement] = None
