@@ -81,6 +81,8 @@ class Floor:
         fills = self._matcher.match(market, order, order.price, self.now_ms)
         if fills:
             self.moved[order.instrument] = None
+            if order.kind is Kind.MARKET_LIMIT:
+                order.price = fills[-1].trade.price
         if order.state is State.OPEN:
             self._rest_or_drop(account, market, order)
         return Submission(order, fills)
@@ -90,8 +92,6 @@ class Floor:
         if drop or (order.kind is Kind.MARKET_LIMIT and not order.filled):
             order.state = State.CANCELLED
             return
-        if order.kind is Kind.MARKET_LIMIT:
-            order.price = market.tape.last
         assert order.price is not None, "only orders with a price rest"
         market.book.side(order.side).add(order, order.price)
         account.rest(order)
