@@ -147,8 +147,9 @@ class Notifier(Actor):
             self._news = trio.Event()
             notices = self._taken()
             await self._store(notices)
+            table = self._desk.store.table("notices")
             for notice in notices:
-                self._hand_out(notice)
+                self._hand_out(table.get(notice.notice_id) or notice)  # one that was told before knows who has it
 
     def _taken(self) -> list[Notice]:
         notices = list(self._intake)

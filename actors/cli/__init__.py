@@ -14,7 +14,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Expected failures are a sentence, bugs are a traceback and 70."""
-    options = build().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = build(given).parse_args(given)
     try:
         code: int = options.run(options)
         sys.stdout.flush()

@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+
+from engine.model import plain
 
 Column = tuple[str, Callable[[Any], Any]]
 
@@ -50,7 +53,7 @@ def is_number(text: str) -> bool:
 
 
 def cell(value: Any) -> str:
-    """A value in a few characters and on one line."""
+    """A value on one line. What a venue or a robot said must not reach the terminal as a command to it."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -59,7 +62,7 @@ def cell(value: Any) -> str:
         return f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:.8g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(cell, value)) or "-"
-    return " ".join(str(value).split())
+    return "".join(char if char.isprintable() else " " for char in str(value))
 
 
 def time_of(at_ms: int | None) -> str:
@@ -72,6 +75,11 @@ def time_of(at_ms: int | None) -> str:
 def key(name: str) -> Callable[[Any], Any]:
     """A column that shows a field as it is."""
     return lambda row: row.get(name)
+
+
+def amount(name: str) -> Callable[[Any], Any]:
+    """A column that shows a sum of money or a size without an exponent."""
+    return lambda row: None if row.get(name) is None else plain(Decimal(row[name]))
 
 
 def pairs(value: dict[str, Any], indent: str = "") -> str:

@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -46,11 +46,12 @@ def common(parser: argparse.ArgumentParser, directory: str, as_json: Any) -> Non
     parser.add_argument("--json", action="store_true", default=as_json, help="print JSON")
 
 
-def build() -> argparse.ArgumentParser:
+def build(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for these arguments: what a command that was not asked for would load is left out."""
     parser = argparse.ArgumentParser(prog="tradenode", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
     common(parser, "./var", False)
     commands = Commands(parser)
-    _programs(commands)
+    _programs(commands, simulating="simulate" in arguments)
     _looks(commands)
     _order(commands)
     _panic(commands)
@@ -62,12 +63,17 @@ def build() -> argparse.ArgumentParser:
 # ── programs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _programs(commands: Commands) -> None:
+def _programs(commands: Commands, *, simulating: bool) -> None:
     run = commands.add("run", "run the node in the foreground", later("_programs", "run"))
     _source(run)
     run.add_argument("--for", dest="for_s", type=seconds, metavar="SECONDS", help="stop by itself after this time")
     run.add_argument("--seed", type=int, metavar="N", help="draw everything random from this seed")
     run.add_argument("--replay", default="", metavar="FILE", help="let recorded bars drive the simulated markets")
+    simulate = commands.add("simulate", "run a simulated venue in the foreground", later("_programs", "simulate"))
+    if simulating:
+        from engine.simulator import add_simulator_arguments
+
+        add_simulator_arguments(simulate)
 
 
 def _source(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """`run` and `simulate`: the programs themselves, in the foreground."""
 
+import os
 from pathlib import Path
 
 from actors import _unix
@@ -8,6 +9,7 @@ from actors.cli._exits import CommandFailed, Exit
 from actors.cli._remote import Options
 from actors.cli._upkeep import failed_store
 from actors.node import run_node
+from engine.simulator import UsageError, run_simulator, simulator_options
 from engine.store import StoreError
 
 
@@ -30,3 +32,11 @@ def run(options: Options) -> int:
         raise failed_store(error) from error
     except _unix.SocketInUse as error:
         raise CommandFailed(Exit.REFUSED, str(error)) from error
+
+
+def simulate(options: Options) -> int:
+    """A simulated venue; its first line says where it listens and whom it lets in."""
+    try:
+        return run_simulator(simulator_options(options, os.environ))
+    except UsageError as error:
+        raise CommandFailed(Exit.USAGE, str(error)) from error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actors.cli._output import Column, cell, key, pairs, table, time_of
+from actors.cli._output import Column, amount, key, pairs, table, time_of
 
 Answer = Any
 
@@ -46,16 +46,7 @@ def tree(answer: Answer) -> str:
 
 def _walk(node: Answer, depth: int) -> list[Answer]:
     name = "  " * depth + node["path"].rpartition("/")[2]
-    return [{**node, "name": _Indented(name)}, *(row for child in node["children"] for row in _walk(child, depth + 1))]
-
-
-class _Indented(str):
-    """Text whose leading blanks mean something."""
-
-    __slots__ = ()
-
-    def split(self, *_: Any, **__: Any) -> list[str]:
-        return [str(self)]
+    return [{**node, "name": name}, *(row for child in node["children"] for row in _walk(child, depth + 1))]
 
 
 def feeds(answer: Answer) -> str:
@@ -84,10 +75,10 @@ ORDER_COLUMNS: tuple[Column, ...] = (
     ("instrument", key("instrument")),
     ("side", key("side")),
     ("type", key("order_type")),
-    ("amount", key("amount")),
-    ("price", key("price")),
-    ("trigger", key("trigger_price")),
-    ("filled", key("filled_amount")),
+    ("amount", amount("amount")),
+    ("price", amount("price")),
+    ("trigger", amount("trigger_price")),
+    ("filled", amount("filled_amount")),
     ("state", lambda row: row["state"] + (" (cancelling)" if row["cancel"] == "requested" else "")),
     ("strategy", key("strategy")),
     ("created", lambda row: time_of(row["created_at_ms"])),
@@ -111,9 +102,9 @@ def fills(answer: Answer) -> str:
             ("account", key("account")),
             ("instrument", key("instrument")),
             ("side", key("side")),
-            ("amount", key("amount")),
-            ("price", key("price")),
-            ("fee", lambda row: f"{cell(row['fee'])} {row['fee_currency']}"),
+            ("amount", amount("amount")),
+            ("price", amount("price")),
+            ("fee", lambda row: f"{amount('fee')(row)} {row['fee_currency']}"),
             ("as", key("liquidity")),
             ("order", key("order_id")),
             ("trade", key("trade_id")),
@@ -128,11 +119,11 @@ def positions(answer: Answer) -> str:
             ("account", key("account")),
             ("instrument", key("instrument")),
             ("side", key("side")),
-            ("amount", key("amount")),
-            ("average", key("average_price")),
-            ("mark", key("mark_price")),
-            ("unrealised", key("unrealised_pnl")),
-            ("realised", key("realised_pnl")),
+            ("amount", amount("amount")),
+            ("average", amount("average_price")),
+            ("mark", amount("mark_price")),
+            ("unrealised", amount("unrealised_pnl")),
+            ("realised", amount("realised_pnl")),
             ("currency", key("currency")),
             ("updated", lambda row: time_of(row["updated_at_ms"])),
         ),
@@ -140,8 +131,9 @@ def positions(answer: Answer) -> str:
 
 
 def balances(answer: Answer) -> str:
-    names = ("account", "currency", "balance", "equity", "available", "initial_margin", "maintenance_margin")
-    columns: list[Column] = [(name.replace("_", " "), key(name)) for name in names]
+    names = ("balance", "equity", "available", "initial_margin", "maintenance_margin")
+    columns: list[Column] = [("account", key("account")), ("currency", key("currency"))]
+    columns += [(name.replace("_", " "), amount(name)) for name in names]
     return table(answer, [*columns, ("updated", lambda row: time_of(row["updated_at_ms"]))])
 
 
