@@ -1,6 +1,30 @@
-"""A simulated exchange: a matching engine with accounts and moving markets, and the venues' faces over it."""
+"""A simulated exchange: a matching engine with accounts and moving markets, the venues' faces over it, and their wire."""
 
 from engine.simulator.exchange import Exchange
 from engine.simulator.replay import Recording, ReplayError, load_recording
+from engine.simulator.serving import (
+    SimulatorOptions,
+    UsageError,
+    add_simulator_arguments,
+    run_simulator,
+    simulator_options,
+)
+from engine.simulator.wire import Credentials, DeribitSettings, FaultBoard, Simulator, faults, open_simulator
 
-__all__ = ["Exchange", "Recording", "ReplayError", "load_recording"]
+__all__ = [
+    "Credentials",
+    "DeribitSettings",
+    "Exchange",
+    "FaultBoard",
+    "Recording",
+    "ReplayError",
+    "Simulator",
+    "SimulatorOptions",
+    "UsageError",
+    "add_simulator_arguments",
+    "faults",
+    "load_recording",
+    "open_simulator",
+    "run_simulator",
+    "simulator_options",
+]

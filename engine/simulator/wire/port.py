@@ -1,12 +1,12 @@
 """Where a server is reached: a TCP listener on loopback, or a stream handed over in memory."""
 
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 
-__all__ = ["RESOURCE_GONE", "HostPort", "close_at_once", "linger", "listening", "parse_host_port"]
+__all__ = ["RESOURCE_GONE", "HostPort", "Port", "bound", "close_at_once", "linger", "parse_host_port"]
 
 HostPort = tuple[str, int]
 RESOURCE_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -24,16 +24,40 @@ def parse_host_port(text: str) -> HostPort:
     return host.strip("[]") or LOOPBACK, int(port)
 
 
+class Port:
+    """A bound TCP address. It is bound before anything is built, so that a taken one fails plainly and at once."""
+
+    def __init__(self, host: str, listeners: Sequence[trio.SocketListener]) -> None:
+        self._listeners = listeners
+        self.address: HostPort = host, int(listeners[0].socket.getsockname()[1])
+
+    @property
+    def netloc(self) -> str:
+        """`host:port`, as it stands in a URL."""
+        host, number = self.address
+        return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+
+    async def serve(self, handler: Handler) -> None:
+        """Hand each connection to `handler`, until cancelled; the address is free again then."""
+        await trio.serve_listeners(handler, list(self._listeners))
+
+    async def aclose(self) -> None:
+        for listener in self._listeners:
+            await listener.aclose()
+
+
 @asynccontextmanager
-async def listening(address: HostPort, handler: Handler) -> AsyncIterator[HostPort]:
-    """Serve `handler` on `address` while the block runs; yields the address that was bound. Raises OSError if it is taken."""
-    host, port = address
-    listeners = await trio.open_tcp_listeners(port, host=host)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, handler, listeners)
-        bound = listeners[0].socket.getsockname()
-        yield host, int(bound[1])
-        nursery.cancel_scope.cancel()
+async def bound(address: HostPort | None) -> AsyncIterator[Port | None]:
+    """`address`, ours while the block runs; None for None. Raises OSError if it is taken or no address of ours."""
+    if address is None:
+        yield None
+        return
+    host, number = address
+    port = Port(host, await trio.open_tcp_listeners(number, host=host))
+    try:
+        yield port
+    finally:
+        await port.aclose()
 
 
 async def linger(stream: trio.abc.Stream) -> None:

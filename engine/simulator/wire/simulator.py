@@ -1,7 +1,7 @@
 """One simulator: its venues, the faults they share, and the control endpoint."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -12,7 +12,7 @@ from engine.simulator.wire.control import Control
 from engine.simulator.wire.deribit import Credentials, DeribitEndpoint, DeribitSettings, open_deribit
 from engine.simulator.wire.deribit.endpoint import MAIN_ACCOUNT
 from engine.simulator.wire.faultboard import FaultBoard
-from engine.simulator.wire.port import LOOPBACK, HostPort, listening
+from engine.simulator.wire.port import LOOPBACK, HostPort, bound
 
 __all__ = ["ANY_PORT", "Simulator", "open_simulator"]
 
@@ -53,24 +53,21 @@ async def open_simulator(
     Raises OSError if an address is taken.
     """
     faults = FaultBoard(clock, entropy.fork("faults"))
-    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+    async with bound(deribit) as deribit_port, bound(control) as control_port, trio.open_nursery() as nursery:
         nursery.start_soon(faults.run)
-        endpoint = await stack.enter_async_context(
-            open_deribit(
-                clock,
-                entropy.fork("deribit"),
-                board=faults,
-                settings=settings or DeribitSettings(),
-                address=deribit,
-                credentials=credentials,
-                recording=recording,
-                bar_ms=bar_ms,
-            )
-        )
-        simulator = Simulator(endpoint, faults)
-        if control is not None:
-            server = Control(faults, {"deribit": endpoint})
-            host, port = await stack.enter_async_context(listening(control, server.serve_stream))
-            simulator.control_url = f"http://{host}:{port}"
-        yield simulator
+        async with open_deribit(
+            clock,
+            entropy.fork("deribit"),
+            board=faults,
+            settings=settings or DeribitSettings(),
+            port=deribit_port,
+            credentials=credentials,
+            recording=recording,
+            bar_ms=bar_ms,
+        ) as endpoint:
+            simulator = Simulator(endpoint, faults)
+            if control_port is not None:
+                nursery.start_soon(control_port.serve, Control(faults, {"deribit": endpoint}).serve_stream)
+                simulator.control_url = f"http://{control_port.netloc}"
+            yield simulator
         nursery.cancel_scope.cancel()

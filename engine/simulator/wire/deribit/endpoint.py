@@ -18,7 +18,7 @@ from engine.simulator.wire.deribit.scopes import FULL_ACCESS
 from engine.simulator.wire.deribit.server import DeribitServer
 from engine.simulator.wire.deribit.settings import DeribitSettings
 from engine.simulator.wire.faultboard import FaultBoard
-from engine.simulator.wire.port import HostPort, listening
+from engine.simulator.wire.port import Port
 
 __all__ = ["Credentials", "DeribitEndpoint", "open_deribit"]
 
@@ -106,12 +106,12 @@ async def open_deribit(
     *,
     board: FaultBoard,
     settings: DeribitSettings,
-    address: HostPort | None,
+    port: Port | None,
     credentials: Credentials | None,
     recording: Recording | None,
     bar_ms: int,
 ) -> AsyncIterator[DeribitEndpoint]:
-    """A venue with its main account, alive and served while the block runs. Raises OSError if `address` is taken."""
+    """A venue with its main account, alive and served while the block runs."""
     venue_clock = VenueClock(clock, settings.clock_offset_ms)
     venue = DeribitVenue(
         start_ms=venue_clock.now_ms(), entropy=entropy.fork("venue"), recording=recording, bar_ms=bar_ms
@@ -124,11 +124,9 @@ async def open_deribit(
         main = endpoint.add_account(MAIN_ACCOUNT, MAIN_BALANCES, credentials=credentials)
         endpoint.client_id, endpoint.client_secret = main.client_id, main.client_secret
         nursery.start_soon(server.run)
-        if address is None:
-            yield endpoint
-        else:
-            async with listening(address, server.serve_stream) as (host, port):
-                endpoint.ws_url = f"ws://{host}:{port}/ws/api/v2"
-                endpoint.http_url = f"http://{host}:{port}/api/v2"
-                yield endpoint
+        if port is not None:
+            endpoint.ws_url = f"ws://{port.netloc}/ws/api/v2"
+            endpoint.http_url = f"http://{port.netloc}/api/v2"
+            nursery.start_soon(port.serve, server.serve_stream)
+        yield endpoint
         nursery.cancel_scope.cancel()

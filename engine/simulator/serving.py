@@ -1,0 +1,154 @@
+"""`tradenode simulate`: the simulated venues served for others, until told to stop.
+
+It prints one JSON line when it is ready and serves until it is told to stop:
+
+    {"deribit": {"ws": …, "http": …, "client_id": …, "client_secret": …}, "control": …}
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import trio
+
+from engine.kernel import Entropy, SystemClock
+from engine.simulator.deribit.listings import INDEX_SOURCE
+from engine.simulator.replay import Recording, ReplayError, load_recording
+from engine.simulator.wire import ANY_PORT, Credentials, Simulator, open_simulator
+from engine.simulator.wire.port import HostPort, parse_host_port
+
+__all__ = ["SimulatorOptions", "UsageError", "add_simulator_arguments", "run_simulator", "simulator_options"]
+
+DONE, FAILED = 0, 1
+PARENT_CHECK_S = 0.5
+ID_VARIABLE = "TRADENODE_SIM_CLIENT_ID"
+SECRET_VARIABLE = "TRADENODE_SIM_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+
+
+class UsageError(ValueError):
+    """An option cannot be used; the text says which and why."""
+
+
+class SimulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`credentials` None draws new ones. With `replay` recorded bars drive the prices, one every `bar_ms`."""
+
+    seed: int | None = None
+    replay: Path | None = None
+    bar_ms: int = 1000
+    deribit: HostPort = ANY_PORT
+    control: HostPort = ANY_PORT
+    credentials: Credentials | None = None
+    exit_with_parent: bool = False
+
+
+def add_simulator_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the program."""
+    parser.add_argument("--seed", type=int, metavar="N", help="make the same markets again; random without")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="recorded bars that drive the prices")
+    parser.add_argument(
+        "--bar-ms", type=int, default=1000, metavar="MS", help="how long a recorded bar takes (default 1000)"
+    )
+    parser.add_argument("--deribit", metavar="HOST:PORT", help="where the venue listens; a free port without")
+    parser.add_argument(
+        "--control", metavar="HOST:PORT", help="where the control endpoint listens; a free port without"
+    )
+    parser.add_argument(
+        "--credentials-env",
+        action="store_true",
+        help=f"take the key from {ID_VARIABLE} and {SECRET_VARIABLE}",
+    )
+    parser.add_argument(
+        "--exit-with-parent", action="store_true", help="stop when the process that started this one is gone"
+    )
+
+
+def simulator_options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> SimulatorOptions:
+    """The options of parsed arguments. Raises UsageError."""
+    if not 1 <= arguments.bar_ms <= 3_600_000:
+        raise UsageError(f"--bar-ms: expected 1 to 3600000, got {arguments.bar_ms}")
+    return SimulatorOptions(
+        seed=arguments.seed,
+        replay=arguments.replay,
+        bar_ms=arguments.bar_ms,
+        deribit=_address("--deribit", arguments.deribit),
+        control=_address("--control", arguments.control),
+        credentials=_credentials(environment) if arguments.credentials_env else None,
+        exit_with_parent=arguments.exit_with_parent,
+    )
+
+
+def run_simulator(options: SimulatorOptions) -> int:
+    """Serve until SIGTERM, SIGINT or the end of the parent; the exit code. What went wrong is told on stderr."""
+    try:
+        recording = None if options.replay is None else load_recording(options.replay, sorted(INDEX_SOURCE.values()))
+        trio.run(_serve, options, recording)
+    except (ReplayError, OSError) as error:
+        sys.stderr.write(f"simulate: {error}\n")
+        return FAILED
+    return DONE
+
+
+async def _serve(options: SimulatorOptions, recording: Recording | None) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with open_simulator(
+            SystemClock(),
+            Entropy(options.seed),
+            deribit=options.deribit,
+            control=options.control,
+            credentials=options.credentials,
+            recording=recording,
+            bar_ms=options.bar_ms,
+        ) as simulator:
+            _announce(simulator)
+            async with trio.open_nursery() as nursery:
+                if options.exit_with_parent:
+                    nursery.start_soon(_watch_parent, os.getppid(), nursery.cancel_scope)
+                await anext(aiter(signals))
+                nursery.cancel_scope.cancel()
+
+
+def _announce(simulator: Simulator) -> None:
+    deribit = simulator.deribit
+    place = {
+        "deribit": {
+            "ws": deribit.ws_url,
+            "http": deribit.http_url,
+            "client_id": deribit.client_id,
+            "client_secret": deribit.client_secret,
+        },
+        "control": simulator.control_url,
+    }
+    sys.stdout.write(msgspec.json.encode(place).decode() + "\n")
+    sys.stdout.flush()
+
+
+async def _watch_parent(parent: int, scope: trio.CancelScope) -> None:
+    """A child of a dead process gets a new parent.
+
+    The kernel's own parent-death signal will not do: it is bound to the *thread* that started us, and trio starts processes from
+    worker threads that end when they have been idle for a while.
+    """
+    while True:
+        await trio.sleep(PARENT_CHECK_S)
+        if os.getppid() != parent:
+            scope.cancel()
+
+
+def _address(option: str, text: str | None) -> HostPort:
+    if text is None:
+        return ANY_PORT
+    try:
+        return parse_host_port(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def _credentials(environment: Mapping[str, str]) -> Credentials:
+    missing = [name for name in (ID_VARIABLE, SECRET_VARIABLE) if not environment.get(name)]
+    if missing:
+        raise UsageError(f"--credentials-env: expected {' and '.join(missing)} in the environment, got nothing")
+    return Credentials(environment[ID_VARIABLE], environment[SECRET_VARIABLE])
