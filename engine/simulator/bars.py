@@ -66,7 +66,7 @@ class Bars:
         self._sigma = volatility * math.sqrt(length_ms / (365 * 86_400_000))
         self._volume = hourly_volume * length_ms / 3_600_000
         self._entropy = entropy
-        self._opening = price
+        self._opening = price = self._snap(price)
         self._drawn = False
         self._bars: deque[Bar] = deque([Bar.flat(start_ms - start_ms % length_ms, price)], maxlen=keep)
 

@@ -75,7 +75,7 @@ def test_read_write_scope_includes_read_but_not_the_other_way(desk: Desk) -> Non
     [
         ("public/get_instruments", {"currency": "BTC", "kind": "futures"}, "kind", "invalid value"),
         ("public/get_instruments", {"currency": "XYZ"}, "currency", "invalid value"),
-        ("public/get_instruments", {}, "currency", "value required"),
+        ("public/get_book_summary_by_currency", {}, "currency", "value required"),
         ("public/ticker", {"instrument_name": 5}, "instrument_name", "must be a string"),
         ("public/ticker", {"instrument_name": "nonsense"}, "instrument_name", "wrong format"),
         ("public/get_order_book", {"instrument_name": PERP, "depth": 0}, "depth", "value must be >= 1"),
@@ -172,6 +172,7 @@ def test_instruments_of_a_currency_are_those_settled_in_it(desk: Desk) -> None:
     usdc = {row["instrument_name"] for row in desk("public/get_instruments", currency="usdc", kind="future")}
     assert usdc == {"BTC_USDC-PERPETUAL", "ETH_USDC-PERPETUAL"}
     assert desk("public/get_instruments", currency="any", kind="option") == []
+    assert desk("public/get_instruments") == desk("public/get_instruments", currency="any")
 
 
 def test_the_perpetuals_metadata_are_the_recorded_ones(desk: Desk) -> None:
