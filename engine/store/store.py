@@ -6,7 +6,7 @@ works on every thread, also during a commit, and shows the last durable state.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -201,6 +201,8 @@ class Store(Reader):
 def _open_reader(path: Path, schema: Schema, map_size: int) -> Environment:
     if not layout.holds_store(path):
         raise StoreError(path, "a store", "nothing")
+    with suppress(StoreReadOnly):  # LMDB knows best where it can do without
+        layout.reserve_readers(path)
     environment = Environment.open(path, schema, map_size=map_size, read_only=True)
     try:
         environment.find_tables(("meta", HEAD))
