@@ -153,6 +153,7 @@ class Account:
         self.exposures: dict[str, Exposure] = {}
         self.live: dict[str, Order] = {}
         self.orders: dict[str, Order] = {}
+        self._labelled: dict[str, dict[str, Order]] = {}
         self.fills: deque[Fill] = deque(maxlen=MAX_FILLS)
         self.log: deque[LogEntry] = deque(maxlen=MAX_LOG)
         self.settlements: deque[Settlement] = deque(maxlen=MAX_SETTLEMENTS)
@@ -181,10 +182,23 @@ class Account:
         if self.house:
             return
         self.orders[order.order_id] = order
+        self._labelled.setdefault(order.label, {})[order.order_id] = order
         if len(self.orders) > MAX_ORDERS:
-            oldest = next(iter(self.orders))
-            if not self.orders[oldest].is_live:
-                del self.orders[oldest]
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        oldest = next(iter(self.orders.values()))
+        if oldest.is_live:
+            return
+        del self.orders[oldest.order_id]
+        same = self._labelled[oldest.label]
+        del same[oldest.order_id]
+        if not same:
+            del self._labelled[oldest.label]
+
+    def labelled(self, label: str) -> list[Order]:
+        """Orders of any state with this label, oldest first."""
+        return list(self._labelled.get(label, {}).values())
 
     def rest(self, order: Order) -> None:
         """Count an order as live; an open one also as exposure."""

@@ -95,6 +95,29 @@ def test_resting_orders_reserve_margin_and_cancelling_frees_it(exchange: Exchang
     assert view(exchange.account("ann"), "BTC", exchange.markets).available == free
 
 
+def test_orders_on_both_sides_reserve_for_the_worse_one_only(exchange: Exchange) -> None:
+    def reserved() -> Decimal:
+        return view(exchange.account("ann"), "BTC", exchange.markets).initial_margin
+
+    exchange.submit("ann", spec(BUY, 100_000, 49000))
+    one_side = reserved()
+    exchange.submit("ann", spec(SELL, 100_000, 51000))
+    assert reserved() == one_side
+    exchange.submit("ann", spec(SELL, 50_000, 51000))
+    assert reserved() > one_side
+
+
+def test_only_closed_orders_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = make_exchange()
+    monkeypatch.setattr("engine.simulator.accounts.MAX_ORDERS", 5)
+    ann = exchange.open_account("ann", RICH)
+    for number in range(12):
+        exchange.cancel(exchange.submit("ann", spec(BUY, 10, 40000, label=f"l{number}")).order)
+    assert [order.label for order in ann.orders.values()] == [f"l{number}" for number in range(7, 12)]
+    assert ann.labelled("l6") == []
+    assert [order.order_id for order in ann.labelled("l7")] == [next(iter(ann.orders))]
+
+
 def test_an_order_beyond_the_free_funds_is_refused_and_one_that_reduces_is_not(exchange: Exchange) -> None:
     exchange.open_account("poor", {"BTC": D("0.1")})
     trade(exchange, "poor", "bob", 200_000, 50000)

@@ -32,8 +32,7 @@ def get_order_state(call: Call) -> Any:
 @method("private/get_order_state_by_label", takes(currency=required(CURRENCY), label=text(64)), scope=READ)
 def get_order_state_by_label(call: Call) -> Any:
     names = {market.instrument.name for market in call.markets()}
-    label = call["label"] or ""
-    orders = [order for order in call.account.orders.values() if order.label == label and order.instrument in names]
+    orders = [order for order in call.account.labelled(call["label"] or "") if order.instrument in names]
     return _json(call, _shown(call, [order for order in orders if known(call.venue, order)]))
 
 

@@ -185,11 +185,8 @@ def edit(call: Call) -> Any:
 )
 def edit_by_label(call: Call) -> Any:
     name = call.market.instrument.name
-    matches = [
-        order
-        for order in call.account.live.values()
-        if order.instrument == name and order.label == (call["label"] or "")
-    ]
+    same = call.account.labelled(call["label"] or "")
+    matches = [order for order in same if order.instrument == name and order.is_live]
     if not matches:
         raise Refusal(Reason.UNKNOWN_ORDER)
     if len(matches) > 1:
