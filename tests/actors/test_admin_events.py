@@ -108,28 +108,28 @@ async def test_a_replay_of_what_is_not_there_is_refused(tmp_path):
 
 
 async def test_a_subscriber_that_falls_behind_is_told_where_to_go_on_and_let_go(tmp_path):
-    async with faces(tmp_path, admin=AdminSettings(max_lag=2000, write_deadline_s=60)) as rig:
-        async with rig.client() as lazy, rig.client() as keen:
-            await subscribe(lazy, "order")
-            await subscribe(keen, "order")
-            await trio.sleep(0.05)
-            got = []
-            for first in range(1, 6001, 500):
-                await rig.store_orders(*range(first, first + 500))
-                got += await events(keen, 500)
-            assert len(got) == 6000
-            events_of_lazy = []
-            while True:
-                event = await lazy.next_event(timeout_s=T)
-                if event.topic == "lagged":
-                    break
-                events_of_lazy.append(event.seq)
-            assert len(events_of_lazy) < 6000
-            assert event.data["from_seq"] == events_of_lazy[-1] + 1
-            await rig.store_orders(7000)
-            await silence(lazy)
-            await subscribe(lazy, "order", from_seq=event.data["from_seq"])
-            assert (await lazy.next_event(timeout_s=T)).seq == event.data["from_seq"]
+    settings = AdminSettings(max_lag=2000, write_deadline_s=60)
+    async with faces(tmp_path, admin=settings) as rig, rig.client() as lazy, rig.client() as keen:
+        await subscribe(lazy, "order")
+        await subscribe(keen, "order")
+        await trio.sleep(0.05)
+        got = []
+        for first in range(1, 6001, 500):
+            await rig.store_orders(*range(first, first + 500))
+            got += await events(keen, 500)
+        assert len(got) == 6000
+        events_of_lazy = []
+        while True:
+            event = await lazy.next_event(timeout_s=T)
+            if event.topic == "lagged":
+                break
+            events_of_lazy.append(event.seq)
+        assert len(events_of_lazy) < 6000
+        assert event.data["from_seq"] == events_of_lazy[-1] + 1
+        await rig.store_orders(7000)
+        await silence(lazy)
+        await subscribe(lazy, "order", from_seq=event.data["from_seq"])
+        assert (await lazy.next_event(timeout_s=T)).seq == event.data["from_seq"]
 
 
 async def test_after_unsubscribing_nothing_comes(tmp_path):

@@ -216,7 +216,7 @@ async def faces(
 ) -> AsyncIterator[Faces]:
     """The admin socket in `directory`, ready."""
     clock, entropy = SystemClock(), Entropy(1)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - one local directory
     with Store.open(directory / "store", clock=clock, entropy=entropy, map_size=MAP_SIZE) as store:
         async with open_system(clock, entropy) as system:
             parts = NodeParts(
