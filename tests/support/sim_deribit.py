@@ -86,6 +86,7 @@ class Inbox:
 
 def open_desk(seed: int = 1, **options: Any) -> tuple[Desk, Inbox]:
     inbox = Inbox()
+    options.setdefault("warm_up_ms", 500)
     venue = DeribitVenue(start_ms=START_MS, entropy=Entropy(seed), publish=inbox, **options)
     for name in ("ann", "bob"):
         venue.add_account(name, {"BTC": D(10), "ETH": D(100), "USDC": D(100_000)})
