@@ -9,7 +9,7 @@ from actors._market_rest import MarketRest
 from actors.messages import MarketChanged, WatchMarket
 from actors.stream import Resnapshot, Resubscribe, StreamChanged
 from engine.kernel import Actor, Down, Lane, MailboxFull, Message, Overflow, Ref, on
-from engine.model import INTERVAL_MS, DataClass, MarketState, VenueState
+from engine.model import INTERVAL_MS, DataClass, MarketState, Source, VenueState
 from engine.venues.base import Applied, BadReply, FeedAdapter, Venue
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -128,6 +128,37 @@ class FeedSeat:
         self.handed_over = False  # probation ended well: the book is whole as it stands
         self.fell_for: set[DataClass] = set()  # must be heard from again before streaming is trusted
         self.refused: set[str] = set()  # channels the venue does not send
+
+
+class Lateness:
+    """Whether frames come late by the venue's own time stamps: delivered, but too late to be of use.
+
+    One late stamp proves nothing: what a venue sends first after a subscription is old if the market is quiet. Two in a row do.
+    """
+
+    def __init__(self, venue: VenueState) -> None:
+        self._venue = venue
+        self._seen: dict[DataClass, int] = {}
+        self._late: set[DataClass] = set()
+
+    def look(self, state: MarketState) -> str:
+        """Which class comes how late, empty if none comes later than its age allows."""
+        for data_class, venue_ms in ((DataClass.BOOK, state.book.venue_ms), (DataClass.TICKER, state.ticker.venue_ms)):
+            fresh = state.fresh[data_class]
+            if fresh.source is not Source.STREAM or venue_ms in (0, self._seen.get(data_class)):
+                continue
+            came_ms = self._venue.now_ms(fresh.updated_s)
+            if came_ms is None:
+                continue
+            self._seen[data_class] = venue_ms
+            late_s = (came_ms - venue_ms) / 1000
+            if late_s <= fresh.bound_s:
+                self._late.discard(data_class)
+            elif data_class in self._late:
+                return f"{data_class}: comes {late_s:.1f} s late, {fresh.bound_s} s allowed"
+            else:
+                self._late.add(data_class)
+        return ""
 
 
 class Look(Message, frozen=True):

@@ -2,7 +2,7 @@
 
 import trio
 
-from actors._feed_base import BaseFeed, FeedSeat, Look
+from actors._feed_base import BaseFeed, FeedSeat, Lateness, Look
 from actors._market_rest import APPLIED
 from actors.messages import VenueReachable
 from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, Resubscribe, StreamChanged
@@ -28,6 +28,7 @@ class PollingFeed(BaseFeed):
         self._probation = MarketState(
             seat.state.instrument, bounds_s=seat.settings.bounds_s(), intervals=seat.settings.intervals, bars_kept=10
         )
+        self._lateness = Lateness(seat.venue_state)
         self._clean_since_s: float | None = None
         self._nudges = 0
         self._nudge_s = self._now_s() + seat.settings.repair_s
@@ -98,6 +99,8 @@ class PollingFeed(BaseFeed):
             return
         if self._probation.book.crossed:
             self.frames_lost(FramesLost())
+        if self._lateness.look(self._probation):
+            self._clean_since_s = None
         if self._passed(now_s):
             hand_over(self._probation, self._state)
             self._seat.handed_over = True

@@ -4,7 +4,7 @@ from collections import deque
 
 import trio
 
-from actors._feed_base import BaseFeed, FeedSeat, Look
+from actors._feed_base import BaseFeed, FeedSeat, Lateness, Look
 from actors.messages import VenueReachable
 from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, StreamChanged
 from engine.kernel import Backoff, on
@@ -22,6 +22,7 @@ class StreamingFeed(BaseFeed):
         super().__init__(seat)
         self._began_s = self._now_s()
         self._snapshot_due_s: float | None = None  # the book is not whole, and this long a snapshot is waited for
+        self._lateness = Lateness(seat.venue_state)
         self._failed_s: deque[float] = deque(maxlen=seat.settings.failures)
         self._filled = False
         self._fill: trio.CancelScope | None = None
@@ -88,6 +89,7 @@ class StreamingFeed(BaseFeed):
         self._remember(message)
         if message.up:
             self._state.mode = "starting"
+            self._lateness = Lateness(self._seat.venue_state)
             self._await_snapshot(message.at_s)
             self._start_fill()
 
@@ -144,7 +146,10 @@ class StreamingFeed(BaseFeed):
             self._state.mode = STREAMING
 
     def _look_at_ages(self, now_s: float) -> None:
-        """Too old is too old; at half the age the venue is asked whether there is anything newer."""
+        """Too old is too old, and so is too late; at half the age the venue is asked whether there is anything newer."""
+        late = self._lateness.look(self._state)
+        if late:
+            self.step_down(late)
         heard_since_s = max(self._seat.connected_s, self._began_s)
         for data_class, fresh in self._state.fresh.items():
             age_s = now_s - max(fresh.updated_s, heard_since_s)

@@ -314,6 +314,36 @@ async def test_a_quiet_market_is_no_fault_when_the_venue_confirms_it(autojump_cl
         assert len(client.asked) < 1200
 
 
+@pytest.mark.parametrize(
+    ("late_s", "modes"), [(SETTINGS.ticker_age_s - 1, []), (SETTINGS.ticker_age_s + 1, ["polling"])]
+)
+async def test_data_that_is_delivered_too_late_steps_down_and_stays_down(
+    autojump_clock: trio.testing.MockClock, late_s: float, modes: list[str]
+) -> None:
+    async with bench() as (b, nursery):
+        await b.live()
+        nursery.start_soon(partial(b.keep_beating, but="T"))
+        b.snapshot()
+        for n in range(60):
+            b.send(f"T {n} {b.venue.client().venue_ms() - int(late_s * 1000)}")
+            await trio.sleep(0.5)
+            if b.moves and n < 10:
+                b.snapshot()
+        assert b.modes == modes
+
+
+async def test_a_quiet_markets_old_first_word_is_not_late(autojump_clock: trio.testing.MockClock) -> None:
+    async with bench() as (b, nursery):
+        await b.live()
+        nursery.start_soon(partial(b.keep_beating, but="T"))
+        b.send("T 1 1600000000000")
+        await trio.sleep(3)
+        for n in range(20):
+            b.send(f"T {n} {b.venue.client().venue_ms()}")
+            await trio.sleep(0.5)
+        assert b.moves == []
+
+
 async def test_a_lost_batch_is_a_gap(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as (b, _):
         await b.live()

@@ -1,6 +1,6 @@
 """A tiny venue protocol for tests of the stream and the feed: adapters sans I/O, and a WebSocket server on loopback that misbehaves on demand.
 
-Frames of a symbol are `@<symbol> <kind> <numbers>`: `S id` book snapshot, `C previous id` book change, `T price` ticker, `X seq` trade,
+Frames of a symbol are `@<symbol> <kind> <numbers>`: `S id` book snapshot, `C previous id` book change, `T price [stamp]` ticker, `X seq` trade,
 `B open_ms volume` bar. Control frames are `ACK`, `NO <channel>`, `PING`, `BYE`; the client says `SUB`, `UNSUB`, `AGAIN` and `PONG`.
 """
 
@@ -62,12 +62,12 @@ class ToyFeed:
             raise BadReply(f"numbers: expected integers, got {numbers}") from None
         match kind:
             case "S":
-                state.book.replace([(99.0, 1.0)], [(101.0, 1.0)], change_id=values[0], venue_ms=values[0])
+                state.book.replace([(99.0, 1.0)], [(101.0, 1.0)], change_id=values[0], venue_ms=0)
                 state.touch(DataClass.BOOK, Source.STREAM, now_s)
                 return Applied.BOOK | Applied.SNAPSHOT
             case "C":
                 if not state.book.change(
-                    [(98.0, float(values[1]))], [], previous_id=values[0], change_id=values[1], venue_ms=values[1]
+                    [(98.0, float(values[1]))], [], previous_id=values[0], change_id=values[1], venue_ms=0
                 ):
                     return Applied.GAP
                 state.touch(DataClass.BOOK, Source.STREAM, now_s)
@@ -75,6 +75,7 @@ class ToyFeed:
             case "T":
                 state.ticker.last = state.ticker.mark = float(values[0])
                 state.touch(DataClass.TICKER, Source.STREAM, now_s)
+                state.ticker.venue_ms = values[1] if len(values) > 1 else 0
                 return Applied.TICKER
             case "X":
                 state.trades.add(time_ms=values[0], price=1.0, amount=1.0, taker_side=1, trade_seq=values[0])
