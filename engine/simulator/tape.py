@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
-from itertools import islice
 
 import msgspec
 
@@ -116,12 +115,6 @@ class Tape:
         if resolution_ms == base.length_ms:
             return rows
         return list(_merged(rows, resolution_ms))
-
-    def since(self, seq: int) -> Iterator[Trade]:
-        """Trades from a sequence number on, oldest first."""
-        if not self.trades:
-            return iter(())
-        return islice(self.trades, max(0, seq - self.trades[0].seq), None)
 
 
 def _merged(bars: list[Bar], length_ms: int) -> Iterator[Bar]:

@@ -72,9 +72,6 @@ class Streams:
     def __getitem__(self, channel: str) -> Stream:
         return self._streams[channel]
 
-    def listens(self, topic: str) -> bool:
-        return topic in self._by_topic
-
     def add(self, stream: Stream) -> None:
         self._streams[stream.channel.name] = stream
         for topic in stream.topics():
