@@ -125,7 +125,7 @@ class FramesConnection:
         if self._protocol.handshake_exc is not None:
             raise self._protocol.handshake_exc
         self._protocol.events_received()
-        self._ready.extend(self._reader.feed(rest))
+        self._ready.extend(await self._take(rest))
 
     async def _read_head(self) -> tuple[bytes, bytes]:
         data = b""
@@ -148,7 +148,11 @@ class FramesConnection:
             self._protocol.receive_eof()
             self._over = self._over or self._ending()
             return []
-        messages = self._reader.feed(bytes(chunk))
+        return await self._take(bytes(chunk))
+
+    async def _take(self, chunk: bytes) -> list[bytes]:
+        """The messages that `chunk` completes; pings and closing frames in it are answered, an ending is noted."""
+        messages = self._reader.feed(chunk)
         if self._protocol.writes:
             await self._answer()
         if self._protocol.state is not State.OPEN:

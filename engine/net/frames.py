@@ -13,6 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 _WHOLE_DATA = (0x81, 0x82)  # FIN with text or binary; no reserved bit
+_OPCODES = frozenset(Opcode)
 _LENGTH_16 = 126
 _LENGTH_64 = 127
 
@@ -45,8 +46,8 @@ def frame_size(data: bytes, position: int, limit: int) -> int:
         return 0
     length = data[position + 1]
     header = 2
-    if length > _LENGTH_64:
-        return -1  # masked, which a server must not do
+    if length > _LENGTH_64 or data[position] & 0x0F not in _OPCODES:
+        return -1  # masked, which a server must not do, or of no known kind
     if length >= _LENGTH_16:
         header += 2 if length == _LENGTH_16 else 8
         if left < header:
@@ -83,7 +84,7 @@ class FrameReader:
         while self._protocol.state is State.OPEN:
             if self._protocol.current_size is None:
                 position = cut(data, position, self._limit, messages)
-            size = frame_size(data, position, self._limit)
+            size = frame_size(data, position, self._limit - (self._protocol.current_size or 0))
             if size < 0:
                 size = len(data) - position
             elif size == 0 or position + size > len(data):

@@ -72,7 +72,7 @@ class FunctionTransport(httpx.AsyncBaseTransport):
         reply = await self._function(
             HttpRequest(request.method, request.url.raw_path.decode(), dict(request.headers), body)
         )
-        return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+        return httpx.Response(reply.status, headers=dict(reply.headers), stream=httpx.ByteStream(reply.body))
 
 
 _DEFAULT_LIMITS = HttpLimits()
@@ -158,12 +158,18 @@ class HttpClient:
 
     async def _read_body(self, response: httpx.Response, what: str) -> bytes:
         parts: list[bytes] = []
-        size = 0
-        async for part in response.aiter_raw():
-            size += len(part)
-            if size > self._limits.max_body_bytes:
-                raise ReplyTooLarge(f"{what}: expected at most {self._limits.max_body_bytes} bytes, got more")
-            parts.append(part)
+        left = self._limits.max_body_bytes
+        try:
+            async for part in response.aiter_raw():
+                parts.append(part)
+                left -= len(part)
+                if left < 0:
+                    await response.aclose()  # the next read fails, which unwinds the library's own generators in order
+        except httpx.TransportError:
+            if left >= 0:
+                raise
+        if left < 0:
+            raise ReplyTooLarge(f"{what}: expected at most {self._limits.max_body_bytes} bytes, got more")
         return b"".join(parts)
 
 
