@@ -232,6 +232,8 @@ class Recorder(Actor):
     def _write_next(self) -> None:
         """Hand the next group to the host, or rest."""
         group = self._take()
+        while not group and self._waiting:
+            group = self._take()  # all callers of the last one gave up
         self._writing = bool(group)
         if not group:
             self._idle.set()
@@ -290,9 +292,9 @@ class Recorder(Actor):
         try:
             with self._patience:
                 await self._failed.wait()
-            if self._error is None:
-                self._fail(CommitTimeout(f"no answer from the disk within {self._settings.commit_timeout_s} s"))
-            raise self._error or AssertionError("failed without an error")
+            error = self._error or self._too_slow()
+            self._fail(error)
+            raise error
         finally:
             self._host.close()
 
@@ -306,12 +308,17 @@ class Recorder(Actor):
             arrived.set()
 
         self._host.submit(job, done)
-        await arrived.wait()
-        if outcomes[0].error is not None:
-            self._fail(outcomes[0].error)
-            raise outcomes[0].error
-        value: T = outcomes[0].value
+        with trio.move_on_after(self._settings.commit_timeout_s):
+            await arrived.wait()
+        outcome = outcomes[0] if outcomes else Outcome(error=self._too_slow())
+        if outcome.error is not None:
+            self._fail(outcome.error)
+            raise outcome.error
+        value: T = outcome.value
         return value
+
+    def _too_slow(self) -> CommitTimeout:
+        return CommitTimeout(f"no answer from the disk within {self._settings.commit_timeout_s} s")
 
     # ── observers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

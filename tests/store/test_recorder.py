@@ -209,6 +209,35 @@ async def test_a_caller_that_gave_up_is_skipped(store: Store, autojump_clock: tr
     assert [key for key, _ in store.table("orders").iterate()] == ["testnode-1", "testnode-3"]
 
 
+async def test_callers_that_gave_up_do_not_hide_those_behind_them(
+    store: Store, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MAX_GROUP_COMMITS", 1)
+    hosts: list[GatedHost] = []
+    async with (
+        running(store, lambda s: hosts.append(GatedHost(s)) or hosts[0]) as (_, recorder),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(record, recorder, put(order(1)))
+        await wait_all_tasks_blocked()
+        with trio.move_on_after(1):
+            await record(recorder, put(order(2)))
+        nursery.start_soon(record, recorder, put(order(3)))
+        await wait_all_tasks_blocked()
+        hosts[0].open()
+        await wait_all_tasks_blocked()
+        assert store.counters()["accepted"] == 2
+    assert [key for key, _ in store.table("orders").iterate()] == ["testnode-1", "testnode-3"]
+
+
+async def test_retention_that_does_not_come_back_ends_the_process(
+    store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running(store, GatedHost) as (system, recorder):
+        recorder.tell(Retain())
+        assert await system.wait_exit() == 74
+
+
 async def test_a_bad_commit_refuses_its_caller_alone(store: Store) -> None:
     async with running(store) as (system, recorder):
         async with trio.open_nursery() as nursery:
