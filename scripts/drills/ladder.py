@@ -1,4 +1,4 @@
-"""Kill, freeze and silence the WebSocket of live feeds by turns: the data never lies about its age, REST takes over, streaming comes back.
+"""Kill, stall and silence the WebSocket of live feeds by turns: the data never lies about its age, REST takes over, streaming comes back.
 
 The feeds, their stream and their session are real, in this process; the venue is the simulator in a process of its own, reached through a relay
 that can be cut and frozen (REST goes around it). Each round: both feeds stream → a fault → both poll, and REST has served within one poll →
@@ -34,7 +34,7 @@ from scripts.drills._relay import Relay, open_relay
 COUNT = 20
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ("BTC-PERPETUAL", "ETH-PERPETUAL")
-FAULTS = ("kill", "freeze", "silence")
+FAULTS = ("kill", "stall", "silence")
 FEED = FeedSettings(
     book_age_s=1.5, ticker_age_s=1.5, trades_age_s=8.0, bars_age_s=12.0,
     book_poll_s=0.4, ticker_poll_s=0.4, trades_poll_s=1.0, bars_poll_s=2.0,
@@ -183,7 +183,7 @@ class Ladder:
         if fault == "silence":
             answer = await self._control.post("/fault", json={"kind": "silence"})
             return lambda: self._control.delete(f"/fault/{answer.raise_for_status().json()['id']}")
-        if fault == "freeze":
+        if fault == "stall":
             self._relay.freeze()
         else:
             self._relay.cut()
