@@ -118,6 +118,7 @@ class Hub:
         self._journal.add(journal)
         self._market.add(market)
         self.watch_feeds()
+        self.look_at_feeds()  # what changes from now on is news
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(market.run)

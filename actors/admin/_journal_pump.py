@@ -2,7 +2,8 @@
 
 A subscriber is a position in the journal and nothing else. Commits only wake it; what it sends it reads from the store. So replaying what a
 client missed and following what happens now are one loop, there is no seam between them that could lose or repeat an event, and a slow
-client costs no memory. A client that had caught up and then falls `max_lag` entries behind is told so and let go.
+client costs no memory. A client that had caught up and then falls `max_lag` entries behind, or whose next entry has left the journal, is told
+so and let go.
 """
 
 from collections.abc import Awaitable, Callable
@@ -51,6 +52,9 @@ class JournalPump:
         """Send all there is. False when the subscriber was let go."""
         while True:
             entries = list(self._store.journal(self._next_seq, CHUNK_ENTRIES))
+            if entries and entries[0].seq != self._next_seq:  # retention was faster than this subscriber
+                await self._let_go(entries[0].at_ms)
+                return False
             for entry in entries:
                 for topic, data in events_of(entry):
                     if topic in self._topics:
@@ -65,6 +69,6 @@ class JournalPump:
                 return False
 
     async def _let_go(self, at_ms: int) -> None:
-        """The last event: where to subscribe again, and how far the journal is by now."""
-        data = {"from_seq": self._next_seq, "last_seq": self._store.last_seq}
+        """The last event: what comes next for this subscriber, and from where to where the journal reaches by now."""
+        data = {"from_seq": self._next_seq, "first_seq": self._store.first_seq, "last_seq": self._store.last_seq}
         await self._put(rpc.encode_event(rpc.Event(self._subscription, LAGGED, None, at_ms, data)))

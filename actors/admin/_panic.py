@@ -103,7 +103,10 @@ async def everywhere(desk: Desk, act: Callable[[AccountParts], Awaitable[R]]) ->
         for account in desk.parts.accounts():
             nursery.start_soon(one, account)
     if failed:
-        number = max(error.number for error in failed.values())
+        numbers = [error.number for error in failed.values()]
+        number = (
+            rpc.Code.TIMED_OUT if rpc.Code.TIMED_OUT in numbers else numbers[0]
+        )  # what may have been done weighs most
         text = "; ".join(f"{name}: {error.message}" for name, error in failed.items())
         data = rpc.ErrorData("incomplete", "account", "every account", f"done for: {', '.join(done) or 'none'}")
         raise rpc.RpcError(number, f"not done for {text}", data)

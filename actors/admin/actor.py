@@ -20,10 +20,11 @@ from actors.admin import _act, _look, _operate, _panic
 from actors.admin._connection import Connection
 from actors.admin._desk import Desk, Method, NodeControl, answer_for
 from actors.admin._hub import Hub, Subscribe, Unsubscribe
-from actors.messages import MarketChanged
+from actors.messages import MarketChanged, Notify
 from actors.parts import NodeParts
 from actors.recorder import Committed, Observe, StoreUsage
 from engine.kernel import Actor, ChildSpec, KernelError, Message, OnExhausted, Overflow, on
+from engine.model import Notice, Severity
 from engine.store import StoreError
 
 METHODS: dict[str, Method] = {**_look.METHODS, **_act.METHODS, **_panic.METHODS, **_operate.METHODS}
@@ -90,7 +91,17 @@ class Admin(Actor):
 
     @on(StoreUsage)
     def store_usage(self, message: StoreUsage) -> None:
-        """Not for this face: the recorder logs it and the order gate acts on it."""
+        """How full the store is concerns people before it concerns orders."""
+        severity = Severity.WARNING if message.alarm else Severity.INFO
+        notice = Notice(
+            notice_id=self.ctx.entropy.token(12),
+            at_ms=self.ctx.clock.wall_ms(),
+            severity=Severity.EMERGENCY if message.gate_closed else severity,
+            kind="store.usage",
+            text=f"the store is {message.usage.fraction:.0%} full; make room or move it to a larger disk",
+            actor=self.ctx.path,
+        )
+        self._desk.parts.notifier.tell(Notify(notice))
 
     @on(MarketChanged)
     def market_changed(self, message: MarketChanged) -> None:

@@ -17,8 +17,9 @@ from actors import _unix
 from actors.cli._config import load_settings
 from actors.cli._exits import CommandFailed, Exit
 from actors.cli._output import key, say, say_json, table
-from actors.cli._remote import SOCKET, Options
+from actors.cli._remote import SOCKET, Options, ask
 from actors.cli._upkeep import store_path
+from actors.client import AdminClient
 from engine.store import ALARM_FRACTION, GATE_FRACTION, Store, StoreError
 
 PYTHON = (3, 11)
@@ -125,6 +126,14 @@ def store(options: Options) -> Iterator[Row]:
     yield Row("store", result, f"{last_seq} entries, {usage.fraction:.1%} full")
 
 
+def _pid(options: Options) -> int:
+    async def look(client: AdminClient) -> int:
+        return client.peer_pid()
+
+    pid: int = ask(options, look)
+    return pid
+
+
 def node(options: Options) -> Iterator[Row]:
     """Whether a node runs here, and what a dead one left."""
     socket = Path(options.dir) / SOCKET
@@ -133,6 +142,6 @@ def node(options: Options) -> Iterator[Row]:
     elif not socket.is_socket():
         yield Row("node", "fail", f"{socket} is not a socket; move it away")
     elif trio.run(_unix.answers, socket):
-        yield Row("node", "ok", "running")
+        yield Row("node", "ok", f"running, process {_pid(options) or 'of another namespace'}")
     else:
         yield Row("node", "warn", f"{socket} was left by a node that died; the next start replaces it")

@@ -1,10 +1,13 @@
 """Subscriptions: nothing journalled is missed or repeated, nothing is queued without end."""
 
+import msgspec
 import pytest
 import trio
 
 from actors._jsonrpc import RpcError
 from actors.admin import AdminSettings
+from actors.admin._journal_pump import JournalPump
+from actors.recorder import StoreUsage
 from engine.model import DataClass, OrderState
 from engine.store import Commit, Delete, Put
 from engine.venues.base import Applied
@@ -167,6 +170,16 @@ async def test_events_go_on_after_the_admin_and_the_feed_were_restarted(tmp_path
             assert (await client.next_event(timeout_s=T)).data["order_id"] == "testnode-1"
 
 
+async def test_a_store_that_fills_up_is_news_to_people(tmp_path):
+    async with faces(tmp_path) as rig, rig.client() as client:
+        await subscribe(client, "notice")
+        usage = msgspec.structs.replace(rig.parts.store.usage(), used_bytes=80, capacity_bytes=100)
+        rig.parts.system.address("root/admin").tell(StoreUsage(usage, alarm=True, gate_closed=True))
+        event = await client.next_event(timeout_s=T)
+        assert (event.data["kind"], event.data["severity"]) == ("store.usage", "emergency")
+        assert "80%" in event.data["text"]
+
+
 async def test_market_topics_carry_the_state_of_now(tmp_path):
     async with faces(tmp_path) as rig, rig.client() as client:
         await subscribe(client, "book", "trade", "bar", "mark", instruments=["X-PERPETUAL"])
@@ -228,7 +241,7 @@ async def test_a_feed_is_told_what_is_wanted_and_when_nobody_is_left(tmp_path):
 async def test_a_feed_that_becomes_stale_is_an_event(tmp_path):
     async with faces(tmp_path) as rig, rig.client() as client:
         await subscribe(client, "feed")
-        await trio.sleep(1.2)
+        await client.call("status", timeout_s=T)  # the subscription has begun
         rig.market.fresh[DataClass.BOOK].updated_s = float("-inf")
         event = await client.next_event(timeout_s=T)
         assert (event.topic, event.data["classes"]["book"]["stale"]) == ("feed", True)
@@ -239,3 +252,34 @@ async def test_market_topics_of_an_instrument_nobody_follows_are_refused(tmp_pat
         with pytest.raises(RpcError) as caught:
             await subscribe(client, "book", instruments=["sim:NOTHING"])
         assert caught.value.data.field == "instruments"
+
+
+async def test_a_subscriber_whose_next_entry_left_the_journal_is_told_what_is_left(tmp_path):
+    """Retention may be faster than a replay; a hole must never pass for the whole."""
+    async with faces(tmp_path) as rig:
+        await rig.store_orders(*range(1, 6))
+        lines = []
+        store = Pruned(rig.parts.store, first_seq=4)
+
+        async def put(line):
+            lines.append(msgspec.json.decode(line)["params"])
+
+        with trio.fail_after(T):
+            await JournalPump("s1", frozenset({"order"}), store, put, next_seq=2, max_lag=10).run()
+        assert [(event["topic"], event["data"]["from_seq"]) for event in lines] == [("lagged", 2)]
+        assert lines[0]["data"]["first_seq"] == 4
+
+
+class Pruned:
+    """A store whose older entries are gone."""
+
+    def __init__(self, store, first_seq):
+        self._store = store
+        self.first_seq = first_seq
+
+    @property
+    def last_seq(self):
+        return self._store.last_seq
+
+    def journal(self, from_seq, limit):
+        return self._store.journal(max(from_seq, self.first_seq), limit)

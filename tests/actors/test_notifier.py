@@ -249,13 +249,13 @@ async def test_a_webhook_on_loopback_gets_the_template_and_its_url_appears_nowhe
             outbox = OutboxSettings(coalesce_s=0.01, retry_min_s=0.01, retry_max_s=0.01, attempts=3)
             async with notifying(tmp_path, robot, settings_for(url, outbox=outbox), transport=False) as rig:
                 rig.tell(told(1, text='a "quoted"\ntext'))
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     while "robot" not in rig.stored().get("n1", told(1)).delivered_to:
                         await trio.sleep(0.01)
                 replies = [HttpReply(404, {}, b""), HttpReply(200, {}, b'{"errcode":93000,"errmsg":"bad key"}'), None]
                 for reply in replies:
                     robot.answer = lambda reply=reply: reply
-                    log_channel, result = await rig.ref.call(TestChannels(), timeout_s=5)
+                    log_channel, result = await rig.ref.call(TestChannels(), timeout_s=30)
                     assert log_channel.ok
                     assert not result.ok
                     assert result.error.startswith("robot: ")
