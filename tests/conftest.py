@@ -4,7 +4,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 
@@ -19,14 +19,13 @@ SLOW = (
     "store/test_verify.py",
 )
 
-# No deadline per example: a busy machine is not a bug. A failure prints the line that replays it.
-settings.register_profile("house", deadline=None, print_blob=True)
+# Nothing is judged by time: a busy machine is not a bug. A failure prints the line that replays it.
+settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the slow places, for scripts/check to leave out."""
     for item in items:
-        path = item.path.relative_to(TESTS).as_posix()
-        if any(fnmatch(path, pattern) for pattern in SLOW):
+        if any(fnmatch(str(item.path), str(TESTS / pattern)) for pattern in SLOW):
             item.add_marker(pytest.mark.slow)
