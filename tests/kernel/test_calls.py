@@ -397,7 +397,9 @@ class Gossiper(Actor):
 class Confider(Actor):
     @on(Start)
     async def start_(self, message: Start) -> str:
-        return await self.ctx.system.address("root/gossiper").call(Gossip(self.ctx.path), timeout_s=5)
+        reply = await self.ctx.system.address("root/gossiper").call(Gossip(self.ctx.path), timeout_s=5)
+        await trio.sleep(0.5)  # still busy when the gossiper calls back
+        return reply
 
     @on(Get)
     def get(self, message: Get) -> int:

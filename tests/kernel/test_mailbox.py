@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.kernel import Lane, MailboxFull, MailboxOverflow, Message, Overflow
-from engine.kernel.mailbox import Mailbox
+from engine.kernel.exits import Exit, ExitKind
+from engine.kernel.mailbox import Mailbox, StopSignal
 from engine.kernel.message import policy_of
 
 CAPACITY = 4
@@ -203,6 +204,16 @@ def test_withdrawing_keeps_the_order_of_the_others() -> None:
     mailbox.expired += len(taken)
     assert taken == [Quote(2, "A"), Quote(4, "B")]
     assert [m.n for m in take_all(mailbox)] == [1, 3]
+
+
+def test_a_stop_overtakes_everything() -> None:
+    mailbox = make_mailbox(1)
+    put(mailbox, Plain(1))
+    put(mailbox, Urgent(2))
+    stop = StopSignal(Exit(ExitKind.STOPPED, "asked to"))
+    mailbox.signal(stop)
+    assert take_all(mailbox) == [stop, Urgent(2), Plain(1)]
+    assert mailbox.counters().accepted == 3
 
 
 def test_only_messages_are_accepted() -> None:

@@ -134,9 +134,11 @@ async def test_a_parked_child_parks_those_behind_it_and_not_those_before(autojum
     group = SupervisorSpec("root", Strategy.REST_FOR_ONE, (fragile("a"), parking, fragile("c")))
     async with running(root=group) as system:
         assert [node.state for node in system.tree().children] == [State.RUNNING, State.PARKED, State.PARKED]
+        tries = len(Fragile.starts)
         system.kill("root/a")
         await trio.sleep(1)
         assert [node.state for node in system.tree().children] == [State.RUNNING, State.PARKED, State.PARKED]
+        assert [path for path, _ in Fragile.starts[tries:]] == ["root/a"]
         Fragile.broken.clear()
         await trio.sleep(100)
         assert {node.state for node in system.tree().children} == {State.RUNNING}
@@ -223,6 +225,16 @@ async def test_siblings_without_ties_do_not_wait_for_each_others_restarts(autoju
         await trio.sleep(0.5)
         assert [node.state for node in system.tree().children] == [State.STARTING, State.RUNNING]
         assert system.tree().find("root/b").incarnation == 2
+
+
+async def test_a_second_crash_that_a_group_restart_has_already_answered_is_stale(autojump_clock: object) -> None:
+    children = tuple(fragile(name) for name in "abc")
+    async with running(root=SupervisorSpec("root", Strategy.ONE_FOR_ALL, children)) as system:
+        for name in "acb":
+            system.kill(f"root/{name}")
+        await trio.sleep(5)
+        assert [node.incarnation for node in system.tree().children] == [2, 2, 2]
+        assert sum(node.restarts for node in system.tree().children) == 1
 
 
 async def test_killing_a_supervisor_restarts_its_subtree(autojump_clock: object) -> None:

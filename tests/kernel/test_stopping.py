@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import pykka
 import pytest
 import trio
 
@@ -143,6 +144,7 @@ async def test_leaving_the_block_stops_in_order_and_an_exception_in_it_comes_out
         async with running(ChildSpec("a", Worker)):
             raise KeyError("from the block")
     assert Worker.log == []
+    assert pykka.ActorRegistry.get_all() == []
     async with running(ChildSpec("a", Worker)):
         pass
     assert Worker.log == ["a stopped at 0"]
@@ -164,6 +166,19 @@ async def test_an_actor_that_stops_itself_handles_nothing_more(autojump_clock: o
         assert system.dead_letters.count == 2
 
 
+async def test_on_stop_is_for_orderly_ends_only(autojump_clock: object) -> None:
+    class Suicidal(Worker):
+        @on(Work)
+        def work(self, message: Work) -> None:
+            self.ctx.system.kill(self.ctx.path)
+
+    async with running(ChildSpec("a", Suicidal, Restart.TEMPORARY)) as system:
+        system.address("root/a").tell(Work())
+        await trio.sleep(1)
+        assert system.tree().find("root/a").state is State.ENDED
+    assert Worker.log == []
+
+
 async def test_an_on_stop_that_raises_is_a_crash_if_the_actor_ended_itself(autojump_clock: object) -> None:
     class Messy(Worker):
         @on(Work)
@@ -178,6 +193,23 @@ async def test_an_on_stop_that_raises_is_a_crash_if_the_actor_ended_itself(autoj
         await trio.sleep(1)
         node = system.tree().find("root/a")
         assert (node.state, node.incarnation, node.last_error) == (State.RUNNING, 2, "OSError: cannot clean up")
+
+
+async def test_one_that_is_killed_while_it_ends_itself_has_crashed(autojump_clock: object) -> None:
+    class Slow(Worker):
+        @on(Work)
+        def work(self, message: Work) -> None:
+            self.stop()
+
+        async def on_stop(self) -> None:
+            await trio.sleep(1)
+
+    async with running(ChildSpec("a", Slow, Restart.TRANSIENT, backoff=Backoff(0, 0, 0))) as system:
+        system.address("root/a").tell(Work())
+        await trio.sleep(0.5)
+        system.kill("root/a")
+        await trio.sleep(0.1)
+        assert system.tree().find("root/a").incarnation == 2
 
 
 async def test_a_crash_while_it_is_being_stopped_is_no_crash_to_the_supervisor(autojump_clock: object) -> None:
