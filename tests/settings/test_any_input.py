@@ -64,7 +64,7 @@ TREES = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     tree=st.dictionaries(KEYS, TREES, max_size=6),
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
@@ -76,7 +76,7 @@ def test_any_tree_is_settings_or_refused(tmp_path, tree, text, key):
     settle(file, {f"TRADENODE__{key.upper()}": text, f"TRADENODE__MANY__A__{key.upper().replace('-', '_')}": text})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_settings_or_refused(tmp_path, content):
     file = tmp_path / "any.toml"
