@@ -115,8 +115,9 @@ class Session(Actor):
         try:
             with trio.move_on_after(call.deadline_s):
                 async with line.limiter:
-                    begun = True
-                    reply.send(Answered(value=await call.do(line.rest)))
+                    if not reply.done:  # whoever gave up meanwhile does not want it done behind his back
+                        begun = True
+                        reply.send(Answered(value=await call.do(line.rest)))
         except VenueError as error:
             self._note(error)
             reply.send(Answered(error=error))

@@ -1,5 +1,6 @@
 """The session answers every request truthfully and never fails because its venue does."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,6 +112,23 @@ async def test_a_request_that_never_had_its_turn_was_not_sent(autojump_clock: tr
             await ask(session, 1)
         assert await ask(session, "its own line", account="main") == "its own line"
     assert [type(error) for error in errors] == [NotSent, OutcomeUnknown, OutcomeUnknown]
+
+
+async def test_what_its_caller_gave_up_before_its_turn_is_not_done(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(SessionSettings(concurrent=1))
+    done: list[str] = []
+
+    async def do(rest: object) -> None:
+        done.append("done")
+
+    async with tree(bench.children) as system, trio.open_nursery() as nursery:
+        session = system.address(PATH)
+        nursery.start_soon(partial(ask, session, 1, delay_s=3))
+        await trio.sleep(0.1)
+        with trio.move_on_after(1):
+            await ask_venue(session, "late", do, timeout_s=60)
+        await trio.sleep(10)
+    assert done == []
 
 
 async def test_stopping_answers_requests_in_progress(autojump_clock: trio.testing.MockClock) -> None:
