@@ -69,10 +69,16 @@ class PollingFeed(BaseFeed):
             return
         bits, unreadable = self._apply(message.frames, self._probation, message.at_s)
         if not self._probation.book.ready or unreadable:
-            self._clean_since_s = None
+            self._failed(message.at_s)
         elif self._clean_since_s is None or bits & _GAP:
             self._clean_since_s = message.at_s
-            self._nudges, self._nudge_s = 0, message.at_s + self._settings.clean_s + self._settings.repair_s
+            self._nudge_s = max(self._nudge_s, message.at_s + self._settings.clean_s + self._settings.repair_s)
+
+    def _failed(self, at_s: float) -> None:
+        """Probation starts over; a snapshot that is missing now is asked for soon."""
+        if self._clean_since_s is not None:
+            self._clean_since_s = None
+            self._nudge_s = min(self._nudge_s, at_s + self._settings.repair_s)
 
     @on(StreamChanged)
     def stream_changed(self, message: StreamChanged) -> None:
@@ -82,7 +88,7 @@ class PollingFeed(BaseFeed):
     @on(FramesLost)
     def frames_lost(self, _message: FramesLost) -> None:
         self._probation.book.lose()
-        self._clean_since_s = None
+        self._failed(self._now_s())
 
     @on(ChannelRefused)
     def channel_refused(self, message: ChannelRefused) -> None:

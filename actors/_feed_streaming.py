@@ -13,6 +13,7 @@ from engine.venues.base import Applied, VenueError
 
 STREAMING = "streaming"
 _CONTINUITY = int(Applied.GAP | Applied.SNAPSHOT)
+_LOST = int(Applied.GAP | Applied.BOOK)
 
 
 class StreamingFeed(BaseFeed):
@@ -52,10 +53,10 @@ class StreamingFeed(BaseFeed):
         if message.since_s < seat.connected_s:
             return  # of an earlier connection
         bits, unreadable = self._apply(message.frames, self._state, message.at_s)
-        if bits & _CONTINUITY:
-            self._check_book()
         if bits and seat.watchers:
             self._publish(bits)
+        if bits & _CONTINUITY:
+            self._check_book()
         for _ in range(unreadable):
             self._failed("a frame was not understood")
 
@@ -67,7 +68,9 @@ class StreamingFeed(BaseFeed):
 
     def _repair(self, why: str) -> None:
         """Have this symbol's book sent again, and nothing else."""
-        self._state.book.lose()
+        if self._state.book.ready:
+            self._state.book.lose()
+            self._publish(_LOST)
         self._await_snapshot(self._now_s())
         self._ask_stream(Resnapshot(self._seat.symbol))
         self._failed(why)

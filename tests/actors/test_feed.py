@@ -347,9 +347,12 @@ async def test_a_quiet_markets_old_first_word_is_not_late(autojump_clock: trio.t
 async def test_a_lost_batch_is_a_gap(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as (b, _):
         await b.live()
+        b.feed.tell(WatchMarket(b.system.address("root/ear"), Applied.GAP))
+        await trio.sleep(0.01)
         b.feed.tell(FramesLost())
         b.feed.tell(FramesLost())
         await trio.sleep(0.01)
+        assert b.heard == [MarketChanged(f"sim:{SYMBOL}", Applied.BOOK | Applied.GAP)]
         assert (b.market.book.ready, b.asked) == (False, [Resnapshot(SYMBOL)])
 
 
@@ -458,7 +461,8 @@ async def test_the_class_that_fell_silent_must_be_heard_from_again(autojump_cloc
         b.snapshot()
         await trio.sleep(60)
         assert b.modes == ["polling"]
-        assert Resubscribe(SYMBOL) in b.asked
+        await trio.sleep(540)
+        assert 5 <= b.asked.count(Resubscribe(SYMBOL)) <= 15
         b.send(f"X {10**12 + 1}")
         b.snapshot()
         await soon(lambda: b.modes == ["polling", "streaming"], within_s=8)
