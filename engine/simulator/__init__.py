@@ -9,13 +9,14 @@ from engine.simulator.serving import (
     run_simulator,
     simulator_options,
 )
-from engine.simulator.wire import Credentials, DeribitSettings, FaultBoard, Simulator, faults, open_simulator
+from engine.simulator.wire import Credentials, DeribitSettings, FaultBoard, FaultPlan, Simulator, faults, open_simulator
 
 __all__ = [
     "Credentials",
     "DeribitSettings",
     "Exchange",
     "FaultBoard",
+    "FaultPlan",
     "Recording",
     "ReplayError",
     "Simulator",

@@ -34,7 +34,10 @@ class UsageError(ValueError):
 
 
 class SimulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`credentials` None draws new ones. With `replay` recorded bars drive the prices, one every `bar_ms`."""
+    """`credentials` None draws new ones. With `replay` recorded bars drive the prices, one every `bar_ms`.
+
+    `parent` is the process whose end is ours too.
+    """
 
     seed: int | None = None
     replay: Path | None = None
@@ -42,7 +45,7 @@ class SimulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     deribit: HostPort = ANY_PORT
     control: HostPort = ANY_PORT
     credentials: Credentials | None = None
-    exit_with_parent: bool = False
+    parent: int | None = None
 
 
 def add_simulator_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +80,7 @@ def simulator_options(arguments: argparse.Namespace, environment: Mapping[str, s
         deribit=_address("--deribit", arguments.deribit),
         control=_address("--control", arguments.control),
         credentials=_credentials(environment) if arguments.credentials_env else None,
-        exit_with_parent=arguments.exit_with_parent,
+        parent=os.getppid() if arguments.exit_with_parent else None,
     )
 
 
@@ -99,14 +102,14 @@ async def _serve(options: SimulatorOptions, recording: Recording | None) -> None
             Entropy(options.seed),
             deribit=options.deribit,
             control=options.control,
-            credentials=options.credentials,
+            credentials=options.credentials or Credentials.drawn(Entropy()),  # a seed makes markets, not secrets
             recording=recording,
             bar_ms=options.bar_ms,
         ) as simulator:
             _announce(simulator)
             async with trio.open_nursery() as nursery:
-                if options.exit_with_parent:
-                    nursery.start_soon(_watch_parent, os.getppid(), nursery.cancel_scope)
+                if options.parent is not None:
+                    nursery.start_soon(_watch_parent, options.parent, nursery.cancel_scope)
                 await anext(aiter(signals))
                 nursery.cancel_scope.cancel()
 

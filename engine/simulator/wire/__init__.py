@@ -3,16 +3,20 @@
 from engine.simulator.wire import faults
 from engine.simulator.wire.deribit import Credentials, CreditLimits, DeribitEndpoint, DeribitSettings, Pool
 from engine.simulator.wire.faultboard import FaultBoard
+from engine.simulator.wire.faultplan import FAULT_KINDS, FaultPlan, PlannedFault
 from engine.simulator.wire.quirks import QuirkSettings
 from engine.simulator.wire.simulator import ANY_PORT, Simulator, open_simulator
 
 __all__ = [
     "ANY_PORT",
+    "FAULT_KINDS",
     "CreditLimits",
     "Credentials",
     "DeribitEndpoint",
     "DeribitSettings",
     "FaultBoard",
+    "FaultPlan",
+    "PlannedFault",
     "Pool",
     "QuirkSettings",
     "Simulator",
