@@ -1,7 +1,9 @@
-"""One life of a node in the crash drill: a process that trades until it is killed at a labelled point, or until all is settled.
+"""One life of a node in the crash drill: a process that trades until it is killed at a labelled point, or until all is
+settled.
 
-It is forked, so it starts within milliseconds, but everything else is real: the node, its LMDB store, sockets to the simulated venue, and
-SIGKILL. What its caller was told goes to a file with one unbuffered write each, which survives the kill.
+It is forked, so it starts within milliseconds, but everything else is real: the node, its LMDB store, sockets to the
+simulated venue, and SIGKILL. What its caller was told goes to a file with one unbuffered write each, which survives the
+kill.
 """
 
 import os
@@ -42,7 +44,10 @@ INSTRUMENT = "deribit:BTC-PERPETUAL"
 PROOF = ProofRules(margin_s=0.6, repeat_s=0.3)
 BELIEVE_THE_FIRST_DENIAL = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)
 SETTLE_S = 40.0
-ORDERS = 3
+QUIET_S = 1.0  # longer than the venue is late
+LOOK_S = 0.05
+ORDERS = 3  # of each life
+AMEND_TRIES = 15
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +59,18 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     http_url: str
     client_id: str
     client_secret: str
+    turn: int  # which life of the store this is, from 0
     point: str = ""
     hit: int = 1
     longest_s: float = 6.0
     variant: str = "protocol"
+
+    @property
+    def keys(self) -> list[str]:
+        """Of every order callers have asked for by the end of this life: each life brings new ones and
+        repeats the old.
+        """
+        return [f"{turn}.{number}" for turn in range(self.turn + 1) for number in range(ORDERS)]
 
     @property
     def acknowledged(self) -> Path:
@@ -145,18 +158,20 @@ def _settings(life: Life) -> NodeSettings:
     return NodeSettings(name="crash", seed=life.seed, venues={"deribit": section})
 
 
-# ── the caller ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the caller ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _trade(life: Life, node: Node) -> None:
-    """Place the plan's orders, asking again with the same key until told; then cancel one and amend another."""
+    """Place the orders, asking again with the same key until told; then cancel one of this life's and amend another."""
     desk = node.parts.account_for(INSTRUMENT)
     assert desk is not None, "the settings name one account"
-    for number, request in enumerate(await _plan(life, node)):
-        while str(number) not in acknowledged(life):
+    bid = await _price(life, node)
+    for key in life.keys:
+        request = _request(life, key, bid)
+        while key not in acknowledged(life):
             answer = await _call(desk.orders, SubmitOrder(request))
             if isinstance(answer, Accepted):
-                append(life.acknowledged, f"{number} {answer.order_id}")
+                append(life.acknowledged, f"{key} {answer.order_id}")
             elif isinstance(answer, Denial) and answer.code == "INSTRUMENT_UNKNOWN":
                 await trio.sleep(0.05)  # the venue has not been reached yet in this life
             elif answer is not None:
@@ -164,8 +179,11 @@ async def _trade(life: Life, node: Node) -> None:
         await trio.sleep(0.03)
     known = acknowledged(life)
     await trio.sleep(0.15)
-    await _call(desk.orders, CancelOrder(known["0"]))
-    await _call(desk.orders, AmendOrder(known["1"], amount=Decimal(30)))
+    await _call(desk.orders, CancelOrder(known[f"{life.turn}.0"]))
+    for _ in range(AMEND_TRIES):  # it can be amended once it is known to be open
+        if isinstance(await _call(desk.orders, AmendOrder(known[f"{life.turn}.1"], amount=Decimal(30))), Accepted):
+            return
+        await trio.sleep(0.1)
 
 
 async def _call(orders: Any, request: Any) -> Any:
@@ -177,30 +195,21 @@ async def _call(orders: Any, request: Any) -> Any:
         return None
 
 
-async def _plan(life: Life, node: Node) -> list[OrderRequest]:
-    """The same orders in every life: two that rest, and one that crosses; prices are read once and kept."""
-    bid = await _price(life, node)
-    chance = Entropy(life.seed).fork("plan")
-    requests = []
-    for number in range(ORDERS):
-        crosses = number == ORDERS - 1
-        market = crosses and chance.random() < 0.5
-        price = (
-            None if market else Decimal(int(bid * Decimal("1.02"))) if crosses else Decimal(int(bid * Decimal("0.97")))
-        )
-        requests.append(
-            OrderRequest(
-                instrument=INSTRUMENT,
-                side=Side.BUY,
-                amount=Decimal(20),
-                order_type=OrderType.MARKET if market else OrderType.LIMIT,
-                price=price,
-                time_in_force=TimeInForce.IOC if market else TimeInForce.GTC,
-                good_for_s=3600.0,
-                request_key=str(number),
-            )
-        )
-    return requests
+def _request(life: Life, key: str, bid: Decimal) -> OrderRequest:
+    """The same order for the same key in every life: the last one of each life crosses, the others rest."""
+    crosses = key.endswith(f".{ORDERS - 1}")
+    market = crosses and Entropy(life.seed).fork(key).random() < 0.5
+    price = None if market else Decimal(int(bid * (Decimal("1.02") if crosses else Decimal("0.97"))))
+    return OrderRequest(
+        instrument=INSTRUMENT,
+        side=Side.BUY,
+        amount=Decimal(20),
+        order_type=OrderType.MARKET if market else OrderType.LIMIT,
+        price=price,
+        time_in_force=TimeInForce.IOC if market else TimeInForce.GTC,
+        good_for_s=3600.0,
+        request_key=key,
+    )
 
 
 async def _price(life: Life, node: Node) -> Decimal:
@@ -221,19 +230,20 @@ async def _price(life: Life, node: Node) -> Decimal:
 
 
 async def _until_settled(life: Life, node: Node) -> None:
-    """Every order was acknowledged and none is undecided. The store is what is watched: it is what a later life will see."""
-    while not (len(acknowledged(life)) == ORDERS and all(_settled(order) for order in node.parts.store.live_orders())):  # noqa: ASYNC110 - the disk has no event
-        await trio.sleep(0.05)
-    await trio.sleep(0.6)  # a cancel or an amend may still be asked for, a fill told late
-    while not all(_settled(order) for order in node.parts.store.live_orders()):  # noqa: ASYNC110
-        await trio.sleep(0.05)
+    """Every order was acknowledged and none is undecided, and still so when what was late has come."""
+    quiet_s = 0.0
+    while quiet_s < QUIET_S:
+        live_orders = list(node.parts.store.live_orders())  # the store is watched: it is what a later life would see
+        done = len(acknowledged(life)) == len(life.keys) and all(map(_settled, live_orders))
+        quiet_s = quiet_s + LOOK_S if done else 0.0
+        await trio.sleep(LOOK_S)
 
 
 def _settled(order: Order) -> bool:
     return order.state is OrderState.OPEN and order.cancel is CancelState.NONE and order.amend is None
 
 
-# ── designs that must fail ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── designs that must fail ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Unwritten(Ledger):
