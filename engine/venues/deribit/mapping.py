@@ -44,6 +44,7 @@ _STATES = {
     "cancelled": OrderState.CANCELLED,
     "rejected": OrderState.REJECTED,
 }
+_MARKET_TYPES = ("market", "stop_market", "take_market")
 _DECIMAL = msgspec.json.Decoder(Decimal)
 
 
@@ -88,7 +89,7 @@ class AccountView:
             side=Side(data.direction),
             amount=positive(data.amount, "amount"),
             order_type=data.order_type,
-            price=_price(data.price),
+            price=None if _at_market(data) else _price(data.price),
             filled_amount=_not_negative(data.filled_amount or ZERO, "filled_amount"),
             average_price=_some(data.average_price, "average_price"),
             triggered=bool(data.triggered) or data.order_state == TRIGGERED or data.trigger_order_id is not None,
@@ -146,6 +147,11 @@ class AccountView:
         )
         balance.check()
         return balance
+
+
+def _at_market(data: OrderData) -> bool:
+    """Whether the price shown is only the edge of the price band, which is how the venue stores a market order."""
+    return data.order_type in _MARKET_TYPES or data.original_order_type == "market"
 
 
 def _price(raw: msgspec.Raw) -> Decimal | None:

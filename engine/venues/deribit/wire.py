@@ -23,7 +23,7 @@ Price = Annotated[float, msgspec.Meta(gt=0, le=1e15)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 Figure = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
 Stamp = Annotated[int, msgspec.Meta(ge=0, le=10**14)]  # ms
-Sequence = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 Direction = Literal["buy", "sell"]
 
@@ -219,6 +219,7 @@ class OrderData(msgspec.Struct):
     cancel_reason: Text | None = None
     triggered: bool | None = None
     trigger_order_id: Text | None = None
+    original_order_type: Text | None = None
 
 
 class UserTradeData(msgspec.Struct):
