@@ -70,7 +70,10 @@ def _simulator(seed: int) -> Iterator[dict[str, Any]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None, "opened with a pipe"
         try:
-            yield json.loads(child.stdout.readline())
+            ready = child.stdout.readline()
+            if not ready:
+                raise RuntimeError(f"the simulator ended before it was ready, with exit code {child.wait()}")
+            yield json.loads(ready)
         finally:
             child.terminate()
 
