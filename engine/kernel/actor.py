@@ -28,7 +28,20 @@ if TYPE_CHECKING:
 BIRTH: ContextVar[Incarnation | None] = ContextVar("tradenode_birth", default=None)
 
 
-class Actor(pykka.Actor):
+if TYPE_CHECKING:
+    import threading
+
+    class _Stock:
+        """`pykka.Actor` as far as it is used here. To a type checker its synchronous `on_start` and `on_stop` would forbid ours."""
+
+        actor_urn: str
+        actor_stopped: threading.Event
+        _actor_ref: pykka.ActorRef[Any]
+else:
+    _Stock = pykka.Actor
+
+
+class Actor(_Stock):
     """An actor on the kernel's loop. Made by its slot from a `ChildSpec` factory, never by `start()`.
 
     Subclasses declare handlers with `@on` and may define `on_start` and `on_stop`. All of it runs on the loop's thread,
@@ -82,10 +95,10 @@ class Actor(pykka.Actor):
         """End this incarnation in order, before the next message. A permanent child comes back, others do not."""
         self._incarnation.end_normally()
 
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def on_start(self) -> None:
         """Runs before the first message; the child is ready when it returns. Must not wait for the network."""
 
-    async def on_stop(self) -> None:  # type: ignore[override]
+    async def on_stop(self) -> None:
         """Runs after the last message of an orderly stop; not after a crash."""
 
     def spawn(
