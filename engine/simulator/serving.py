@@ -19,7 +19,7 @@ from engine.kernel import Entropy, SystemClock
 from engine.simulator.deribit.listings import INDEX_SOURCE
 from engine.simulator.replay import Recording, ReplayError, load_recording
 from engine.simulator.wire import ANY_PORT, Credentials, Simulator, open_simulator
-from engine.simulator.wire.port import HostPort, parse_host_port
+from engine.simulator.wire.port import HostPort, is_loopback, parse_host_port
 
 __all__ = ["SimulatorOptions", "UsageError", "add_simulator_arguments", "run_simulator", "simulator_options"]
 
@@ -78,7 +78,7 @@ def simulator_options(arguments: argparse.Namespace, environment: Mapping[str, s
         replay=arguments.replay,
         bar_ms=arguments.bar_ms,
         deribit=_address("--deribit", arguments.deribit),
-        control=_address("--control", arguments.control),
+        control=_loopback("--control", _address("--control", arguments.control)),
         credentials=_credentials(environment) if arguments.credentials_env else None,
         parent=os.getppid() if arguments.exit_with_parent else None,
     )
@@ -148,6 +148,13 @@ def _address(option: str, text: str | None) -> HostPort:
         return parse_host_port(text)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
+
+
+def _loopback(option: str, address: HostPort) -> HostPort:
+    """Whoever reaches the control endpoint may do everything, so only this machine may."""
+    if not is_loopback(address[0]):
+        raise UsageError(f"{option}: expected a loopback address, got {address[0]!r}")
+    return address
 
 
 def _credentials(environment: Mapping[str, str]) -> Credentials:

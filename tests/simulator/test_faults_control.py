@@ -175,6 +175,7 @@ async def gone(pid: int) -> None:
     [
         (["--deribit", "nowhere"], 2, "--deribit: expected HOST:PORT"),
         (["--control", "localhost:99999"], 2, "--control: expected HOST:PORT"),
+        (["--control", "0.0.0.0:0"], 2, "--control: expected a loopback address"),
         (["--bar-ms", "0"], 2, "--bar-ms: expected"),
         (["--credentials-env"], 2, "TRADENODE_SIM_CLIENT_ID"),
         (["--binance", "x:1"], 2, "unrecognized arguments"),

@@ -115,6 +115,16 @@ async def test_a_refresh_gives_a_new_pair_and_ends_the_old_one():
         await refused(client, 13009, "public/auth", grant_type="refresh_token", refresh_token=old["refresh_token"])
 
 
+async def test_a_forked_token_is_of_a_session_of_its_own():
+    async with sim_in_memory() as sim, sim_client(sim.deribit) as one, sim_client(sim.deribit) as two:
+        old = await one.login(sim.deribit)
+        fork = await one.request("public/fork_token", refresh_token=old["refresh_token"], session_name="second")
+        assert "session:second" in fork["scope"].split()
+        assert await two.request("private/get_open_orders", access_token=fork["access_token"]) == []
+        assert await one.request("private/get_open_orders", access_token=old["access_token"]) == []
+        await refused(two, 13009, "public/fork_token", refresh_token=old["refresh_token"], session_name="third")
+
+
 async def test_a_token_expires_and_a_refresh_revives_the_socket(autojump_clock):
     async with sim_in_memory(DeribitSettings(expires_in_s=20)) as sim, sim_client(sim.deribit) as client:
         tokens = await client.login(sim.deribit)

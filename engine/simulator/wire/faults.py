@@ -120,7 +120,7 @@ class HttpStatus(Fault, frozen=True, tag="http_status"):
     """Answer HTTP requests with a status and no result; without a `method`, WebSocket handshakes as well."""
 
     status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
-    retry_after_s: Milliseconds | None = None
+    retry_after_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] | None = None
 
 
 class RpcFault(Fault, frozen=True, tag="rpc_error"):

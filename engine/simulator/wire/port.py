@@ -1,12 +1,13 @@
 """Where a server is reached: a TCP listener on loopback, or a stream handed over in memory."""
 
+import ipaddress
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 
-__all__ = ["RESOURCE_GONE", "HostPort", "Port", "bound", "close_at_once", "linger", "parse_host_port"]
+__all__ = ["RESOURCE_GONE", "HostPort", "Port", "bound", "close_at_once", "is_loopback", "linger", "parse_host_port"]
 
 HostPort = tuple[str, int]
 RESOURCE_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -22,6 +23,14 @@ def parse_host_port(text: str) -> HostPort:
     if not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"expected HOST:PORT with a port from 0 to 65535, got {text!r}")
     return host.strip("[]") or LOOPBACK, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Port:

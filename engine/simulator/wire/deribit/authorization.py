@@ -4,6 +4,7 @@ import base64
 import binascii
 
 from engine.simulator.wire.deribit.grants import Grant, Grants, unauthorized
+from engine.simulator.wire.deribit.logins import Logins
 from engine.simulator.wire.http import HttpRequest
 
 __all__ = ["http_grant"]
@@ -11,7 +12,7 @@ __all__ = ["http_grant"]
 MAX_HEADER = 4096
 
 
-def http_grant(grants: Grants, request: HttpRequest) -> Grant | None:
+def http_grant(grants: Grants, logins: Logins, request: HttpRequest) -> Grant | None:
     """The grant behind a request, None without a header. Raises 13004 or 13009 for one that does not hold."""
     header = request.headers.get(b"authorization", b"").decode("latin-1").strip()
     if not header:
@@ -23,9 +24,9 @@ def http_grant(grants: Grants, request: HttpRequest) -> Grant | None:
     if scheme == "bearer":
         return grants.by_token(rest, connection=None)
     if scheme == "basic":
-        return grants.by_basic(*_basic_pair(rest))
+        return logins.by_basic(*_basic_pair(rest))
     if scheme == "deri-hmac-sha256":
-        return grants.by_signature(_fields(rest), request.method, request.target, request.body)
+        return logins.by_signature(_fields(rest), request.method, request.target, request.body)
     raise unauthorized("unknown_scheme")
 
 

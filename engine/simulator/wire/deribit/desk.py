@@ -13,6 +13,7 @@ from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.deribit.credits import Credits
 from engine.simulator.wire.deribit.envelope import SYSTEM_MAINTENANCE, TOO_MANY_REQUESTS, Request
 from engine.simulator.wire.deribit.grants import Grant, Grants, unauthorized
+from engine.simulator.wire.deribit.logins import Logins
 from engine.simulator.wire.deribit.settings import DeribitSettings
 from engine.simulator.wire.faultboard import FaultBoard, Site
 from engine.simulator.wire.faults import RpcFault
@@ -79,6 +80,7 @@ class Desk:
         self.entropy = entropy
         self.settings = settings
         self.grants = Grants(venue_clock, entropy.fork("tokens"), expires_in_s=settings.expires_in_s)
+        self.logins = Logins(self.grants, venue_clock)
         self.quirks = Quirks(settings.quirks, entropy.fork("quirks"))
         self.after_call: Callable[[], None] = _nothing
         self.calls = 0
@@ -121,11 +123,14 @@ class Desk:
         """The methods that work on both transports and are about the connection, not the market."""
 
         def auth(call: Call) -> Any:
-            grant, result = self.grants.authenticate(call.request.params, connection)
+            grant, result = self.logins.authenticate(call.request.params, connection)
             on_grant(grant)
             return result
 
-        return {"public/auth": auth, "public/test": _test, "public/hello": _hello}
+        def fork(call: Call) -> Any:
+            return self.logins.fork(call.request.params, connection)
+
+        return {"public/auth": auth, "public/fork_token": fork, "public/test": _test, "public/hello": _hello}
 
     def _execute(self, call: Call, own: Mapping[str, OwnMethod]) -> Any:
         method, params = call.request.method, call.request.params

@@ -1,4 +1,4 @@
-"""Who may do what: keys, the tokens issued for them, and the three ways to present either.
+"""Who may do what: keys and the tokens issued for them.
 
 A token of *connection* scope lives and dies with its socket and is refused on any other (13009). A token of *session* scope works
 everywhere; a key has at most 16 sessions and a new one pushes out the oldest. Over HTTP there is no connection to hang a token on,
@@ -7,36 +7,18 @@ so every token issued there belongs to a session.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from engine.kernel import Entropy
-from engine.simulator.deribit.params import Param, choice, integer, parse, required, text
 from engine.simulator.deribit.rpc import RpcError
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.deribit.scopes import FULL_ACCESS, narrowed, parse_levels, read_scope
-from engine.simulator.wire.deribit.signatures import credentials_signature, request_signature, same
 
 __all__ = ["Grant", "Grants", "Key", "unauthorized"]
 
 MAX_SESSIONS = 16
-SIGNATURE_WINDOW_MS = 60_000
 DEFAULT_EXPIRES_S = 31_536_000
-MAX_CREDENTIAL = 512
-
-_AUTH: dict[str, Param] = {
-    "grant_type": required(choice("client_credentials", "client_signature", "refresh_token")),
-    "client_id": text(MAX_CREDENTIAL),
-    "client_secret": text(MAX_CREDENTIAL),
-    "timestamp": integer(),
-    "signature": text(MAX_CREDENTIAL),
-    "nonce": text(MAX_CREDENTIAL),
-    "data": text(4096),
-    "refresh_token": text(MAX_CREDENTIAL),
-    "state": text(MAX_CREDENTIAL),
-    "scope": text(2000),
-}
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -75,10 +57,6 @@ def unauthorized(reason: str = "invalid_token") -> RpcError:
     return RpcError(13009, "unauthorized", {"reason": reason})
 
 
-def invalid_credentials() -> RpcError:
-    return RpcError(13004, "invalid_credentials")
-
-
 class Grants:
     """All keys and live tokens of a venue: at most one token pair for each session, and for each key on each socket."""
 
@@ -95,15 +73,39 @@ class Grants:
     def add_key(self, client_id: str, client_secret: str, account: str, scope: str = FULL_ACCESS) -> None:
         self._keys[client_id] = Key(client_id, client_secret, account, parse_levels(scope))
 
-    def authenticate(self, params: dict[str, Any], connection: int | None) -> tuple[Grant, dict[str, Any]]:
-        """`public/auth`; `connection` is None over HTTP. Raises 13004, 13009 or -32602."""
-        given = parse(_AUTH, params)
-        if given["grant_type"] == "refresh_token":
-            grant = self._refresh(_needed(given, "refresh_token"), connection)
+    def key(self, client_id: str) -> Key | None:
+        return self._keys.get(client_id)
+
+    def issue(self, key: Key, scope: str, connection: int | None) -> Grant:
+        """A new token pair, of connection scope where there is a connection and no session was asked for."""
+        asked = read_scope(scope)
+        session = asked.session
+        if session is None and connection is None:
+            self._anonymous_sessions += 1
+            session = f"rest-{self._anonymous_sessions}"
+        if session is not None:
+            connection = None
+            self._open_session(key, session)
         else:
-            key = self._known_key(given)
-            grant = self._issue(key, given["scope"] or "", connection)
-        return grant, _auth_result(grant, given["state"])
+            self._revoke_where(lambda grant: grant.key is key and grant.connection == connection)
+        lifetime_s = min(asked.expires_s or self._expires_in_s, self._expires_in_s)
+        return self._register(key, narrowed(asked.levels, key.levels), asked.extras, session, connection, lifetime_s)
+
+    def renew(self, refresh_token: str, connection: int | None) -> Grant:
+        """A new pair in the old one's place; the old one is void. Raises 13009."""
+        old = self._refreshable(refresh_token, connection)
+        self._revoke(old)
+        return self._register(old.key, old.levels, old.extras, old.session, old.connection, old.lifetime_s)
+
+    def fork(self, refresh_token: str, connection: int | None, session: str) -> Grant:
+        """A pair for a session of its own, with what the old one may do. Raises 13009."""
+        old = self._refreshable(refresh_token, connection)
+        self._open_session(old.key, session)
+        return self._register(old.key, old.levels, old.extras, session, None, old.lifetime_s)
+
+    def single_use(self, key: Key) -> Grant:
+        """What a request that brings its own proof may do."""
+        return Grant(key, key.levels, (), None, None, 0, self._clock.now_ms(), "", "")
 
     def by_token(self, token: str, connection: int | None) -> Grant:
         """The grant an access token stands for, on the connection it comes from. Raises 13009."""
@@ -113,28 +115,6 @@ class Grants:
         if grant.connection is not None and grant.connection != connection:
             raise unauthorized()
         return grant
-
-    def by_basic(self, client_id: str, client_secret: str) -> Grant:
-        """HTTP Basic: the key itself, for one request. Raises 13004."""
-        key = self._keys.get(client_id)
-        if key is None or not same(key.client_secret, client_secret):
-            raise invalid_credentials()
-        return self._single_use(key)
-
-    def by_signature(self, fields: dict[str, str], method: str, uri: str, body: bytes) -> Grant:
-        """`deri-hmac-sha256 id=…,ts=…,sig=…,nonce=…`: one signed request. Raises 13004 or 13009."""
-        key = self._keys.get(fields.get("id", ""))
-        if key is None:
-            raise invalid_credentials()
-        stamp = fields.get("ts", "")
-        if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= 16):
-            raise unauthorized("invalid_timestamp")
-        timestamp_ms = int(stamp)
-        self._check_window(timestamp_ms)
-        expected = request_signature(key.client_secret, timestamp_ms, fields.get("nonce", ""), method, uri, body)
-        if not same(expected, fields.get("sig", "")):
-            raise unauthorized("invalid_signature")
-        return self._single_use(key)
 
     def is_live(self, grant: Grant) -> bool:
         """Whether a grant remembered by a socket still stands. A session outlives the refresh of its tokens elsewhere."""
@@ -154,46 +134,6 @@ class Grants:
     def forget_connection(self, connection: int) -> None:
         """End the tokens that lived with a socket."""
         self._revoke_where(lambda grant: grant.connection == connection)
-
-    def _known_key(self, given: dict[str, Any]) -> Key:
-        key = self._keys.get(_needed(given, "client_id"))
-        if given["grant_type"] == "client_credentials":
-            if key is None or not same(key.client_secret, _needed(given, "client_secret")):
-                raise invalid_credentials()
-            return key
-        timestamp_ms, signature = _needed(given, "timestamp"), _needed(given, "signature")
-        if key is None:
-            raise invalid_credentials()
-        self._check_window(timestamp_ms)
-        expected = credentials_signature(key.client_secret, timestamp_ms, given["nonce"] or "", given["data"] or "")
-        if not same(expected, signature):
-            raise invalid_credentials()
-        return key
-
-    def _check_window(self, timestamp_ms: int) -> None:
-        if abs(self._clock.now_ms() - timestamp_ms) > SIGNATURE_WINDOW_MS:
-            raise unauthorized("timestamp_outside_window")
-
-    def _refresh(self, token: str, connection: int | None) -> Grant:
-        old = self._by_refresh.get(token)
-        if old is None or (old.connection is not None and old.connection != connection):
-            raise unauthorized()
-        self._revoke(old)
-        return self._register(old.key, old.levels, old.extras, old.session, old.connection, old.lifetime_s)
-
-    def _issue(self, key: Key, scope: str, connection: int | None) -> Grant:
-        asked = read_scope(scope)
-        session = asked.session
-        if session is None and connection is None:
-            self._anonymous_sessions += 1
-            session = f"rest-{self._anonymous_sessions}"
-        if session is not None:
-            connection = None
-            self._open_session(key, session)
-        else:
-            self._revoke_where(lambda grant: grant.key is key and grant.connection == connection)
-        lifetime_s = min(asked.expires_s or self._expires_in_s, self._expires_in_s)
-        return self._register(key, narrowed(asked.levels, key.levels), asked.extras, session, connection, lifetime_s)
 
     def _open_session(self, key: Key, name: str) -> None:
         """A name that is taken starts over; beyond the limit the oldest session goes."""
@@ -237,31 +177,12 @@ class Grants:
         self._by_access.pop(grant.access_token, None)
         self._by_refresh.pop(grant.refresh_token, None)
 
-    def _single_use(self, key: Key) -> Grant:
-        return Grant(key, key.levels, (), None, None, 0, self._clock.now_ms(), "", "")
+    def _refreshable(self, refresh_token: str, connection: int | None) -> Grant:
+        grant = self._by_refresh.get(refresh_token)
+        if grant is None or (grant.connection is not None and grant.connection != connection):
+            raise unauthorized()
+        return grant
 
     def _revoke_where(self, condition: Callable[[Grant], bool]) -> None:
         for grant in [grant for grant in self._by_access.values() if condition(grant)]:
             self._revoke(grant)
-
-
-def _needed(given: dict[str, Any], name: str) -> Any:
-    if given[name] is None:
-        raise RpcError(-32602, "Invalid params", {"reason": "value required", "param": name})
-    return given[name]
-
-
-def _auth_result(grant: Grant, state: str | None) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "access_token": grant.access_token,
-        "enabled_features": [],
-        "expires_in": grant.lifetime_s,
-        "refresh_token": grant.refresh_token,
-        "scope": grant.scope_text,
-        "token_type": "bearer",
-    }
-    if grant.session is not None:
-        result["sid"] = f"{grant.key.client_id}-{grant.session}"
-    if state is not None:
-        result["state"] = state
-    return result

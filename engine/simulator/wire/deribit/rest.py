@@ -119,7 +119,7 @@ class Rest:
         return outcomes[0]
 
     def _grant_of(self, http: HttpRequest, request: Request) -> Grant | None:
-        grant = http_grant(self._desk.grants, http)
+        grant = http_grant(self._desk.grants, self._desk.logins, http)
         token = request.params.get("access_token")
         if grant is None and isinstance(token, str):
             return self._desk.grants.by_token(token, connection=None)
