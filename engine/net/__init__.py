@@ -2,7 +2,7 @@
 
 from engine.net.backoff import Attempts
 from engine.net.breaker import Breaker, BreakerState
-from engine.net.dial import Dialer, Endpoint, dial_tcp
+from engine.net.dial import Dialer, Endpoint, dial_tcp, dialing
 from engine.net.errors import (
     ConnectFailed,
     Disconnected,
@@ -34,6 +34,7 @@ __all__ = [
     "WebSocketLimits",
     "connect",
     "dial_tcp",
+    "dialing",
     # pacing
     "Attempts",
     "Breaker",

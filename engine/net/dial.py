@@ -1,7 +1,15 @@
-"""How a byte stream to a peer is opened: the seam where a whole network can be replaced by memory."""
+"""How a byte stream to a peer is opened: the seam where a whole network can be replaced by memory.
+
+    with dialing(simulator_in_memory):
+        ...  # every connection opened in here, and in tasks started in here, goes there: WebSocket and HTTP alike
+
+So a node and its venue run in one `trio.run` under a `MockClock`, without a socket.
+"""
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import msgspec
 import trio
@@ -16,6 +24,24 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 Dialer = Callable[[Endpoint], Awaitable[trio.abc.Stream]]
+
+
+_instead: ContextVar[Dialer | None] = ContextVar("dialer", default=None)
+
+
+@contextmanager
+def dialing(dial: Dialer) -> Iterator[None]:
+    """Let `dial` open every stream of this task and of those it starts, as long as the block runs."""
+    token = _instead.set(dial)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
+
+
+def replaced_dialer() -> Dialer | None:
+    """The dialer of the `dialing` block we are in; None outside."""
+    return _instead.get()
 
 
 async def dial_tcp(endpoint: Endpoint) -> trio.abc.Stream:

@@ -82,9 +82,9 @@ class FrameReader:
     def _scan(self, data: bytes, messages: list[bytes]) -> int:
         position = 0
         while self._protocol.state is State.OPEN:
-            if self._protocol.current_size is None:
+            if not self._fragments:
                 position = cut(data, position, self._limit, messages)
-            size = frame_size(data, position, self._limit - (self._protocol.current_size or 0))
+            size = frame_size(data, position, self._limit - sum(map(len, self._fragments)))
             if size < 0:
                 size = len(data) - position
             elif size == 0 or position + size > len(data):

@@ -15,6 +15,8 @@ import httpx
 import msgspec
 import trio
 
+from engine.net._dialed_transport import DialedTransport
+from engine.net.dial import replaced_dialer
 from engine.net.errors import HttpError, ReplyLost, ReplyTooLarge, RequestNotSent
 
 __all__ = [
@@ -92,6 +94,9 @@ class HttpClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._limits = limits
+        dial = replaced_dialer()
+        if transport is None and dial is not None:
+            transport = DialedTransport(dial)
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers={"accept-encoding": "identity", **(headers or {})},

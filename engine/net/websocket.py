@@ -24,7 +24,7 @@ from websockets.uri import WebSocketURI, parse_uri
 from engine.net._frames_connection import open_frames
 from engine.net._library_connection import open_library
 from engine.net.connection import Connection, WebSocketLimits
-from engine.net.dial import Dialer, Endpoint, dial_tcp
+from engine.net.dial import Dialer, Endpoint, dial_tcp, replaced_dialer
 from engine.net.errors import ConnectFailed, Disconnected, FrameTooLarge, ProtocolViolation, WebSocketError
 
 __all__ = [
@@ -61,17 +61,18 @@ async def connect(
     limits: WebSocketLimits = _DEFAULT_LIMITS,
     open_timeout_s: float | None = None,
     tls: ssl.SSLContext | None = None,
-    dial: Dialer = dial_tcp,
+    dial: Dialer | None = None,
 ) -> AsyncGenerator[Connection]:
     """Open a connection for the length of the block. Raises `ConnectFailed`.
 
-    `open_timeout_s` overrules the one in `limits`; `tls` None means the system's trust for `wss`.
+    `open_timeout_s` overrules the one in `limits`; `tls` None means the system's trust for `wss`; `dial` None means TCP,
+    or what `dialing` says.
     """
     if open_timeout_s is not None:
         limits = msgspec.structs.replace(limits, open_timeout_s=open_timeout_s)
     uri = _parse(url)
     open_ = _OPENERS[Library(library)]
-    stream = await _dial(uri, limits.open_timeout_s, tls, dial)
+    stream = await _dial(uri, limits.open_timeout_s, tls, dial or replaced_dialer() or dial_tcp)
     try:
         async with open_(stream, uri, limits) as connection:
             yield connection

@@ -119,7 +119,7 @@ async def _asked(do: Any, result: Any) -> dict[str, Any]:
     with pytest.raises(BadReply):
         await do(rest)
     await rest.close()
-    body: dict[str, Any] = msgspec.json.decode(seen[0].body, float_hook=Decimal)
+    body: dict[str, Any] = msgspec.json.Decoder(float_hook=Decimal).decode(seen[0].body)
     assert seen[0].method == "POST"
     assert seen[0].path == f"/api/v2/{body['method']}"
     return body
