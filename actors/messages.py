@@ -95,14 +95,14 @@ class WatchMarket(Message, frozen=True):
 
 
 class MarketChanged(Message, frozen=True):
-    """Something moved; the data is in the `MarketState`. Only the newest one waits in a mailbox."""
+    """Something moved; the data is in the `MarketState`. Of each kind of change only the newest one waits in a mailbox."""
 
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
     instrument: str
     applied: Applied
 
-    def conflation_key(self) -> str:
-        return self.instrument
+    def conflation_key(self) -> tuple[str, Applied]:
+        return self.instrument, self.applied
 
 
 # ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────────
