@@ -24,7 +24,7 @@ from engine.kernel.message import policy_of
 from engine.kernel.reply import ThreadReply
 
 if TYPE_CHECKING:
-    from engine.kernel.slot import Slot
+    from engine.kernel.address import Address
 
 thread_id = threading.get_ident
 
@@ -49,28 +49,28 @@ class BridgeFuture(pykka.ThreadingFuture[Any]):
 class Inbox:
     """What pykka's refs put envelopes into. The kernel takes messages from the mailbox itself, not from here."""
 
-    def __init__(self, slot: Slot) -> None:
-        self._slot = slot
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self.on_the_way = 0  # posted by threads, not yet in the mailbox; guarded by the bridge's lock
 
     @property
     def is_full(self) -> bool:
         """Whether the mailbox would overflow if all that is on the way arrived now."""
-        return len(self._slot.mailbox) + self.on_the_way >= self._slot.mailbox.capacity
+        return len(self._address.mailbox) + self.on_the_way >= self._address.mailbox.capacity
 
     def put(self, envelope: PykkaEnvelope[Any], /) -> None:
         """Hand an envelope to the loop. Raises MailboxFull, ActorDown, TypeError for what is not a Message."""
         if not isinstance(envelope.message, _ActorStop):
             policy_of(type(envelope.message))
-        self._slot.system.bridge.post(self._slot, envelope)
+        self._address.system.bridge.post(self._address, envelope)
 
     def get(self) -> PykkaEnvelope[Any]:
         """Refused: there is one taker, the kernel's loop."""
-        raise KernelError(f"{self._slot.path}: the kernel's loop takes this actor's messages")
+        raise KernelError(f"{self._address.path}: the kernel's loop takes this actor's messages")
 
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return len(self._slot.mailbox) == 0
+        return len(self._address.mailbox) == 0
 
 
 class Bridge:
@@ -79,64 +79,56 @@ class Bridge:
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._lock = threading.Lock()
-        self._posts: deque[tuple[Slot, PykkaEnvelope[Any]]] = deque()
+        self._posts: deque[tuple[Address, PykkaEnvelope[Any]]] = deque()
         self._scheduled = False
         self._closed = False
 
-    def post(self, slot: Slot, envelope: PykkaEnvelope[Any]) -> None:
+    def post(self, address: Address, envelope: PykkaEnvelope[Any]) -> None:
         """Queue an envelope for the loop."""
         with self._lock:
             if self._closed:
-                raise ActorDown(f"{slot.path}: the system has ended")
-            if len(self._posts) >= _POSTS_WAITING or slot.inbox.is_full:
-                raise MailboxFull(f"{slot.path}: no room for another message from a thread")
-            slot.inbox.on_the_way += 1
-            self._posts.append((slot, envelope))
+                raise ActorDown(f"{address.path}: the system has ended")
+            if len(self._posts) >= _POSTS_WAITING or address.inbox.is_full:
+                raise MailboxFull(f"{address.path}: no room for another message from a thread")
+            address.inbox.on_the_way += 1
+            self._posts.append((address, envelope))
             if not self._scheduled:
+                self._token.run_sync_soon(self._deliver)
                 self._scheduled = True
-                self._schedule(slot)
 
     def close(self) -> None:
         """Refuse from now on, and fail what still waits."""
         with self._lock:
             self._closed = True
         while self._posts:
-            slot, envelope = self._posts.popleft()
-            _fail(envelope, ActorDown(f"{slot.path}: the system has ended"))
-
-    def _schedule(self, slot: Slot) -> None:
-        try:
-            self._token.run_sync_soon(self._deliver)
-        except trio.RunFinishedError:
-            self._closed = True
-            self._posts.clear()
-            raise ActorDown(f"{slot.path}: the system has ended") from None
+            address, envelope = self._posts.popleft()
+            _fail(envelope, ActorDown(f"{address.path}: the system has ended"))
 
     def _deliver(self) -> None:
         for _ in range(_POSTS_PER_TURN):
             with self._lock:
                 if not self._posts:
                     break
-                slot, envelope = self._posts.popleft()
-                slot.inbox.on_the_way -= 1
-            deliver(slot, envelope)
+                address, envelope = self._posts.popleft()
+                address.inbox.on_the_way -= 1
+            deliver(address, envelope)
         with self._lock:
             self._scheduled = bool(self._posts) and not self._closed
             if self._scheduled:
                 self._token.run_sync_soon(self._deliver)
 
 
-def deliver(slot: Slot, envelope: PykkaEnvelope[Any]) -> None:
+def deliver(address: Address, envelope: PykkaEnvelope[Any]) -> None:
     """On the loop: put a thread's envelope in the slot's mailbox."""
     if isinstance(envelope.message, _ActorStop):
-        slot.stop_asked(envelope.reply_to)
+        address.stop_asked(envelope.reply_to)
     elif envelope.reply_to is None:
-        slot.tell_or_bury(envelope.message)
+        address.tell_or_bury(envelope.message)
     else:
         timeout_s = getattr(envelope.reply_to, "timeout_s", DEFAULT_ASK_TIMEOUT_S)
-        reply = ThreadReply(slot, trio.current_time() + timeout_s, envelope.reply_to)
+        reply = ThreadReply(address, trio.current_time() + timeout_s, envelope.reply_to)
         try:
-            slot.call(envelope.message, reply)
+            address.call(envelope.message, reply)
         except KernelError as error:
             reply.refuse(error)
 

@@ -76,7 +76,8 @@ class Incarnation:
         FRAME.set(self._loop.frame)
         try:
             await self._live()
-            exit_ = self.verdict or Exit(ExitKind.NORMAL, "ended by itself")
+            assert self.verdict is not None, "the loop ends by a verdict only"
+            exit_ = self.verdict
         except Exception as error:  # noqa: BLE001 - any failure is the supervisor's to judge
             exit_ = self._blame(error)
         except BaseException as error:
@@ -144,7 +145,7 @@ class Incarnation:
 
     def watch(self, ref: Ref) -> None:
         """Register for `Down`."""
-        ref.slot.watchers.add(self)
+        ref.address.watchers.add(self)
 
     def spawn(
         self, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...], name: str | None

@@ -75,7 +75,7 @@ class Keeper:
         if self._strategy is Strategy.ONE_FOR_ONE:
             await self.stop(float("inf"))
             self._drop(kid, "removed")
-        else:
+        elif kid in self.kids:
             self._leaving.append(kid)
             self._woken.set()
             await kid.removed.wait()
@@ -217,7 +217,6 @@ class Keeper:
     async def _let_go(self, kid: Kid) -> None:
         await self._stop_kids([kid])
         self._drop(kid, "removed")
-        kid.removed.set()
 
     def _retire(self, kid: Kid, reason: str) -> None:
         kid.node.retire(State.ENDED, reason)
@@ -226,9 +225,12 @@ class Keeper:
             self._drop(kid, reason)
 
     def _drop(self, kid: Kid, reason: str) -> None:
-        kid.node.retire(State.VACANT, reason)
-        self.kids.remove(kid)
-        self._forget(self, kid)
+        """Give up the place, unless that was done already: two may ask, and the child may end by itself meanwhile."""
+        if kid in self.kids:
+            kid.node.retire(State.VACANT, reason)
+            self.kids.remove(kid)
+            self._forget(self, kid)
+            kid.removed.set()
 
     def _emit(self, kind: EventKind, kid: Kid, reason: str) -> None:
         self._system.emit(kind, kid.node.path, kid.node.incarnation, kid.node.mode, reason)

@@ -15,7 +15,7 @@ from engine.kernel.message import PLAIN, Message, Request
 from engine.kernel.reply import FRAME, Reply, refuse_cycle
 
 if TYPE_CHECKING:
-    from engine.kernel.slot import Slot
+    from engine.kernel.address import Address
 
 R = TypeVar("R")
 _CALLS_PER_TURN = 64
@@ -38,19 +38,19 @@ class Host:
 class Ref(pykka.ActorRef[Any]):
     """A pykka ref. On the loop's thread use `tell` and `await call`; elsewhere pykka's `tell` and `ask`.
 
-    `actor_class` is a default until the first incarnation was made.
+    `actor_class` is pykka's base until the first incarnation was made.
     """
 
-    def __init__(self, slot: Slot, actor_class: type[pykka.Actor]) -> None:
-        self.path = slot.path
-        self.actor_class = actor_class
-        self.actor_urn = f"urn:tradenode:{slot.path}"
-        self.actor_inbox = slot.inbox
+    def __init__(self, address: Address) -> None:
+        self.path = address.path
+        self.actor_class = pykka.Actor
+        self.actor_urn = f"urn:tradenode:{address.path}"
+        self.actor_inbox = address.inbox
         self.actor_stopped = threading.Event()
         self.actor_stopped.set()  # until a child is placed here
-        self.slot = slot  # the kernel's own side of the address
-        self._box = slot.mailbox
-        self._host = slot.system.host
+        self.address = address  # the kernel's own side of the address
+        self._box = address.mailbox
+        self._host = address.system.host
 
     def __str__(self) -> str:
         return self.path
@@ -72,7 +72,7 @@ class Ref(pykka.ActorRef[Any]):
             if box.sleeper is not None:
                 box.sleeper.wake()
         elif thread_id() == self._host.thread:
-            self.slot.tell(message)
+            self.address.tell(message)
         else:
             super().tell(message)
 
@@ -88,16 +88,16 @@ class Ref(pykka.ActorRef[Any]):
         if not timeout_s > 0:
             raise ValueError(f"{self.path}: timeout_s must be more than 0, got {timeout_s}")
         frame = FRAME.get()
-        reply: Reply[R] = Reply(self.slot, frame, trio.current_time() + timeout_s)
+        reply: Reply[R] = Reply(self.address, frame, trio.current_time() + timeout_s)
         idle = self._box.sleeper
         handler = idle.plain.get(request.__class__) if idle is not None else None
         if idle is not None and handler is not None and self._host.calls_left > 0:
             self._host.calls_left -= 1
             idle.run_inline(handler, request, reply)
         else:
-            refuse_cycle(self.slot, frame)
+            refuse_cycle(self.address, frame)
             self._host.calls_left = _CALLS_PER_TURN
-            self.slot.call(request, reply)
+            self.address.call(request, reply)
         return await reply.wait()
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:

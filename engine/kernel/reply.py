@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pykka
 import trio
 
 from engine.kernel.errors import ActorDown, CallCycle, CallFailed, CallTimeout, KernelError
 
-if TYPE_CHECKING:
-    from engine.kernel.slot import Slot
-
 R = TypeVar("R")
+
+
+class Place(Protocol):
+    """As much of an address as a reply needs: a name, and being the same object or not."""
+
+    path: str
 
 
 class Frame:
     """Who runs in this task: the actor whose mailbox loop it is (None elsewhere), and the call it serves."""
 
-    __slots__ = ("serving", "slot")
+    __slots__ = ("address", "serving")
 
-    def __init__(self, slot: Slot | None, serving: Reply[Any] | None = None) -> None:
-        self.slot = slot
+    def __init__(self, address: Place | None, serving: Reply[Any] | None = None) -> None:
+        self.address = address
         self.serving = serving
 
 
@@ -34,15 +37,15 @@ FRAME: ContextVar[Frame] = ContextVar("tradenode_frame", default=_OUTSIDE)
 class Reply(Generic[R]):
     """One call's way back. The first `send` or `fail` counts; later ones, and those after the deadline, are ignored.
 
-    `caller` is the slot whose mailbox loop stands still until the reply comes; `up` is the call that loop is
+    `caller` is the address whose mailbox loop stands still until the reply comes; `up` is the call that loop is
     serving meanwhile. Following `up` while calls are open finds every actor that waits for this one.
     """
 
     __slots__ = ("_task", "callee", "caller", "deadline_s", "done", "error", "on_done", "up", "value")
 
-    def __init__(self, callee: Slot, frame: Frame, deadline_s: float) -> None:
+    def __init__(self, callee: Place, frame: Frame, deadline_s: float) -> None:
         self.callee = callee
-        self.caller = frame.slot
+        self.caller = frame.address
         self.up = frame.serving
         self.deadline_s = deadline_s
         self.done = False
@@ -102,7 +105,7 @@ class ThreadReply(Reply[Any]):
 
     __slots__ = ("future",)
 
-    def __init__(self, callee: Slot, deadline_s: float, future: pykka.Future[Any]) -> None:
+    def __init__(self, callee: Place, deadline_s: float, future: pykka.Future[Any]) -> None:
         super().__init__(callee, _OUTSIDE, deadline_s)
         self.future = future
 
@@ -114,11 +117,11 @@ class ThreadReply(Reply[Any]):
             self.future.set_exception((type(self.error), self.error, self.error.__traceback__))
 
 
-def refuse_cycle(callee: Slot, frame: Frame) -> None:
+def refuse_cycle(callee: Place, frame: Frame) -> None:
     """Raise CallCycle if `callee` stands still until the calling task is done."""
-    if frame.slot is callee:
+    if frame.address is callee:
         raise CallCycle(f"{callee.path} calls itself")
-    link, names = frame.serving, [frame.slot.path if frame.slot else "(task)"]
+    link, names = frame.serving, [frame.address.path if frame.address else "(task)"]
     while link is not None and not link.done:
         if link.caller is callee:
             raise CallCycle(f"{callee.path} waits for {' < '.join(names)}, which calls it")

@@ -1,4 +1,4 @@
-"""A leaf of the tree: one address, one mailbox, one ref, and the incarnations that come and go behind them."""
+"""A leaf of the tree: one address, and the incarnations that come and go behind it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ import pykka
 import trio
 from loguru import logger
 
-from engine.kernel.actor import Actor
-from engine.kernel.bridge import Inbox
-from engine.kernel.errors import KernelError, MailboxOverflow, StartFailed, describe
+from engine.kernel.address import Address
+from engine.kernel.errors import StartFailed
 from engine.kernel.exits import Exit, ExitKind, State
 from engine.kernel.incarnation import Incarnation
-from engine.kernel.mailbox import Envelope, Mailbox, StopSignal
-from engine.kernel.message import Message, policy_of
-from engine.kernel.ref import Ref
-from engine.kernel.reply import Reply, down
+from engine.kernel.mailbox import Envelope, StopSignal
 from engine.kernel.restarts import Ladder
 from engine.kernel.tree import TreeNode
-from engine.kernel.watchers import Watchers
 
 if TYPE_CHECKING:
     from engine.kernel.spec import ChildSpec
@@ -30,75 +25,19 @@ CANCEL_GRACE_S = 1.0
 INTERNAL_ERROR = 70
 
 
-class Slot:
-    """`up` says whether the present incarnation takes requests. Made vacant by `System.address`, then placed."""
+class Slot(Address):
+    """Made vacant by `System.address`, then placed; outlives every incarnation."""
 
     def __init__(self, system: System, path: str) -> None:
-        self.system = system
-        self.path = path
-        self.mailbox = Mailbox(path)
-        self.inbox = Inbox(self)
-        self.ref = Ref(self, Actor)
-        self.state = State.VACANT
-        self.up = False
-        self.incarnation = 0
+        super().__init__(system, path)
         self.restarts = 0
         self.last_error = ""
         self.current: Incarnation | None = None
-        self.watchers = Watchers(self)
         self.spec: ChildSpec
         self.ladder: Ladder
         self.nursery: trio.Nursery
         self._on_end: Callable[[int, Exit], None]
         self._stop_futures: list[pykka.Future[Any]] = []
-
-    # -- messages ------------------------------------------------------------------------------------------------------
-
-    def tell(self, message: Message) -> None:
-        """The part of `Ref.tell` that is not the common case."""
-        policy = policy_of(type(message))
-        if policy.refuse_while_down and not self.up:
-            raise down(self.path, self.state.value)
-        if self.mailbox.closed:
-            self.bury(message, f"the address is {self.state.value}")
-            return
-        try:
-            self.mailbox.put(message, policy)
-        except MailboxOverflow as error:
-            self.bury(message, "mailbox full")
-            self.kill(error)
-
-    def tell_or_bury(self, message: Message) -> None:
-        """Tell on behalf of a sender who cannot be told no."""
-        try:
-            self.tell(message)
-        except KernelError as error:
-            self.bury(message, describe(error))
-
-    def call(self, message: Message, reply: Reply[Any]) -> None:
-        """Put a called message in the mailbox. Raises ActorDown or MailboxFull."""
-        policy = policy_of(type(message))
-        if self.mailbox.closed or (policy.refuse_while_down and not self.up):
-            raise down(self.path, self.state.value)
-        self.mailbox.put_call(message, policy, reply)
-
-    def bury(self, message: Message, reason: str) -> None:
-        """Make a message a dead letter."""
-        self.system.dead_letters.bury(self.path, message, reason)
-
-    def stop_asked(self, future: pykka.Future[Any] | None) -> None:
-        """pykka's `ActorRef.stop` from a thread: end the present incarnation in order, then set `future`."""
-        if future is not None:
-            self._stop_futures.append(future)
-        if self.current is None:
-            self._answer_stops()
-        else:
-            self.current.end_normally()
-
-    def _answer_stops(self) -> None:
-        futures, self._stop_futures = self._stop_futures, []
-        for future in futures:
-            future.set(None)
 
     # -- placing -------------------------------------------------------------------------------------------------------
 
@@ -117,26 +56,18 @@ class Slot:
             self.ref.actor_stopped.clear()
             pykka.ActorRegistry.register(self.ref)
         if state is State.PARKED:
-            self._withdraw(lambda item: isinstance(item, Envelope), state.value)
+            self.withdraw(lambda item: isinstance(item, Envelope), state.value)
 
     def retire(self, state: State, reason: str) -> None:
         """Nobody will run here (again): what waits becomes dead letters, callers are told."""
         self.state = state
         self.mailbox.room = 0
-        self._withdraw(lambda _item: True, reason)
+        self.withdraw(lambda _item: True, reason)
         self.ref.actor_stopped.set()
         pykka.ActorRegistry.unregister(self.ref)
         self.watchers.notify(reason)
         if state is State.VACANT:
             self.system.displace(self.path)
-
-    def _withdraw(self, doomed: Callable[[Any], bool], reason: str) -> None:
-        for message, reply in self.mailbox.withdraw(doomed):
-            self.mailbox.dead += 1
-            if reply is not None:
-                reply.refuse(down(self.path, reason))
-            else:
-                self.bury(message, reason)
 
     # -- lives ---------------------------------------------------------------------------------------------------------
 
@@ -238,6 +169,20 @@ class Slot:
             return False
         self.current.end_with(Exit.crash(error))
         return True
+
+    def stop_asked(self, future: pykka.Future[Any] | None) -> None:
+        """pykka's `ActorRef.stop` from a thread: end the present incarnation in order, then set `future`."""
+        if future is not None:
+            self._stop_futures.append(future)
+        if self.current is None:
+            self._answer_stops()
+        else:
+            self.current.end_normally()
+
+    def _answer_stops(self) -> None:
+        futures, self._stop_futures = self._stop_futures, []
+        for future in futures:
+            future.set(None)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 

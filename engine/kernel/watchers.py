@@ -1,4 +1,4 @@
-"""Who is to be told when a slot's incarnation ends."""
+"""Who is to be told when the incarnation at an address ends."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from engine.kernel.message import Down
 
 if TYPE_CHECKING:
+    from engine.kernel.address import Address
     from engine.kernel.incarnation import Incarnation
-    from engine.kernel.slot import Slot
 
 
 class Watchers:
-    """One slot's watchers. Each is told once and then forgotten; one that ends first is forgotten too."""
+    """One address's watchers. Each is told once and then forgotten; one that ends first is forgotten too."""
 
-    def __init__(self, slot: Slot) -> None:
-        self._slot = slot
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self._waiting: dict[Incarnation, None] = {}
 
     def add(self, watcher: Incarnation) -> None:
         """Watch the present or the next incarnation; be told at once if there will be none."""
-        if self._slot.mailbox.closed:
-            self._tell(watcher, f"the address is {self._slot.state.value}")
+        if self._address.mailbox.closed:
+            self._tell(watcher, f"the address is {self._address.state.value}")
         else:
             self._waiting[watcher] = None
             watcher.watching.add(self)
@@ -38,4 +38,4 @@ class Watchers:
             self._tell(watcher, reason)
 
     def _tell(self, watcher: Incarnation, reason: str) -> None:
-        watcher.slot.tell_or_bury(Down(self._slot.path, self._slot.incarnation, reason))
+        watcher.slot.tell_or_bury(Down(self._address.path, self._address.incarnation, reason))

@@ -178,7 +178,7 @@ class Storm:
             self.system.address(self.entropy.choice(PATHS)).tell(Step(self.entropy.choice((1, -1))))
 
     async def stop_one(self, nursery: trio.Nursery) -> None:
-        self.system.address(self.entropy.choice(PATHS)).slot.stop_asked(None)
+        self.system.address(self.entropy.choice(PATHS)).address.stop_asked(None)
 
     async def rest(self, _nursery: trio.Nursery) -> None:
         await trio.sleep(self.entropy.uniform(0, 1))
@@ -193,7 +193,10 @@ async def weather(seed: int, steps: int) -> None:
         assert storm.calls["made"] == storm.calls["ended"]
 
         def is_whole() -> bool:
-            return all(node.state is State.RUNNING for node in system.tree().walk())
+            return all(
+                node.state is State.RUNNING and (node.mailbox is None or node.mailbox.waiting == 0)
+                for node in system.tree().walk()
+            )
 
         await eventually(is_whole, within_s=60, what=f"the tree healing (seed {seed})")
         for path in PATHS:
@@ -206,7 +209,7 @@ async def weather(seed: int, steps: int) -> None:
         assert numbers == sorted(set(numbers))
     for node in system.tree().walk():
         assert node.mailbox is None or (node.mailbox.conserved and node.mailbox.waiting == 0)
-    assert not any(system.address(path).slot.current for path in PATHS)
+    assert not any(system.address(path).is_alive() for path in PATHS)
 
 
 @settings(max_examples=60)

@@ -128,6 +128,15 @@ async def test_a_child_that_fails_for_ever_parks_and_takes_nothing_with_it(autoj
         assert system.tree().find("root/a").state is State.RUNNING
 
 
+async def test_parking_ends_with_a_fresh_window_and_the_shortest_delay(autojump_clock: object) -> None:
+    spec = fragile("a", intensity=Intensity(2, 60), on_exhausted=OnExhausted.PARK, park_s=10, backoff=Backoff(1, 4, 0))
+    Fragile.broken.add("root/a")
+    async with running(spec):
+        await trio.sleep(20)
+        starts = [at_s for _, at_s in Fragile.starts]
+        assert starts[:6] == [0, 1, 3, 13, 14, 16]  # within one period: an old window would be full at once
+
+
 async def test_a_parked_child_parks_those_behind_it_and_not_those_before(autojump_clock: object) -> None:
     Fragile.broken.add("root/b")
     parking = fragile("b", intensity=Intensity(1, 60), on_exhausted=OnExhausted.PARK, park_s=100)
@@ -295,6 +304,20 @@ async def test_a_dynamic_child_that_ends_for_good_leaves_the_tree(strategy: Stra
         system.kill("root/b")
         await trio.sleep(1)
         assert [node.path for node in system.tree().children] == ["root/a"]
+
+
+@STRATEGIES
+async def test_a_child_may_be_stopped_twice_at_once_and_while_it_ends_by_itself(
+    strategy: Strategy, autojump_clock: object
+) -> None:
+    async with running(root=SupervisorSpec("root", strategy, (fragile("a"),))) as system:
+        await system.start_child("root", fragile("b", restart=Restart.TEMPORARY))
+        async with trio.open_nursery() as nursery:
+            system.kill("root/b")
+            nursery.start_soon(system.stop_child, "root/b")
+            nursery.start_soon(system.stop_child, "root/b")
+        assert [(node.path, node.incarnation) for node in system.tree().children] == [("root/a", 1)]
+        assert await system.start_child("root", fragile("b")) is system.address("root/b")
 
 
 async def test_dynamic_children_come_back_with_their_supervisor(autojump_clock: object) -> None:
