@@ -18,7 +18,7 @@ from engine.model.market import (
     Ticker,
     VenueState,
 )
-from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, plain, positive
+from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, on_grid, plain, positive
 from engine.model.notices import Notice, Severity
 from engine.model.orders import (
     TERMINAL,
@@ -115,6 +115,7 @@ __all__ = [
     "instrument_id",
     "nearest_to",
     "new_order",
+    "on_grid",
     "order_id_of",
     "plain",
     "positive",

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.model.errors import ModelError
-from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, plain, positive
+from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, on_grid, plain, positive
 
 
 class InstrumentKind(StrEnum):
@@ -71,7 +71,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         positive(amount, "amount")
         if amount < self.min_amount:
             raise ModelError("amount", f"at least {plain(self.min_amount)}", plain(amount))
-        if floor_to(amount, self.lot_size) != amount:
+        if not on_grid(amount, self.lot_size):
             raise ModelError("amount", f"a multiple of {plain(self.lot_size)}", plain(amount))
         return amount
 
@@ -83,7 +83,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         if price <= ZERO:
             raise ModelError(field, "a number above zero", plain(price))
         tick = self.tick_at(price)
-        if floor_to(price, tick) == price:
+        if on_grid(price, tick):
             return price
         if how is Snap.REFUSE:
             raise ModelError(field, f"a multiple of the tick {plain(tick)}", plain(price))

@@ -11,10 +11,13 @@ from engine.model.errors import ModelError
 ZERO = Decimal(0)
 MAX_MAGNITUDE = Decimal("1e18")  # far above any amount or price of a listed instrument
 MAX_DECIMALS = 18
+SHORT = 18  # characters
 
 
 def checked(value: Decimal, field: str) -> Decimal:
     """`value` itself if it is a sane figure; `ModelError` naming `field` otherwise."""
+    if len(text := str(value)) <= SHORT and "E" not in text and value.is_finite():
+        return value  # every figure of a sane order: few digits, so neither too large nor too fine
     if not value.is_finite():
         raise ModelError(field, "a finite number", str(value))
     if abs(value) > MAX_MAGNITUDE:
@@ -34,6 +37,11 @@ def positive(value: Decimal, field: str) -> Decimal:
     if checked(value, field) <= ZERO:
         raise ModelError(field, "a number above zero", str(value))
     return value
+
+
+def on_grid(value: Decimal, step: Decimal) -> bool:
+    """Whether `value` is a multiple of `step`."""
+    return not value % step
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

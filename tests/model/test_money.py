@@ -1,0 +1,40 @@
+"""Figures: sane or refused, on the grid or beside it."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.model import ModelError, ceil_to, checked, floor_to, nearest_to, on_grid, plain
+
+figures = st.decimals("-1e15", "1e15", places=6)
+steps = st.sampled_from([Decimal(step) for step in ("0.0001", "0.05", "0.5", "1", "2.5", "10")])
+
+
+@pytest.mark.parametrize("text", ["NaN", "sNaN", "Infinity", "-Infinity", "1e400", "-1e19", "1e-19", "0." + "1" * 19])
+def test_what_nobody_meant_is_refused_by_field(text: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        checked(Decimal(text), "amount")
+    assert caught.value.field == "amount"
+
+
+@given(figures)
+def test_a_sane_figure_passes_unchanged(value: Decimal) -> None:
+    assert checked(value, "amount") is value
+
+
+@given(figures, steps)
+def test_the_grid_neighbours_enclose_the_value_and_lie_on_the_grid(value: Decimal, step: Decimal) -> None:
+    low, high = floor_to(value, step), ceil_to(value, step)
+    assert low <= value <= high < low + 2 * step
+    assert on_grid(low, step)
+    assert on_grid(high, step)
+    assert on_grid(value, step) == (low == high)
+    assert nearest_to(value, step) in (low, high)
+
+
+@given(figures)
+def test_the_plain_form_has_no_exponent_and_means_the_same(value: Decimal) -> None:
+    assert "E" not in plain(value)
+    assert Decimal(plain(value)) == value
