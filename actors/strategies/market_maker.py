@@ -1,8 +1,8 @@
 """A small market maker: one quote on each side, moved when the market moved, leaning against its inventory.
 
 It is the demo's strategy and an example, not advice. It keeps at most one live order a side, quotes at the best price
-(a tick behind it once the position leans that way), stops adding when the position reaches `max_position`, and reduces
-by crossing the spread when the position has stayed at its limit for a while.
+(a tick behind it once the position leans that way), stops adding when the position is `max_position` away from
+`target_position`, and crosses the spread when it has stayed there for a while.
 """
 
 from decimal import Decimal
@@ -30,11 +30,15 @@ PATIENCE_S = 20.0  # longer than an order queue takes to answer
 
 
 class MarketMakerParams(StrategyParams, frozen=True, kw_only=True, tag="market_maker"):
-    """`amount` and `max_position` are in the venue's unit for the instrument."""
+    """Amounts are in the venue's unit for the instrument.
+
+    `max_position`: how far the position may be from `target_position`. A target above it means always to hold something.
+    """
 
     instrument: str
     amount: Decimal
     max_position: Decimal
+    target_position: Decimal = ZERO
     requote_s: float = 1.0
     take_after_s: float = 5.0
 
@@ -78,13 +82,18 @@ class MarketMaker(Strategy):
     def filled(self, update: FillUpdate) -> None:
         self.position += update.fill.side.sign * update.fill.amount
 
+    @property
+    def _excess(self) -> Decimal:
+        """How far the position is above its target."""
+        return self.position - self.params.target_position
+
     def _quote(self, side: Side, instrument: Instrument, book: Book) -> None:
         price = self._price(side, instrument, book)
         mine = [order for order in self.orders.values() if order.side is side and order.order_type is OrderType.LIMIT]
         for order in mine:
             if order.state is OrderState.OPEN and order.price != price and order.cancel is CancelState.NONE:
                 self.cancel(order.order_id)
-        full = side.sign * self.position + self.params.amount > self.params.max_position
+        full = side.sign * self._excess + self.params.amount > self.params.max_position
         now_s = self.ctx.clock.monotonic_s()
         if price is None or mine or full or now_s - self._pending.get(side, -PATIENCE_S) < PATIENCE_S:
             return
@@ -105,26 +114,27 @@ class MarketMaker(Strategy):
         if best is None:
             return None
         price = Decimal(repr(best[0]))
-        if side.sign * self.position > ZERO:
+        if side.sign * self._excess > ZERO:
             price -= side.sign * instrument.tick_at(price)
         return instrument.snap_price(price, buying=side is Side.BUY, how=Snap.PASSIVE)
 
     def _take_if_full(self) -> None:
         now_s = self.ctx.clock.monotonic_s()
-        if abs(self.position) + self.params.amount <= self.params.max_position:
+        if abs(self._excess) + self.params.amount <= self.params.max_position:
             self._full_since_s = None
         elif self._full_since_s is None:
             self._full_since_s = now_s
         elif now_s - self._full_since_s >= self.params.take_after_s:
             self._full_since_s = now_s
+            side = Side.SELL if self._excess > ZERO else Side.BUY
             self.submit(
                 OrderRequest(
                     instrument=self.params.instrument,
-                    side=Side.SELL if self.position > ZERO else Side.BUY,
+                    side=side,
                     amount=self.params.amount,
                     order_type=OrderType.MARKET,
                     time_in_force=TimeInForce.IOC,
-                    reduce_only=True,
+                    reduce_only=side.sign * self.position < ZERO,
                     good_for_s=2.0,
                 )
             )
