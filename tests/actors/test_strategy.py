@@ -204,5 +204,5 @@ def test_a_strategy_of_the_users_own_is_loaded_by_its_path_and_its_params_are_ch
     ],
 )
 def test_a_strategy_that_cannot_be_loaded_is_refused_with_what_was_expected(path: str, params: dict[str, Any]) -> None:
-    with pytest.raises(StrategyUnknown, match="expected|params"):
+    with pytest.raises(StrategyUnknown, match=r"expected|params"):
         resolve_strategy(CustomStrategy(path=path, params=params))

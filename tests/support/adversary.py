@@ -23,6 +23,7 @@ from engine.model import (
     OrderState,
     Position,
     ProofRules,
+    Side,
 )
 from engine.venues.base import (
     BookSnapshot,
@@ -91,7 +92,9 @@ class AdversarialVenue:
 
     name = "sim"
 
-    def __init__(self, entropy: Entropy, behaviour: Behaviour, account: str, proof: ProofRules, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, entropy: Entropy, behaviour: Behaviour, account: str, proof: ProofRules, now_ms: Callable[[], int]
+    ) -> None:
         self.resolve = proof
         self.behaviour = behaviour
         self.truth: list[PlacedOrder] = []
@@ -130,7 +133,7 @@ class AdversarialVenue:
             client_order_id=placed.client_order_id,
             venue_order_id=placed.venue_order_id,
             state=placed.state,
-            side=self._side(),
+            side=Side.BUY,
             amount=placed.amount,
             order_type="limit",
             price=placed.price,
@@ -150,16 +153,11 @@ class AdversarialVenue:
             order_id="",
             client_order_id=placed.client_order_id,
             venue_order_id=placed.venue_order_id,
-            side=self._side(),
+            side=Side.BUY,
             price=placed.price or Decimal(1),
             amount=placed.filled,
             filled_at_ms=self._now_ms(),
         )
-
-    def _side(self):  # noqa: ANN202 - every test buys
-        from engine.model import Side
-
-        return Side.BUY
 
     # ── the contract ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,20 @@ from actors.messages import Notify, Reconcile, SyncSoon
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.recorder import InlineHost, Recorder
 from actors.session import Session, SessionSettings
-from engine.kernel import Actor, Backoff, ChildSpec, Entropy, Intensity, Message, Ref, SupervisorSpec, System, TrioClock, on, open_system
+from engine.kernel import (
+    Actor,
+    Backoff,
+    ChildSpec,
+    Entropy,
+    Intensity,
+    Message,
+    Ref,
+    SupervisorSpec,
+    System,
+    TrioClock,
+    on,
+    open_system,
+)
 from engine.model import Notice, Order, OrderState, ProofRules, VenueState
 from engine.store import Store
 from tests.support.adversary import AdversarialVenue, Behaviour
@@ -55,7 +68,9 @@ class OneVenue:
 class Rig:
     """What a test holds."""
 
-    def __init__(self, system: System, store: Store, venue: AdversarialVenue, orders: Ref, heard: list[Message]) -> None:
+    def __init__(
+        self, system: System, store: Store, venue: AdversarialVenue, orders: Ref, heard: list[Message]
+    ) -> None:
         self.system = system
         self.store = store
         self.venue = venue
