@@ -1,4 +1,32 @@
-"""Actors on trio: pykka's actor model with supervision, bounded mailboxes, deadlines and stable addresses."""
+"""Actors on trio: pykka's actor model with supervision, bounded mailboxes, deadlines and stable addresses.
+
+    class Add(Message, frozen=True):
+        n: int
+
+    class Total(Request[int], frozen=True):
+        pass
+
+    class Counter(Actor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.total = 0
+
+        @on(Add)
+        def add(self, message: Add) -> None:
+            self.total += message.n
+
+        @on(Total)
+        def get(self, message: Total) -> int:
+            return self.total
+
+    async with open_system(SystemClock(), Entropy()) as system:
+        await system.start(SupervisorSpec("root", children=(ChildSpec("counter", Counter),)))
+        counter = system.address("root/counter")
+        counter.tell(Add(2))
+        assert await counter.call(Total(), timeout_s=1) == 2
+
+Where to read on: `mailbox.py` and `supervisor.py` open with why they are as they are; `loop.py` says who runs when.
+"""
 
 from engine.kernel.actor import Actor
 from engine.kernel.backoff import Backoff

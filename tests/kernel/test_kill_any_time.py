@@ -60,6 +60,12 @@ class Slow(Request[str]):
     seconds: float
 
 
+class Peek(Request[str]):
+    """Plainly handled, hence often on the caller's turn."""
+
+    breaks: bool
+
+
 class Busy(Actor):
     mailbox_capacity = 20
 
@@ -91,6 +97,12 @@ class Busy(Actor):
             self.step_down("asked to")
         else:
             self.step_up("asked to")
+
+    @on(Peek)
+    def peek(self, message: Peek) -> str:
+        if message.breaks:
+            raise ValueError("broken on the caller's turn")
+        return self.ctx.path
 
     @on(Slow)
     async def slow(self, message: Slow) -> str:
@@ -165,7 +177,11 @@ class Storm:
 
     async def _call(self) -> None:
         self.calls["made"] += 1
-        request = Slow(self.entropy.choice(PATHS), self.entropy.randrange(4), self.entropy.uniform(0, 0.05))
+        request: Request[str] = Slow(
+            self.entropy.choice(PATHS), self.entropy.randrange(4), self.entropy.uniform(0, 0.05)
+        )
+        if self.entropy.random() < 0.4:
+            request = Peek(breaks=self.entropy.random() < 0.2)
         with suppress(*REFUSALS):
             await self.system.address(self.entropy.choice(PATHS)).call(request, timeout_s=0.3)
         self.calls["ended"] += 1

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+import trio._core._run as trio_run
 from trio.testing import MockClock
 
 from engine.kernel import Clock, Entropy, KernelEvent, SupervisorSpec, System, TrioClock, open_system
@@ -50,6 +51,13 @@ async def eventually(condition: Callable[[], object], within_s: float = 5.0, wha
     raise AssertionError(f"{what} did not become true within {within_s} s")
 
 
-def run_mocked(main: Callable[..., Any], *args: Any) -> Any:
-    """`trio.run` under a clock that jumps to the next deadline whenever nothing can run."""
+def run_mocked(main: Callable[..., Any], *args: Any, schedule_seed: int | None = None) -> Any:
+    """`trio.run` under a clock that jumps to the next deadline whenever nothing can run.
+
+    With `schedule_seed` the order in which trio runs tasks that are ready at the same time is drawn from it, so that a
+    failing run can be replayed; inside Hypothesis that is so without it.
+    """
+    if schedule_seed is not None:
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+        trio_run._r.seed(schedule_seed)
     return trio.run(main, *args, clock=MockClock(autojump_threshold=0))
