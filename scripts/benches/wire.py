@@ -5,6 +5,7 @@ reading process's own CPU time, kernel included, per message. The peers receive 
 same decoders, so the difference is the library's. `scripts/bench wire`; run as a program it is the child.
 """
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -28,24 +29,41 @@ from engine.venues.base import Applied
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 
 BUDGET_US = 6.0
+TIMES_FASTER = 5.0
 MESSAGES = 20_000
+CCXT_MESSAGES = 10_000
 ROUNDS = 3
 SYMBOL = "BTC-PERPETUAL"
 ROOT = Path(__file__).resolve().parents[2]
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+_CCXT_MARKET = {
+    "id": SYMBOL,
+    "symbol": "BTC/USD:BTC",
+    "base": "BTC",
+    "quote": "USD",
+    "settle": "BTC",
+    "type": "swap",
+    "swap": True,
+    "contract": True,
+    "inverse": True,
+    "contractSize": 10.0,
+    "precision": {"price": 0.5, "amount": 10.0},
+}
 
 Receive = Callable[[str, "Sink"], Awaitable[None]]
 
 
 def rows() -> list[dict[str, Any]]:
     """One row for the whole path with its peers, one for each part of it."""
-    ours = _measure(_through_ours(Library.WEBSOCKETS))
+    ours = _measure(_through_ours())
     peers = {
         "websockets.trio": _measure(_through_websockets),
         "trio-websocket": _measure(_through_trio_websocket),
     }
     decode_us = _decode_only()
     return [
+        _trades_row(),
         {
             "name": "wire.socket_to_state",
             "value": round(ours, 2),
@@ -64,6 +82,22 @@ def rows() -> list[dict[str, Any]]:
             "note": "the same mix through the library of the private stream",
         },
     ]
+
+
+def _trades_row() -> dict[str, Any]:
+    """The same way for trades alone, beside a client many use; without it there is nothing to compare with."""
+    ours, ccxt_us = _measure(_through_ours(), "trades"), _through_ccxt()
+    ratio = None if ccxt_us is None else round(ccxt_us / ours, 2)
+    return {
+        "name": "wire.trades",
+        "value": round(ours, 2),
+        "unit": "µs CPU/message",
+        "budget": f">= {TIMES_FASTER} x ccxt pro",
+        "ok": ratio is not None and ratio >= TIMES_FASTER,
+        "peers": {} if ccxt_us is None else {"ccxt.pro": round(ccxt_us, 2)},
+        "ratio": ratio,
+        "note": "" if ccxt_us is not None else "ccxt is not installed: install the extra [bench]",
+    }
 
 
 class Sink:
@@ -91,7 +125,7 @@ class Sink:
 # ── clients ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _through_ours(library: Library) -> Receive:
+def _through_ours(library: Library = Library.WEBSOCKETS) -> Receive:
     async def receive(url: str, sink: Sink) -> None:
         async with connect(url, library=library) as connection:
             while sink.take(await connection.receive_many()):
@@ -112,13 +146,13 @@ async def _through_trio_websocket(url: str, sink: Sink) -> None:
             pass
 
 
-def _measure(receive: Receive) -> float:
+def _measure(receive: Receive, mix: str = "all") -> float:
     """Best of a few rounds: what disturbs a round only ever adds to it."""
-    return min(_round(receive) for _ in range(ROUNDS))
+    return min(_round(receive, mix) for _ in range(ROUNDS))
 
 
-def _round(receive: Receive) -> float:
-    with _player() as url:
+def _round(receive: Receive, mix: str) -> float:
+    with _player(mix) as url:
         sink = Sink()
 
         async def main() -> float:
@@ -129,8 +163,45 @@ def _round(receive: Receive) -> float:
         return trio.run(main) / MESSAGES * 1e6
 
 
+def _through_ccxt() -> float | None:
+    """ccxt pro's own client on the same trades; None where the extra is not installed."""
+    try:
+        import ccxt.pro
+    except ImportError:
+        return None
+
+    async def follow(url: str) -> float:
+        exchange = ccxt.pro.deribit({"newUpdates": True})
+        exchange.set_markets([exchange.safe_market_structure(_CCXT_MARKET)])
+        exchange.urls["api"]["ws"] = url
+        handle, seen, enough = exchange.handle_trades, 0, asyncio.Event()
+
+        def counted(client: Any, message: Any) -> None:
+            nonlocal seen
+            handle(client, message)
+            seen += 1
+            if seen == CCXT_MESSAGES:
+                enough.set()
+
+        exchange.handle_trades = counted
+        started = time.process_time()
+        watching = asyncio.create_task(exchange.watch_trades(_CCXT_MARKET["symbol"]))
+        await asyncio.wait_for(enough.wait(), 60)
+        spent = time.process_time() - started
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await exchange.close()
+        return spent
+
+    rounds = []
+    for _ in range(ROUNDS):
+        with _player("trades") as url:
+            rounds.append(asyncio.run(follow(url)) / CCXT_MESSAGES * 1e6)
+    return min(rounds)
+
+
 def _decode_only() -> float:
-    frames = canned()
+    frames = canned("all")
 
     async def main() -> float:
         sink = Sink()
@@ -145,8 +216,8 @@ def _decode_only() -> float:
 
 
 @contextmanager
-def _player():  # type: ignore[no-untyped-def]
-    command = [sys.executable, "-m", "scripts.benches.wire"]
+def _player(mix: str):  # type: ignore[no-untyped-def]
+    command = [sys.executable, "-m", "scripts.benches.wire", mix]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
         try:
@@ -155,8 +226,10 @@ def _player():  # type: ignore[no-untyped-def]
             child.kill()
 
 
-def canned() -> list[bytes]:
-    """A mix of four book changes, three tickers, two trades and a chart bar, after one snapshot."""
+def canned(mix: str) -> list[bytes]:
+    """`all`: four book changes, three tickers, two trades and a chart bar in ten, after one snapshot. `trades`: trades only."""
+    if mix == "trades":
+        return [_frame(f"trades.{SYMBOL}.100ms", [_trade(n, 83_000 + n % 400 / 2)]) for n in range(MESSAGES)]
     frames = [_frame(f"book.{SYMBOL}.100ms", _snapshot())]
     while len(frames) < MESSAGES:
         frames.append(_frame(*_message(len(frames))))
@@ -260,9 +333,9 @@ def _on_the_wire(payload: bytes) -> bytes:
     return bytes([0x81, 127]) + len(payload).to_bytes(8) + payload
 
 
-def play() -> None:
+def play(mix: str) -> None:
     """Serve one client: shake hands, send everything, wait until it leaves."""
-    stream = b"".join(map(_on_the_wire, canned()))
+    stream = b"".join(map(_on_the_wire, canned(mix)))
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
         peer, _ = server.accept()
@@ -286,4 +359,4 @@ def play() -> None:
 
 
 if __name__ == "__main__":
-    play()
+    play(sys.argv[1])
