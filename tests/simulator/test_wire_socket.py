@@ -222,6 +222,19 @@ async def test_too_many_requests_end_the_session(autojump_clock):
         await eventually(lambda: states(sim) == ["cancelled"] * 3)
 
 
+async def test_the_account_is_told_the_limits_it_is_held_to():
+    limits = CreditLimits()
+    async with sim_in_memory() as sim, sim_client(sim.deribit) as client:
+        await client.login(sim.deribit)
+        told = (await client.request("private/get_account_summary", currency="BTC"))["limits"]
+    for pool, said in (
+        (limits.default, told["non_matching_engine"]),
+        (limits.trading, told["matching_engine"]["trading"]["total"]),
+        (limits.cancel_all, told["matching_engine"]["cancel_all"]),
+    ):
+        assert (pool.size / pool.cost, pool.refill / pool.cost) == (said["burst"], said["rate"])
+
+
 async def test_credits_refill_and_belong_to_the_account_not_the_socket(autojump_clock):
     settings = DeribitSettings(credits=CreditLimits(trading=Pool(1, 2, 1)), quirks=QuirkSettings.none())
     async with sim_in_memory(settings) as sim, sim_client(sim.deribit) as one, sim_client(sim.deribit) as two:

@@ -21,7 +21,7 @@ MAX_LATE_FRAMES = 1000
 
 
 class Outbox:
-    """Frames on their way to one client. `on_overflow` is called once, when the client has fallen too far behind."""
+    """Frames on their way to one client. `on_overflow` is called when the client has fallen too far behind."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class Outbox:
         self._late_frames = 0
         self._swapped: bytes | None = None
         self._overflowed = False
-        self.sent_frames = 0
 
     def send(self, frame: bytes, site: Site) -> None:
         """Queue `frame`, subject to the faults in force at `site`."""
@@ -96,7 +95,6 @@ class Outbox:
         chunk = bytearray()
         while self._frames and len(chunk) < CHUNK_BYTES:
             chunk += self._frames.popleft()
-            self.sent_frames += 1
         self._waiting_bytes -= len(chunk)
         if not self._frames:
             self._wake = trio.Event()

@@ -34,7 +34,6 @@ class End(Enum):
     PEER_CLOSED = "peer closed"  # with a close frame, or by breaking the protocol
     PEER_GONE = "peer gone"
     DROPPED = "dropped"  # a fault: closed without a word
-    LOST_REPLY = "lost reply"  # a fault
     LOGOUT = "logout"
     RATE_LIMIT = "rate limit"
     UNANSWERED = "unanswered"  # a test_request without its answer
@@ -71,10 +70,6 @@ class WebSocketPeer:
         self._ended = trio.Event()
         self.end_reason: End | None = None
         self._on_message: Callable[[bytes | None], None] = _ignore
-
-    @property
-    def sent_frames(self) -> int:
-        return self._outbox.sent_frames
 
     async def handshake(self, request: HttpRequest) -> bool:
         """Answer the upgrade request. False if it was no valid one; the refusal has been sent then."""

@@ -34,7 +34,7 @@ class CreditLimits(msgspec.Struct, frozen=True, kw_only=True):
     subscribe: Pool = Pool(3_000, 30_000, 10_000)
     get_transaction_log: Pool = Pool(10_000, 80_000, 10_000)
     trading: Pool = Pool(1, 20, 5)
-    cancel_all: Pool = Pool(1, 250, 200)
+    cancel_all: Pool = Pool(1, 20, 5)
 
     @classmethod
     def generous(cls) -> "CreditLimits":
