@@ -29,13 +29,12 @@ BIRTH: ContextVar[Incarnation | None] = ContextVar("tradenode_birth", default=No
 
 
 if TYPE_CHECKING:
-    import threading
 
     class _Stock:
         """`pykka.Actor` as far as it is used here. To a type checker its synchronous `on_start` and `on_stop` would forbid ours."""
 
         actor_urn: str
-        actor_stopped: threading.Event
+        actor_stopped: Any  # an Event of pykka's
         _actor_ref: pykka.ActorRef[Any]
 else:
     _Stock = pykka.Actor
