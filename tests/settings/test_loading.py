@@ -197,7 +197,7 @@ def test_all_mistakes_are_named_at_once(write):
         (b"name = 'a'\nname = 'b'\n", "expected TOML, got: Cannot overwrite a value (at line 2"),
         (b"\nname = '\xff'\n", ":2: expected UTF-8 text, got other bytes"),
         (b"#" * 300_000, "expected at most 262144 bytes of settings, got more"),
-        (b"a = " + b"[" * 5000, "nested without end"),
+        (b"a = " + b"[" * 5000, "expected TOML, got"),  # one limit or the other: Hypothesis moves the interpreter's
     ],
 )
 def test_a_file_that_is_not_toml_is_refused_with_its_name(tmp_path, content, said):
