@@ -355,6 +355,24 @@ async def test_timers_tell_once_or_periodically_and_skip_what_they_missed(autoju
     assert ticks[4:] == [7.2, 8]
 
 
+async def test_a_tick_that_finds_the_mailbox_full_is_a_dead_letter_and_no_crash(autojump_clock: object) -> None:
+    class Timed(Listener):
+        async def on_start(self) -> None:
+            self.after(1, Say("tick"))
+            with pytest.raises(ValueError, match="more than 0 s"):
+                self.every(0, Say("tock"))
+
+    async with running(ChildSpec("a", Timed)) as system:
+        ref = system.address("root/a")
+        ref.tell(Do("sleep", (5,)))
+        await trio.sleep(0.5)
+        for n in range(10):
+            ref.tell(Say(str(n)))
+        await trio.sleep(10)
+        assert [letter.message for letter in system.dead_letters.recent] == [Say("tick")]
+        assert len(Listener.heard) == 10
+
+
 async def test_timers_of_a_dead_incarnation_are_silent(autojump_clock: object) -> None:
     class Timed(Listener):
         async def on_start(self) -> None:

@@ -15,10 +15,12 @@ from engine.kernel import (
     CallFailed,
     CallTimeout,
     ChildSpec,
+    KernelError,
     MailboxFull,
     Message,
     Overflow,
     Request,
+    Restart,
     SystemClock,
     WrongThread,
     bridge,
@@ -204,6 +206,65 @@ async def test_a_thread_is_told_that_the_system_has_ended() -> None:
     for late in (lambda: ref.ask(Total(), timeout=1), lambda: ref.tell(Add(1))):
         with pytest.raises(pykka.ActorDeadError):
             late()
+
+
+async def test_an_ask_that_meets_nobody_or_a_full_mailbox_is_refused_in_the_thread() -> None:
+    spec = ChildSpec("a", Adder, Restart.TEMPORARY)
+    async with running(spec, clock=SystemClock()) as system:
+        ref = system.address("root/a")
+        futures: list[Any] = []
+
+        def ask() -> None:
+            futures.append(ref.ask(Total(), block=False))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join(5)  # posted, not yet delivered
+        system.kill("root/a")
+        with pytest.raises(ActorDown, match="root/a"):
+            await in_thread(futures[0].get, timeout=5)
+        await eventually(lambda: not ref.is_alive())
+        with pytest.raises(ActorDown, match="nobody is there"):
+            await in_thread(ref.ask, Total(), timeout=5)
+
+
+async def test_an_ask_that_was_on_its_way_when_the_system_ended_is_answered() -> None:
+    async with running(ADDER, clock=SystemClock()) as system:
+        ref, futures = system.address("root/adder"), []
+        thread = threading.Thread(target=lambda: futures.append(ref.ask(Total(), block=False)))
+        thread.start()
+        thread.join(5)
+        system.bridge.close()
+        with pytest.raises(ActorDown, match="the system has ended"):
+            await in_thread(futures[0].get, timeout=5)
+        with pytest.raises(ActorDown, match="the system has ended"):
+            await in_thread(ref.ask, Total(), timeout=5)
+
+
+async def test_the_inbox_shows_only_whether_something_waits() -> None:
+    async with running(ADDER, clock=SystemClock()) as system:
+        inbox = system.address("root/adder").actor_inbox
+        assert inbox.empty()
+        with pytest.raises(KernelError, match="the kernel's loop takes"):
+            inbox.get()
+
+
+async def test_a_thread_that_ends_before_it_answers_is_an_actor_that_is_down() -> None:
+    async with running(ADDER, clock=SystemClock()):
+        users = UsersActor.start()
+        actor = users._actor_weakref()
+        assert actor is not None
+        users.tell("sleep")
+        users.stop(block=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_release_soon, actor)
+            with pytest.raises(ActorDown):
+                await call_thread(users, "too late", timeout_s=5)
+
+
+async def _release_soon(actor: UsersActor) -> None:
+    await trio.sleep(0.05)
+    actor.release.set()
 
 
 async def test_a_thread_that_floods_is_refused_at_its_own_door_and_nothing_accepted_is_lost() -> None:

@@ -320,6 +320,35 @@ async def test_a_child_may_be_stopped_twice_at_once_and_while_it_ends_by_itself(
         assert await system.start_child("root", fragile("b")) is system.address("root/b")
 
 
+async def test_children_are_not_started_while_their_supervisor_stops(autojump_clock: object) -> None:
+    class SlowToStart(Fragile):
+        async def on_start(self) -> None:
+            await trio.sleep(3)
+
+    class SlowToStop(Fragile):
+        async def on_stop(self) -> None:
+            await trio.sleep(3)
+
+    async with running(fragile("a", SlowToStop)) as system, trio.open_nursery() as nursery:
+        refused: list[str] = []
+
+        async def start(name: str) -> None:
+            with pytest.raises(StartFailed) as caught:
+                await system.start_child("root", fragile(name, SlowToStart))
+            refused.append(f"{trio.current_time():g} s: {caught.value}")
+
+        nursery.start_soon(start, "b")
+        await trio.sleep(1)
+        nursery.start_soon(system.stop, 10)
+        await trio.sleep(1)
+        nursery.start_soon(start, "c")
+        await trio.sleep(3)
+        assert refused == [
+            "1 s: root/b: root was stopped before it was ready",
+            "2 s: root is stopping, it cannot start children",
+        ]
+
+
 async def test_dynamic_children_come_back_with_their_supervisor(autojump_clock: object) -> None:
     async with running(SupervisorSpec("s", children=(fragile("a"),), backoff=QUICK)) as system:
         await system.start_child("root/s", fragile("b"))
@@ -339,6 +368,8 @@ async def test_a_subtree_can_be_a_dynamic_child(autojump_clock: object) -> None:
 
 async def test_a_bad_place_is_refused_by_name(autojump_clock: object) -> None:
     async with running(fragile("a")) as system:
+        with pytest.raises(SpecError, match="one supervisor named 'root'"):
+            await system.start(SupervisorSpec("other"))
         for parent, spec, told in [
             ("root", fragile("a"), "root/a exists already"),
             ("root/a", fragile("b"), "expected the path of a supervisor"),

@@ -1,5 +1,8 @@
 """The stop ladder: Stop message, deadline, cancel, one second, process exit 70."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pykka
@@ -13,6 +16,7 @@ from engine.kernel import (
     Entropy,
     Intensity,
     Message,
+    Request,
     Restart,
     State,
     SupervisorSpec,
@@ -21,6 +25,8 @@ from engine.kernel import (
     open_system,
 )
 from tests.support.kernel import Deaths, running
+
+ROOT = Path(__file__).parents[2]
 
 
 class Work(Message):
@@ -223,16 +229,53 @@ async def test_a_crash_while_it_is_being_stopped_is_no_crash_to_the_supervisor(a
         assert (node.state, node.restarts, node.last_error) == (State.ENDED, 0, "OSError: cannot clean up")
 
 
+UNSTOPPABLE = """
+import trio
+from engine.kernel import Actor, ChildSpec, Entropy, SupervisorSpec, SystemClock, open_system
+
+class Deaf(Actor):
+    async def on_start(self):
+        self.spawn(self.sleep)
+
+    async def sleep(self):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(60)
+
+async def main():
+    async with open_system(SystemClock(), Entropy()) as system:
+        await system.start(SupervisorSpec("root", children=(ChildSpec("deaf", Deaf, stop_timeout_s=0.01),)))
+        await trio.sleep(0.05)
+
+trio.run(main)
+"""
+
+
+def test_a_real_process_that_cannot_stop_exits_with_70_and_says_who_it_was() -> None:
+    program = [sys.executable, "-c", UNSTOPPABLE]
+    ended = subprocess.run(program, cwd=ROOT, check=False, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 70
+    assert "exit 70 now: root/deaf did not end within 1.0 s of being cancelled" in ended.stderr
+
+
+@pytest.mark.parametrize("is_called", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_in_a_handler_is_nobodys_crash_and_ends_the_program(error: type[BaseException]) -> None:
+def test_an_interrupt_in_a_handler_is_nobodys_crash_and_ends_the_program(
+    error: type[BaseException], is_called: bool
+) -> None:
+    class Get(Request[int], frozen=True):
+        pass
+
     class Interrupted(Worker):
-        @on(Work)
-        def work(self, message: Work) -> None:
+        @on(Work, Get)
+        def work(self, message: Work | Get) -> None:
             raise error
 
     async def main() -> None:
         async with open_system(TrioClock(), Entropy(1), die=Deaths()) as system:
             await system.start(SupervisorSpec("root", children=(ChildSpec("a", Interrupted), ChildSpec("b", Worker))))
+            await trio.testing.wait_all_tasks_blocked()
+            if is_called:
+                await system.address("root/a").call(Get(), timeout_s=1)
             system.address("root/a").tell(Work())
             await trio.sleep(1)
 
