@@ -16,9 +16,9 @@ asserted whenever the counts are read. A message is `handled` from the moment it
 handler raises.
 
 Rejected. *A trio memory channel* (0.2 M messages/s where this does 4 M): it reschedules a task per message, cannot
-conflate and has one lane. *One deque with priorities (heapq)*: control messages are rare, and a heap makes the common case logarithmic.
-*Conflation by searching the queue*: linear in its length just when the queue is long. *Blocking the sender when full*:
-two actors that block on each other never move again; waiting is `call`'s business, with a deadline.
+conflate and has one lane. *One queue with priorities (heapq)*: control messages are rare, and a heap makes the common
+case logarithmic. *Conflation by searching the queue*: linear in its length just when the queue is long. *Blocking the
+sender when full*: two actors that block on each other never move again; waiting is `call`'s business, with a deadline.
 *Dropping the oldest message of any class*: a flood of log lines would push out commands.
 
 What would change our mind: a queue in C with the same rules, or a use that needs more than two lanes.
