@@ -93,6 +93,7 @@ __all__ = [
     "VenueSection",
     "open_node",
     "run_node",
+    "spare_the_living",
 ]
 
 
@@ -295,7 +296,7 @@ async def _main(
         nursery.start_soon(_obey_signals, node)
         if for_s is not None:
             nursery.start_soon(_stop_after, node, for_s)
-        _spare_the_living()
+        spare_the_living()
         logger.info("{} runs in {}", settings.name, directory)
         code = await node.wait()
         live = await node.quiesce()
@@ -306,7 +307,7 @@ async def _main(
     return code
 
 
-def _spare_the_living() -> None:
+def spare_the_living() -> None:
     """Keep the garbage collector from walking what lives as long as the process: the tree, the instruments, the modules."""
     gc.collect()
     gc.freeze()

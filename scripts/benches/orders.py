@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from actors.messages import Accepted, SubmitOrder
+from actors.node import spare_the_living
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.recorder import Recorder
 from engine.kernel import ChildSpec, Entropy, Ref, SupervisorSpec, SystemClock, open_system
@@ -91,6 +92,7 @@ async def measure(directory: Path) -> list[dict[str, Any]]:
     raw = RawFile(directory / "raw", ENTRY_BYTES)
     samples = []
     async with queue(directory) as orders:
+        spare_the_living()  # as the resident process does
         for _ in range(ORDERS):
             samples += await place(orders, 1)
             raw.append()
