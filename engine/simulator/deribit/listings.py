@@ -20,6 +20,7 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 DAY_MS = 86_400_000
 LISTED_MS = 1_534_242_287_000
 FIRST_ID = 124_972
+IDS_PER_MS = 100  # more than any market trades
 FAMILY_CODES = {Family.STOP: "SL", Family.TAKE: "TP", Family.TRAILING: "TS"}
 REFERENCE_CODES = {Reference.INDEX: "I", Reference.MARK: "M", Reference.LAST: "T"}
 
@@ -105,12 +106,17 @@ def instrument_id(names: list[str], name: str) -> int:
 
 
 class DeribitNames:
-    """Ids are unique per settlement currency: plain numbers for BTC, prefixed ones for the others."""
+    """Ids are unique per settlement currency: plain numbers for BTC, prefixed ones for the others.
 
-    def __init__(self, entropy: Entropy) -> None:
+    They grow with the time of the start, so that a venue started anew, with the same seed or another, gives none a
+    second time: a client remembers trades by their ids.
+    """
+
+    def __init__(self, entropy: Entropy, start_ms: int) -> None:
         self._entropy = entropy
-        self._orders: defaultdict[str, int] = defaultdict(lambda: 10_000_000_000 + entropy.randrange(1_000_000))
-        self._trades: defaultdict[str, int] = defaultdict(lambda: 400_000_000 + entropy.randrange(1_000_000))
+        first = start_ms * IDS_PER_MS
+        self._orders: defaultdict[str, int] = defaultdict(lambda: first)
+        self._trades: defaultdict[str, int] = defaultdict(lambda: first)
         self._change = 100_000_000_000 + entropy.randrange(1_000_000_000)
 
     def order_id(self, instrument: Instrument, side: Side, trigger: Trigger | None) -> str:

@@ -96,7 +96,7 @@ class DeribitVenue:
         self.exchange = Exchange(
             listings(begin_ms, prices),
             start_ms=begin_ms,
-            names=DeribitNames(entropy.fork("names")),
+            names=DeribitNames(entropy.fork("names"), start_ms),
             entropy=entropy.fork("markets"),
         )
         contracts = [market.instrument for market in self.exchange.markets.values()]
