@@ -281,4 +281,7 @@ class Assembly:
 
 def _proof(section: VenueSection) -> ProofRules:
     """When this venue's denial of an order is proof."""
-    return ProofRules(margin_s=section.connection.resolve_margin_s, repeat_s=section.connection.resolve_repeat_s)
+    connection = section.connection
+    return ProofRules(
+        margin_s=connection.resolve_margin_s, repeat_s=connection.resolve_repeat_s, forgets=section.simulated
+    )

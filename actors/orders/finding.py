@@ -72,6 +72,10 @@ class Finding(Sending):
     def _proved_absent(self, order: Order, inquiry: Inquiry) -> None:
         now_ms = self._now_ms()
         if order.venue_order_id or order.filled_amount > 0:
+            if inquiry.rules.forgets:
+                self._inquiries.pop(order.order_id)
+                self._expire(order, "the venue was started anew and does not know it any more")
+                return
             self._needs_a_person(order, inquiry, "order.vanished", "the venue acknowledged it and now denies it")
             return
         if not inquiry.rules.may_resubmit:

@@ -11,12 +11,14 @@ import msgspec
 
 class ProofRules(msgspec.Struct, frozen=True):
     """How long after its window an order may still appear, and how often it must be missed. `may_resubmit`: after
-    proof, may the next attempt start by itself?"""
+    proof, may the next attempt start by itself? `forgets`: the venue loses what it acknowledged when it starts anew, as
+    a simulated one does, so an order it knew and now denies is gone and not a riddle."""
 
     margin_s: float
     repeat_s: float
     passes: int = 2
     may_resubmit: bool = True
+    forgets: bool = False
 
 
 class Inquiry:
