@@ -62,6 +62,8 @@ class MarketMaker(Strategy):
             self._withdraw()
 
     def tick(self) -> None:
+        """The venue's word on the position is the true one; fills only bridge the time until it comes."""
+        self.position = self._stored_position()
         instrument = self.instrument(self.params.instrument)
         market = self.market(self.params.instrument)
         if instrument is None or not market.book.ready or self._stale():
