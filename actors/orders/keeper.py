@@ -55,6 +55,7 @@ class Keeper(Actor):
         self._unknown: dict[str, set[str]] = {}  # order ids that keep the gate closed, by instrument
         self._inquiries: dict[str, Inquiry] = {}
         self._not_before_s: dict[str, float] = {}  # earliest next request, by order id
+        self._deadlines_s: dict[str, float] = {}  # no attempt after that, by order id
         self._keys: dict[str, str] = {}  # request key → order id of orders that are not over
         self._owners: dict[str, pykka.ActorRef[Any]] = {}
         self._seen_fills: dict[str, None] = {}  # newest fill keys, whether on disk yet or not
@@ -103,7 +104,7 @@ class Keeper(Actor):
         self._pump(order.instrument)
 
     def _forget(self, order: Order) -> None:
-        for memory in (self._orders, self._inquiries, self._not_before_s, self._owners):
+        for memory in (self._orders, self._inquiries, self._not_before_s, self._deadlines_s, self._owners):
             memory.pop(order.order_id, None)
         self._keys.pop(order.request_key, None)
 
@@ -170,7 +171,14 @@ class Keeper(Actor):
         )
 
     def _past_deadline(self, order: Order) -> bool:
-        return self._now_ms() > order.deadline_ms
+        return self.ctx.clock.monotonic_s() > self._deadline_s(order)
+
+    def _deadline_s(self, order: Order) -> float:
+        """Monotonic, fixed at the first look of this incarnation: a jump of the wall clock must neither end an order
+        that waits nor let an old one go.
+        """
+        left_s = (order.deadline_ms - self._now_ms()) / 1000
+        return self._deadlines_s.setdefault(order.order_id, self.ctx.clock.monotonic_s() + left_s)
 
     def _now_ms(self) -> int:
         return self.ctx.clock.wall_ms()

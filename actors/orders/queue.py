@@ -132,8 +132,11 @@ class Orders(Changing):
             self._hear(report)
         self._hear_fills(message.fills)
         live = {report.client_order_id for report in message.reports}
+        now_ms = self._now_ms()
         for order in list(self._orders.values()):
-            quiet = order.state is OrderState.OPEN and order.updated_at_ms < message.asked_at_ms
+            # changed "after now": the wall clock was put back since, and the change was before the question
+            before = not message.asked_at_ms <= order.updated_at_ms <= now_ms
+            quiet = order.state is OrderState.OPEN and before
             if quiet and order.client_order_id not in live and order.order_id not in self._inquiries:
                 self._inquire(order)
         self._synced = self._synced or message.listening

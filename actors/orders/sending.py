@@ -41,6 +41,7 @@ class Sending(Hearing):
 
     def _queue(self, order: Order, *, first: bool = False) -> None:
         if order.state is OrderState.WAITING:
+            self._deadline_s(order)
             queue = self._queues.setdefault(order.instrument, deque())
             queue.appendleft(order.order_id) if first else queue.append(order.order_id)
 
