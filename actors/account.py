@@ -228,8 +228,8 @@ class Account(Actor):
             self._wanted = trio.Event()
             waiting, self._waiting = self._waiting, []
             done = await self._step()
-            for reply in waiting:
-                reply.send(done)
+            for reply in waiting:  # who asked may read the store next
+                self._ledger.after(partial(reply.send, done))
             if not done:
                 await self.ctx.clock.sleep(self._settings.sync_retry_s)
                 self._wanted.set()
