@@ -107,14 +107,19 @@ class RpcClient:
         return Answer(decode(decoder, envelope.result), envelope.usOut // 1000)
 
     async def _pay(self, method: str, deadline_s: float) -> None:
-        """Wait for credits, and refuse to ask a host that is down when the question can wait."""
+        """Wait for credits, and refuse to ask a host that is down when the question can wait.
+
+        At most half of the time there is goes into waiting: who was cut off by his own deadline in this line could not
+        say that nothing was sent, and who left it at the last moment would have no time for an answer.
+        """
         bucket, cost = price_of(method)
         priority = priority_of(method)
         now_s = trio.current_time()
         if priority >= Priority.QUERY and not self._breaker.allow(now_s):
             raise NotSent(f"{method}: the venue keeps failing; next try in {self._breaker.wait_s(now_s):.1f} s")
         try:
-            await self._budget.take(bucket, cost, priority, max(0.0, deadline_s - now_s))
+            left_s = min(deadline_s, trio.current_effective_deadline()) - now_s
+            await self._budget.take(bucket, cost, priority, max(0.0, left_s / 2))
         except BudgetExceeded as error:
             raise RateLimited(f"{method}: {error}", retry_after_s=error.wait_s) from error
 
