@@ -40,7 +40,7 @@ from actors._tree import (
 from actors.logs import open_logs
 from actors.messages import Notify, QuiesceOrders
 from actors.parts import NodeParts
-from actors.recorder import Record, ThreadHost
+from actors.recorder import Enter, ThreadHost
 from actors.simulator import SimulatorSettings, choose_place
 from actors.status import status
 from actors.strategies import StrategyUnknown
@@ -161,7 +161,7 @@ class Node:
             text=text,
             actor=event.path,
         )
-        for ref, message in ((self.parts.recorder, Record((commit,))), (self.parts.notifier, Notify(notice))):
+        for ref, message in ((self.parts.recorder, Enter((commit,))), (self.parts.notifier, Notify(notice))):
             try:
                 ref.tell(message)
             except (ActorDown, MailboxFull) as error:

@@ -49,6 +49,7 @@ __all__ = [
     "Committed",
     "Done",
     "Host",
+    "Enter",
     "InlineHost",
     "Observe",
     "Record",
@@ -97,10 +98,18 @@ class Record(Request[tuple[int, ...]], frozen=True):
     commits: tuple[Commit, ...]
 
 
+class Enter(Message, frozen=True):
+    """Make commits durable; nobody waits for it, and when there is no room the oldest are lost. For what is worth an entry and no delay."""
+
+    overflow: ClassVar[Overflow] = Overflow.DROP_OLDEST
+    commits: tuple[Commit, ...]
+
+
 class Observe(Message, frozen=True):
-    """Tell `observer` every `Committed` and `StoreUsage` from now on."""
+    """Tell `observer` every `StoreUsage` from now on, a mark that was crossed before at once, and with `commits` every `Committed`."""
 
     observer: Ref
+    commits: bool = True
 
 
 class Committed(Message, frozen=True):
@@ -160,11 +169,15 @@ class ThreadHost:
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """One caller's request, encoded."""
+    """One caller's request, encoded; without `reply` nobody waits for it."""
 
     commits: tuple[Commit, ...]
     prepared: list[Prepared]
-    reply: Reply[tuple[int, ...]]
+    reply: Reply[tuple[int, ...]] | None
+
+    @property
+    def given_up(self) -> bool:
+        return self.reply is not None and self.reply.done
 
 
 class Recorder(Actor):
@@ -186,8 +199,8 @@ class Recorder(Actor):
         self._failed = trio.Event()
         self._error: Exception | None = None
         self._patience = trio.CancelScope()
-        self._observers: dict[str, Ref] = {}
-        self._marks = (False, False)
+        self._observers: dict[str, Observe] = {}
+        self._crossed = StoreUsage(Usage(0, 1, 0, 0), alarm=False, gate_closed=False)
         self._retaining = False
         self.dropped = 0  # messages observers had no room for
 
@@ -197,6 +210,7 @@ class Recorder(Actor):
         self.spawn(self._watch, name="watch")
         self.every(READER_CHECK_S, CheckReaders())
         self.every(USAGE_CHECK_S, CheckUsage())
+        self.check_usage(CheckUsage())
         if self._settings.retain_days > 0:
             self.every(self._settings.retain_every_s, Retain())
 
@@ -213,21 +227,32 @@ class Recorder(Actor):
         if not message.commits and not self._writing:
             return ()
         reply = self.defer_reply()
-        if self._waiting_commits + len(message.commits) > MAX_WAITING_COMMITS:
-            reply.fail(RecorderFull(f"{self._waiting_commits} commits wait, no room for {len(message.commits)} more"))
-            return None
-        now_ms = self.ctx.clock.wall_ms()
         try:
-            prepared = [self._store.prepare(commit, now_ms) for commit in message.commits]
-        except CommitRefused as error:
+            self._take_in(message.commits, reply)
+        except (CommitRefused, RecorderFull) as error:
             self.log.error("refused a commit: {}", error)
             reply.fail(error)
-            return None
-        self._waiting.append(Waiting(message.commits, prepared, reply))
+        return None
+
+    @on(Enter)
+    def enter(self, message: Enter) -> None:
+        if self._error is not None:
+            return
+        try:
+            self._take_in(message.commits, None)
+        except (CommitRefused, RecorderFull) as error:
+            self.log.error("not entered: {}", error)
+
+    def _take_in(self, commits: tuple[Commit, ...], reply: Reply[tuple[int, ...]] | None) -> None:
+        """Into the next group. Raises `CommitRefused`, `RecorderFull`."""
+        if self._waiting_commits + len(commits) > MAX_WAITING_COMMITS:
+            raise RecorderFull(f"{self._waiting_commits} commits wait, no room for {len(commits)} more")
+        now_ms = self.ctx.clock.wall_ms()
+        prepared = [self._store.prepare(commit, now_ms) for commit in commits]
+        self._waiting.append(Waiting(commits, prepared, reply))
         self._waiting_commits += len(prepared)
         if not self._writing:
             self._write_next()
-        return None
 
     def _write_next(self) -> None:
         """Hand the next group to the host, or rest."""
@@ -256,7 +281,7 @@ class Recorder(Actor):
         taken = self._waiting[:count]
         del self._waiting[:count]
         self._waiting_commits -= sum(len(waiting.prepared) for waiting in taken)
-        return [waiting for waiting in taken if not waiting.reply.done]
+        return [waiting for waiting in taken if not waiting.given_up]
 
     def _written(self, group: list[Waiting], prepared: list[Prepared], outcome: Outcome) -> None:
         """A group is on disk: answer, tell, go on. Called by the loop itself, where nothing may be raised."""
@@ -272,9 +297,10 @@ class Recorder(Actor):
     def _answer(self, group: list[Waiting], prepared: list[Prepared], seqs: list[int]) -> None:
         at = 0
         for waiting in group:
-            waiting.reply.send(tuple(seqs[at : at + len(waiting.prepared)]))
+            if waiting.reply is not None:
+                waiting.reply.send(tuple(seqs[at : at + len(waiting.prepared)]))
             at += len(waiting.prepared)
-        if self._observers and seqs:
+        if seqs and any(observed.commits for observed in self._observers.values()):
             commits = (commit for waiting in group for commit in waiting.commits)
             entries = tuple(item.entry(commit) for item, commit in zip(prepared, commits, strict=True))
             self._tell_observers(Committed(seqs[0], entries))
@@ -327,14 +353,20 @@ class Recorder(Actor):
         if message.observer.path not in self._observers and len(self._observers) >= MAX_OBSERVERS:
             self.log.error("no room for observer {}: {} are watching", message.observer.path, MAX_OBSERVERS)
             return
-        self._observers[message.observer.path] = message.observer
+        self._observers[message.observer.path] = message
+        if self._crossed.alarm:
+            self._tell(message.observer, self._crossed)
 
-    def _tell_observers(self, message: Message) -> None:
-        for observer in self._observers.values():
-            try:
-                observer.tell(message)
-            except (MailboxFull, ActorDown):
-                self.dropped += 1
+    def _tell_observers(self, message: Committed | StoreUsage) -> None:
+        for observed in self._observers.values():
+            if observed.commits or isinstance(message, StoreUsage):
+                self._tell(observed.observer, message)
+
+    def _tell(self, observer: Ref, message: Message) -> None:
+        try:
+            observer.tell(message)
+        except (MailboxFull, ActorDown):
+            self.dropped += 1
 
     # ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -348,10 +380,10 @@ class Recorder(Actor):
     def check_usage(self, message: CheckUsage) -> None:
         usage = self._store.usage()
         marks = (usage.fraction >= ALARM_FRACTION, usage.fraction >= GATE_FRACTION)
-        if marks != self._marks:
-            self._marks = marks
+        if marks != (self._crossed.alarm, self._crossed.gate_closed):
+            self._crossed = StoreUsage(usage, alarm=marks[0], gate_closed=marks[1])
             self.log.warning("the store is {:.0%} full", usage.fraction)
-            self._tell_observers(StoreUsage(usage, alarm=marks[0], gate_closed=marks[1]))
+            self._tell_observers(self._crossed)
 
     @on(Retain)
     def retain(self, message: Retain) -> None:
