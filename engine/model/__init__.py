@@ -6,7 +6,7 @@ from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.gate import Gate, GateState
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
-from engine.model.limits import Denial, OrderLimits, check_shape, denied, deny_order
+from engine.model.limits import Denial, OrderLimits, bad_request, check_shape, denied, deny_order
 from engine.model.market import (
     INTERVAL_MS,
     ClassSummary,
@@ -18,7 +18,7 @@ from engine.model.market import (
     Ticker,
     VenueState,
 )
-from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, on_grid, plain, positive
+from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, on_grid, plain, positive, rounded
 from engine.model.notices import Notice, Severity
 from engine.model.orders import (
     TERMINAL,
@@ -102,6 +102,7 @@ __all__ = [
     "VenueState",
     "amend_settled",
     "amend_unsettled",
+    "bad_request",
     "cancelled_never_placed",
     "cancelled_unsent",
     "ceil_to",
@@ -120,6 +121,7 @@ __all__ = [
     "plain",
     "positive",
     "reported",
+    "rounded",
     "split_instrument",
     "to_expired",
     "to_rejected",

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.model.errors import ModelError
 from engine.model.money import ZERO, checked, positive
 from engine.model.orders import Side
+from engine.model.text import name
 
 
 class Liquidity(StrEnum):
@@ -52,8 +52,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
         positive(self.price, "price")
         positive(self.amount, "amount")
         checked(self.fee, "fee")
-        if not self.trade_id:
-            raise ModelError("trade_id", "the venue's trade id", "nothing")
+        name(self.trade_id, "trade_id")
+        name(self.instrument, "instrument")
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +78,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.account}|{self.instrument}|{self.side}"
 
     def check(self) -> None:
+        name(self.instrument, "instrument")
         checked(self.amount, "amount")
         checked(self.unrealised_pnl, "unrealised_pnl")
         checked(self.realised_pnl, "realised_pnl")
@@ -100,5 +101,6 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.account}|{self.currency}"
 
     def check(self) -> None:
+        name(self.currency, "currency")
         for field in ("balance", "equity", "available", "initial_margin", "maintenance_margin"):
             checked(getattr(self, field), field)

@@ -14,7 +14,11 @@ from engine.model.orders import OrderRequest
 
 
 class OrderLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits of one account. None means no limit of ours; the venue has its own."""
+    """Limits of one account. None means no limit of ours; the venue has its own.
+
+    A reduce-only order makes a position smaller, so its size is not limited, and there is room for it beside twice as
+    many orders: what must always be possible is to get out.
+    """
 
     max_waiting: int = 1000
     max_live_orders: int = 500
@@ -37,6 +41,11 @@ def denied(code: str, field: str, expected: str, got: str) -> Denial:
     return Denial(code, f"{field}: expected {expected}, got {got}", field, expected, got)
 
 
+def bad_request(error: ModelError) -> Denial:
+    """What the caller got wrong, by field."""
+    return Denial("BAD_REQUEST", str(error), error.field, error.expected, error.got)
+
+
 def deny_order(
     request: OrderRequest,
     instrument: Instrument | None,
@@ -51,10 +60,11 @@ def deny_order(
     if gate is GateState.HALTED or (gate is GateState.REDUCING and not request.reduce_only):
         wanted = "a cancel" if gate is GateState.HALTED else "a reduce-only order"
         return denied(f"GATE_{gate.upper()}", "gate", f"{wanted} while the gate is {gate}", request.order_type)
-    if waiting >= limits.max_waiting:
-        return denied("QUEUE_FULL", "waiting", f"fewer than {limits.max_waiting} waiting orders", str(waiting))
-    if live >= limits.max_live_orders:
-        return denied("TOO_MANY_ORDERS", "live", f"fewer than {limits.max_live_orders} live orders", str(live))
+    times = 2 if request.reduce_only else 1
+    if waiting >= limits.max_waiting * times:
+        return denied("QUEUE_FULL", "waiting", f"fewer than {limits.max_waiting * times} waiting orders", str(waiting))
+    if live >= limits.max_live_orders * times:
+        return denied("TOO_MANY_ORDERS", "live", f"fewer than {limits.max_live_orders * times} live orders", str(live))
     if instrument is None:
         return denied(
             "INSTRUMENT_UNKNOWN", "instrument", "one the venue lists and the node has loaded", request.instrument
@@ -65,8 +75,8 @@ def deny_order(
         request.check()
         check_shape(request, instrument)
     except ModelError as error:
-        return Denial("BAD_REQUEST", str(error), error.field, error.expected, error.got)
-    return _over_limit(request, instrument, limits, mark)
+        return bad_request(error)
+    return _too_large(request, instrument, limits, mark) or _too_dear(request, limits, mark)
 
 
 def check_shape(request: OrderRequest, instrument: Instrument) -> None:
@@ -79,23 +89,31 @@ def check_shape(request: OrderRequest, instrument: Instrument) -> None:
         instrument.snap_price(request.trigger_price, buying=buying, how=Snap.REFUSE, field="trigger_price")
 
 
-def _over_limit(
+def _too_large(
     request: OrderRequest, instrument: Instrument, limits: OrderLimits, mark: Decimal | None
 ) -> Denial | None:
+    if request.reduce_only:
+        return None
     if limits.max_order_amount is not None and request.amount > limits.max_order_amount:
         return denied("AMOUNT_LIMIT", "amount", f"at most {plain(limits.max_order_amount)}", plain(request.amount))
+    if limits.max_order_notional is None:
+        return None
     reference = request.price or request.trigger_price or mark
-    if limits.max_order_notional is not None:
-        if reference is None and not instrument.inverse:
-            return denied("NO_MARK", "mark", "a fresh mark price to value the order", "none")
-        notional = instrument.notional(request.amount, reference or Decimal(1))
-        if notional > limits.max_order_notional:
-            return denied(
-                "NOTIONAL_LIMIT", "amount", f"at most {plain(limits.max_order_notional)} of value", plain(notional)
-            )
-    if limits.max_price_deviation is not None and mark is not None and request.order_type.has_price and request.price:
-        away = request.side.sign * (request.price - mark) / mark  # only the side that gives money away
-        if away > limits.max_price_deviation:
-            wanted = f"within {plain(limits.max_price_deviation)} of the mark {plain(mark)} on the paying side"
-            return denied("PRICE_DEVIATION", "price", wanted, plain(request.price))
+    if reference is None and not instrument.inverse:
+        return denied("NO_MARK", "mark", "a fresh mark price to value the order", "none")
+    notional = instrument.notional(request.amount, reference or Decimal(1))
+    if notional > limits.max_order_notional:
+        return denied(
+            "NOTIONAL_LIMIT", "amount", f"at most {plain(limits.max_order_notional)} of value", plain(notional)
+        )
     return None
+
+
+def _too_dear(request: OrderRequest, limits: OrderLimits, mark: Decimal | None) -> Denial | None:
+    """Too far from the mark on the side that gives money away."""
+    if limits.max_price_deviation is None or mark is None or request.price is None:
+        return None
+    if request.side.sign * (request.price - mark) / mark <= limits.max_price_deviation:
+        return None
+    wanted = f"within {plain(limits.max_price_deviation)} of the mark {plain(mark)} on the paying side"
+    return denied("PRICE_DEVIATION", "price", wanted, plain(request.price))

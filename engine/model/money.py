@@ -4,13 +4,16 @@ JSON and msgpack decoders accept `"NaN"`, `"Infinity"` and `1e400` as Decimals. 
 so every figure that enters the node passes through `checked` once.
 """
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from engine.model.errors import ModelError
 
 ZERO = Decimal(0)
 MAX_MAGNITUDE = Decimal("1e18")  # far above any amount or price of a listed instrument
 MAX_DECIMALS = 18
+_SHOWN = 60
+_LAST_DECIMAL = Decimal(1).scaleb(-MAX_DECIMALS)
+_EXACT = Context(prec=60)  # more digits than the largest magnitude with all its decimals
 SHORT = 18  # characters
 
 
@@ -21,15 +24,26 @@ def checked(value: Decimal, field: str) -> Decimal:
     if not value.is_finite():
         raise ModelError(field, "a finite number", str(value))
     if abs(value) > MAX_MAGNITUDE:
-        raise ModelError(field, f"a magnitude of at most {MAX_MAGNITUDE}", str(value))
-    exponent = value.as_tuple().exponent
-    if (
-        isinstance(exponent, int)
-        and exponent < -MAX_DECIMALS
-        and value != value.quantize(Decimal(1).scaleb(-MAX_DECIMALS))
-    ):
-        raise ModelError(field, f"at most {MAX_DECIMALS} decimals", str(value))
+        raise ModelError(field, f"a magnitude of at most {MAX_MAGNITUDE}", str(value)[:_SHOWN])
+    if _decimals(value) > MAX_DECIMALS:
+        raise ModelError(field, f"at most {MAX_DECIMALS} decimals", str(value)[:_SHOWN])
     return value
+
+
+def rounded(value: Decimal, field: str) -> Decimal:
+    """`checked`, for figures a venue computed in floating point: decimals nobody can mean are rounded away."""
+    if value.is_finite() and abs(value) <= MAX_MAGNITUDE and _decimals(value) > MAX_DECIMALS:
+        value = _EXACT.quantize(value, _LAST_DECIMAL)
+    return checked(value, field)
+
+
+def _decimals(value: Decimal) -> int:
+    """Decimals that are not zeros at the end. Counted in digits: arithmetic would round, or refuse."""
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or -exponent <= MAX_DECIMALS:
+        return 0
+    zeros = next((count for count, digit in enumerate(reversed(digits)) if digit), len(digits))
+    return -exponent - zeros if zeros < len(digits) else 0
 
 
 def positive(value: Decimal, field: str) -> Decimal:

@@ -17,6 +17,7 @@ Each rule here is a plain function from an order and a fact to the next order. A
 changes nothing.
 """
 
+import re
 from decimal import Decimal
 from enum import StrEnum
 
@@ -24,6 +25,7 @@ import msgspec
 
 from engine.model.errors import IllegalTransition, ModelError
 from engine.model.money import ZERO, checked, plain, positive
+from engine.model.text import name
 
 MAX_TEXT = 200  # reasons and tags are for people; a venue's novel is cut
 
@@ -120,8 +122,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if not 0 < self.good_for_s <= 86_400:
             raise ModelError("good_for_s", "seconds above 0 and at most 86400", str(self.good_for_s))
         for field in ("instrument", "account", "strategy", "request_key"):
-            if len(getattr(self, field)) > MAX_TEXT:
-                raise ModelError(field, f"at most {MAX_TEXT} characters", f"{len(getattr(self, field))}")
+            name(getattr(self, field), field, may_be_empty=True)
 
 
 def _check_pair(wanted: bool, value: Decimal | None, field: str, order_type: OrderType) -> None:
@@ -217,14 +218,17 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     updated_at_ms: int = 0
 
 
+_CLIENT_ID = re.compile(r"([a-z0-9]{1,12}-[0-9]{1,15})-[0-9]{1,7}")
+
+
 def client_order_id(order_id: str, attempt: int) -> str:
     return f"{order_id}-{attempt}"
 
 
 def order_id_of(client_id: str) -> str | None:
     """Our order id inside a client id, or None when it has not our form (`<node>-<number>-<attempt>`)."""
-    parts = client_id.split("-")
-    return f"{parts[0]}-{parts[1]}" if len(parts) == 3 and parts[2].isdigit() else None
+    ours = _CLIENT_ID.fullmatch(client_id)
+    return ours[1] if ours else None
 
 
 def new_order(request: OrderRequest, *, order_id: str, account: str, now_ms: int) -> Order:
@@ -341,11 +345,14 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
     nothing.
 
     What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes
-    filled). An order that ended without the venue ever acknowledging it is believed to be whatever the venue says now.
+    filled). An order that ended without the venue ever acknowledging it is believed to be whatever the venue says now;
+    its caller was told that it is over, so one that turns out to live is to be cancelled.
+
+    Raises `ModelError` for word that contradicts itself or the order.
     """
-    checked(report.filled_amount, "filled_amount")
     if order.attempt == 0:
         raise IllegalTransition(f"{order.order_id}: reported by the venue but never sent")
+    _check_word(order, report)
     filled = max(order.filled_amount, report.filled_amount)
     average = (
         report.average_price
@@ -363,6 +370,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         return order
     state = OrderState.FILLED if filled >= report.amount else report.state
     ended = state.terminal
+    wanted = CancelState.REQUESTED if order.state.terminal else order.cancel
     return msgspec.structs.replace(
         order,
         state=state,
@@ -373,11 +381,31 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         average_price=average,
         triggered=order.triggered or report.triggered,
         reason=report.reason[:MAX_TEXT] if ended else "",
-        cancel=CancelState.NONE if ended else order.cancel,
+        cancel=CancelState.NONE if ended else wanted,
         amend=None if ended else order.amend,
         venue_updated_at_ms=max(order.venue_updated_at_ms, report.updated_at_ms),
         updated_at_ms=now_ms,
     )
+
+
+_VENUE_STATES = frozenset({OrderState.OPEN, *TERMINAL})
+
+
+def _check_word(order: Order, report: OrderReport) -> None:
+    positive(report.amount, "amount")
+    for field in ("filled_amount", "price", "average_price"):
+        value = getattr(report, field)
+        if value is not None:
+            checked(value, field)
+    if not ZERO <= report.filled_amount <= report.amount:
+        raise ModelError("filled_amount", f"from 0 to the amount {plain(report.amount)}", plain(report.filled_amount))
+    if report.state not in _VENUE_STATES:
+        raise ModelError("state", f"one of {', '.join(sorted(_VENUE_STATES))}", report.state)
+    if report.state is OrderState.FILLED and report.filled_amount < report.amount:
+        raise ModelError("filled_amount", f"{plain(report.amount)} of a filled order", plain(report.filled_amount))
+    for field in ("instrument", "side"):
+        if getattr(report, field) != getattr(order, field):
+            raise ModelError(field, getattr(order, field), getattr(report, field))
 
 
 def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int) -> Order:

@@ -66,12 +66,13 @@ def a_report(state: OrderState, filled: int = 0, *, at_ms: int = 2_000, attempt:
     )
 
 
-reports = st.builds(
-    a_report,
-    st.sampled_from(VENUE_STATES),
-    st.integers(0, 100),
-    at_ms=st.integers(0, 10_000),
-)
+
+
+def a_sane_report(state: OrderState, filled: int, at_ms: int) -> OrderReport:
+    return a_report(state, 100 if state is OrderState.FILLED else filled, at_ms=at_ms)
+
+
+reports = st.builds(a_sane_report, st.sampled_from(VENUE_STATES), st.integers(0, 100), st.integers(0, 10_000))
 fills = st.tuples(st.integers(1, 60), st.integers(1, 100_000))
 
 
@@ -125,6 +126,32 @@ def test_an_order_that_expired_unacknowledged_is_what_the_venue_says_when_it_tur
     assert reported(lost, a_report(OrderState.OPEN), now_ms=4_000).state is OrderState.OPEN
 
 
+def test_an_order_that_was_called_over_and_turns_up_alive_is_to_be_cancelled() -> None:
+    lost = to_expired(to_unknown(a_sent_order(), "no reply", now_ms=2_000), "proved never placed", now_ms=3_000)
+    assert reported(lost, a_report(OrderState.OPEN), now_ms=4_000).cancel is CancelState.REQUESTED
+    assert reported(lost, a_report(OrderState.CANCELLED), now_ms=4_000).cancel is CancelState.NONE
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"amount": Decimal("NaN")}, "amount"),
+        ({"amount": Decimal(0)}, "amount"),
+        ({"filled_amount": Decimal(101)}, "filled_amount"),
+        ({"filled_amount": Decimal(-1)}, "filled_amount"),
+        ({"average_price": Decimal("sNaN")}, "average_price"),
+        ({"state": OrderState.FILLED}, "filled_amount"),
+        ({"state": OrderState.WAITING}, "state"),
+        ({"instrument": "deribit:ETH-PERPETUAL"}, "instrument"),
+        ({"side": Side.SELL}, "side"),
+    ],
+)
+def test_word_that_contradicts_itself_or_the_order_is_refused_by_field(changes: dict, field: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        reported(a_sent_order(), msgspec.structs.replace(a_report(OrderState.OPEN), **changes), now_ms=2_000)
+    assert caught.value.field == field
+
+
 def test_every_attempt_has_an_id_of_its_own_that_leads_back_to_the_order() -> None:
     first = a_sent_order()
     second = to_submitting(to_waiting(first, "not sent", now_ms=2_000), valid_until_ms=9_000, now_ms=3_000)
@@ -132,7 +159,7 @@ def test_every_attempt_has_an_id_of_its_own_that_leads_back_to_the_order() -> No
     assert {order_id_of(first.client_order_id), order_id_of(second.client_order_id)} == {"abcd2345-7"}
 
 
-@pytest.mark.parametrize("foreign", ["", "manual", "a-b", "a-b-c", "x-1-2-3"])
+@pytest.mark.parametrize("foreign", ["", "manual", "a-b", "a-b-c", "x-1-2-3", "a-1-²", "A-1-1", "a-1-1\n", f"{'x' * 40}-1-1"])
 def test_a_foreign_label_leads_to_no_order(foreign: str) -> None:
     assert order_id_of(foreign) is None
 
@@ -180,6 +207,8 @@ def test_the_average_price_of_fills_is_weighted_by_amount() -> None:
         ({"post_only": True, "time_in_force": TimeInForce.IOC}, "post_only"),
         ({"good_for_s": 0.0}, "good_for_s"),
         ({"request_key": "k" * 201}, "request_key"),
+        ({"request_key": "é" * 76}, "request_key"),
+        ({"strategy": "a\0b"}, "strategy"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused_by_field(changes: dict, field: str) -> None:

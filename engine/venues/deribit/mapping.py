@@ -20,6 +20,7 @@ from engine.model import (
     instrument_id,
     order_id_of,
     positive,
+    rounded,
 )
 from engine.venues.deribit.names import settlement_currency
 from engine.venues.deribit.wire import (
@@ -124,8 +125,8 @@ class AccountView:
             amount=data.size,
             average_price=_some(data.average_price, "average_price"),
             mark_price=_some(data.mark_price, "mark_price"),
-            unrealised_pnl=data.floating_profit_loss or ZERO,
-            realised_pnl=data.realized_profit_loss or ZERO,
+            unrealised_pnl=rounded(data.floating_profit_loss or ZERO, "floating_profit_loss"),
+            realised_pnl=rounded(data.realized_profit_loss or ZERO, "realized_profit_loss"),
             currency=settlement_currency(data.instrument_name),
             updated_at_ms=at_ms,
         )
@@ -138,11 +139,11 @@ class AccountView:
         balance = Balance(
             account=self._account,
             currency=data.currency.upper(),
-            balance=data.balance,
-            equity=data.equity,
-            available=data.available_funds,
-            initial_margin=data.initial_margin or ZERO,
-            maintenance_margin=data.maintenance_margin or ZERO,
+            balance=rounded(data.balance, "balance"),
+            equity=rounded(data.equity, "equity"),
+            available=rounded(data.available_funds, "available_funds"),
+            initial_margin=rounded(data.initial_margin or ZERO, "initial_margin"),
+            maintenance_margin=rounded(data.maintenance_margin or ZERO, "maintenance_margin"),
             updated_at_ms=at_ms,
         )
         balance.check()
@@ -168,5 +169,5 @@ def _not_negative(value: Decimal, field: str) -> Decimal:
 
 
 def _some(value: Decimal | None, field: str) -> Decimal | None:
-    """Zero is how the venue says "none" of a price."""
-    return None if value is None or not checked(value, field) else value
+    """Zero is how the venue says "none" of a price. Averages come with all the decimals of a division."""
+    return (rounded(value, field) or None) if value is not None else None
