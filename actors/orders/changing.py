@@ -25,6 +25,7 @@ from engine.model import (
     Severity,
     amend_settled,
     amend_unsettled,
+    bad_request,
     cancelled_unsent,
     check_shape,
     denied,
@@ -63,15 +64,8 @@ class Changing(Finding):
         if order.state is OrderState.WAITING and not self._unsaved.get(order.order_id):
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
         else:
-            self._save(
-                "order.cancel_wanted", want_cancel(order, now_ms=self._now_ms()), partial(self._cancel_durable, order)
-            )
-
-    def _cancel_durable(self, order: Order) -> None:
-        self._desk.point("cancel.durable")
-        current = self._current(order)
-        if current.state is OrderState.WAITING and not self._unsaved.get(order.order_id):
-            self._save("order.cancelled", cancelled_unsent(current, now_ms=self._now_ms()))
+            wanted = want_cancel(order, now_ms=self._now_ms())
+            self._save("order.cancel_wanted", wanted, partial(self._desk.point, "cancel.durable"))
 
     async def _cancel_at_venue(self, order: Order, instrument: Instrument) -> None:
         self._not_before_s[order.order_id] = self.ctx.clock.monotonic_s() + self._settings.retry_s
@@ -122,7 +116,7 @@ class Changing(Finding):
             return denied("NOT_READY", "node", "a synchronised node that is not stopping", "not ready")
         if order.state is not OrderState.OPEN or order.cancel is not CancelState.NONE:
             return denied("NOT_AMENDABLE", "state", "an open order that is not being cancelled", order.state)
-        if order.amend is not None or order.order_id in self._busy:
+        if order.amend is not None or order.order_id in self._busy or not order.venue_order_id:
             return denied("REQUEST_PENDING", "order_id", "no other request under way for this order", order.order_id)
         if amount is None and price is None:
             return denied("BAD_REQUEST", "amount", "a new amount or a new price", "neither")
@@ -146,7 +140,7 @@ class Changing(Finding):
             request.check()
             check_shape(request, instrument)
         except ModelError as error:
-            return Denial("BAD_REQUEST", str(error), error.field, error.expected, error.got)
+            return bad_request(error)
         return deny_order(
             request,
             instrument,
@@ -175,8 +169,9 @@ class Changing(Finding):
             self._save_if_new("order.amend_unsettled", current, amend_unsettled(current, now_ms=self._now_ms()))
         else:
             self._desk.point("amend.answered")
+            settle = amend_settled if report.client_order_id == order.client_order_id else amend_unsettled
             current = self._current(order)
-            self._save_if_new("order.amend_settled", current, amend_settled(current, now_ms=self._now_ms()))
+            self._save_if_new(f"order.{settle.__name__}", current, settle(current, now_ms=self._now_ms()))
             self._hear(report)
             self._hear_fills(fills)
 

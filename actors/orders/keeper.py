@@ -27,11 +27,15 @@ from engine.model import (
     Notice,
     Order,
     OrderState,
+    ProofRules,
     Severity,
+    client_order_id,
     order_id_of,
     split_instrument,
 )
 from engine.store import Change, Commit, Put
+
+MAX_SAID = 1000
 
 
 class Keeper(Actor):
@@ -47,6 +51,7 @@ class Keeper(Actor):
         self._gate = GateState.ACTIVE
         self._synced = False
         self._stopping = False
+        self._store_full = False
         self._quiesced: Reply[Any] | None = None
         self._orders: dict[str, Order] = {}  # all that are not over, and those whose end is not on disk yet
         self._unsaved: dict[str, int] = {}  # commits under way, by order id
@@ -58,7 +63,8 @@ class Keeper(Actor):
         self._deadlines_s: dict[str, float] = {}  # no attempt after that, by order id
         self._keys: dict[str, str] = {}  # request key → order id of orders that are not over
         self._owners: dict[str, pykka.ActorRef[Any]] = {}
-        self._seen_fills: dict[str, None] = {}  # newest fill keys, whether on disk yet or not
+        self._unsaved_fills: set[str] = set()  # keys of fills whose commit is under way
+        self._said: dict[str, None] = {}  # what people were told once, the newest last
 
     def _save_if_new(self, kind: str, before: Order, after: Order) -> None:
         if msgspec.structs.replace(after, updated_at_ms=before.updated_at_ms) != before:
@@ -117,15 +123,17 @@ class Keeper(Actor):
     def _commit(self, kind: str, changes: tuple[Change, ...]) -> Commit:
         return Commit(kind, changes, actor=self.ctx.path)
 
-    def _find(self, client_order_id: str) -> Order | None:
+    def _find(self, client_id: str) -> Order | None:
         """Our order behind a client id, over or not; None for an order placed elsewhere."""
-        order_id = order_id_of(client_order_id)
+        order_id = order_id_of(client_id)
         if order_id is None:
             return None
         order = self._orders.get(order_id) or self._stored(order_id)
         return order if order and order.account == self._desk.account else None
 
     def _stored(self, order_id: str) -> Order | None:
+        if order_id_of(client_order_id(order_id, 0)) is None:
+            return None  # not of our form, and perhaps not even a key
         order: Order | None = self._desk.store.table("orders").get(order_id)
         return order
 
@@ -133,12 +141,25 @@ class Keeper(Actor):
         return self._orders.get(order.order_id) or self._stored(order.order_id) or order
 
     def _inquire(self, order: Order) -> None:
+        self._inquiries[order.order_id] = Inquiry(
+            self._rules, window_ends_s=self._window_ends_s(order), now_s=self.ctx.clock.monotonic_s()
+        )
+
+    @property
+    def _rules(self) -> ProofRules:
+        return self._settings.proof or self._desk.proof
+
+    def _window_ends_s(self, order: Order) -> float:
+        """When the venue stops starting the order's attempt, on our monotonic clock."""
         now_s = self.ctx.clock.monotonic_s()
         venue_ms = self._desk.venue.now_ms(now_s)
-        known = order.valid_until_ms is not None and venue_ms is not None
-        left_s = (order.valid_until_ms - venue_ms) / 1000 if known else self._settings.ttl_s  # type: ignore[operator]
-        rules = self._settings.proof or self._desk.proof
-        self._inquiries[order.order_id] = Inquiry(rules, window_ends_s=now_s + left_s, now_s=now_s)
+        if order.valid_until_ms is None or venue_ms is None:
+            return now_s + self._settings.ttl_s
+        return now_s + (order.valid_until_ms - venue_ms) / 1000
+
+    def _is_of_this_store(self, order: Order) -> bool:
+        """False for what a restored backup brought along: the life after that backup may have sent it."""
+        return order.order_id.startswith(f"{self._desk.store.node_part}-")
 
     def _tell_owner(self, order: Order, message: OrderUpdate | FillUpdate) -> None:
         """The one who submitted it, or the strategy it names.
@@ -155,7 +176,8 @@ class Keeper(Actor):
             self._owners.pop(order.order_id, None)
 
     def _instrument(self, name: str) -> Instrument | None:
-        return self._desk.venue.instruments.get(split_instrument(name, self._desk.venue.name)[1])
+        venue, symbol = split_instrument(name, self._desk.venue.name)
+        return self._desk.venue.instruments.get(symbol) if venue == self._desk.venue.name else None
 
     def _mark(self, name: str) -> Decimal | None:
         """A fresh mark price, None when there is none."""
@@ -163,7 +185,9 @@ class Keeper(Actor):
         ticker_age = market.fresh.get(DataClass.TICKER) if market else None
         if market is None or market.ticker.mark is None or ticker_age is None:
             return None
-        return None if ticker_age.stale(self.ctx.clock.monotonic_s()) else Decimal(repr(market.ticker.mark))
+        if ticker_age.stale(self.ctx.clock.monotonic_s()) or not 0 < market.ticker.mark < float("inf"):
+            return None
+        return Decimal(repr(market.ticker.mark))
 
     async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
         return await ask_venue(
@@ -194,6 +218,14 @@ class Keeper(Actor):
             order_id=order.order_id if order else "",
         )
         self._desk.notifier.tell(Notify(notice))
+
+    def _notify_once(self, topic: str, severity: Severity, kind: str, text: str, order: Order | None) -> None:
+        """What a venue repeats with every message, people hear once."""
+        if topic not in self._said:
+            self._said[topic] = None
+            if len(self._said) > MAX_SAID:
+                del self._said[next(iter(self._said))]
+            self._notify(severity, kind, text, order)
 
     # ── what the layers above do with it ──────────────────────────────────────────────────────────────────────────────
 

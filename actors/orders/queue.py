@@ -4,26 +4,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-import msgspec
-
 from actors.messages import (
-    Accepted,
     GetOrder,
     GetOrdersStatus,
     OrdersStatus,
     QuiesceOrders,
     Reconcile,
     SetGate,
-    SubmitOrder,
+    SyncSoon,
     Unsynced,
     VenueReachable,
 )
-from actors.orders.changing import Changing
-from actors.recorder import Record
-from engine.kernel import Message, Overflow, Reply, on
+from actors.orders.taking import Taking
+from actors.recorder import Observe, Record
+from engine.kernel import Message, Overflow, on
 from engine.model import (
     CancelState,
-    Denial,
     Gate,
     GateState,
     Instrument,
@@ -31,9 +27,6 @@ from engine.model import (
     OrderState,
     amend_unsettled,
     cancelled_unsent,
-    denied,
-    deny_order,
-    new_order,
     to_unknown,
 )
 from engine.store import Put
@@ -45,19 +38,21 @@ class Tick(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Orders(Changing):
+class Orders(Taking):
     """See the package's page. The layers below keep, hear, send, find out and change; this one is asked and told."""
 
     async def on_start(self) -> None:
         """Read what the last incarnation left, after its last commit is on disk."""
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
+        self._desk.recorder.tell(Observe(self.ctx.self_ref, commits=False))
         gate: Gate | None = self._desk.store.meta(f"gate:{self._desk.account}", Gate)
         self._gate = gate.state if gate else GateState.ACTIVE
         for order in self._desk.store.live_orders():
             if order.account == self._desk.account:
                 self._recover(order)
         self.every(self._settings.tick_s, Tick())
+        self._desk.account_sync.tell(SyncSoon("the order queue began anew: what was told before is not known here"))
 
     def _recover(self, order: Order) -> None:
         self._orders[order.order_id] = order
@@ -66,6 +61,8 @@ class Orders(Changing):
         self._mark_gate(order)
         if order.state is OrderState.WAITING and order.cancel is CancelState.REQUESTED:
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
+        elif order.state is OrderState.WAITING and not self._is_of_this_store(order):
+            self._expire(order, "it came with a restored backup, and may have been sent since that was made")
         elif order.state is OrderState.WAITING:
             self._queue(order)
         elif order.state is OrderState.SUBMITTING:
@@ -75,55 +72,6 @@ class Orders(Changing):
             self._save("order.amend_unsettled", amend_unsettled(order, now_ms=self._now_ms()))
         if order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN):
             self._inquire(order)
-
-    @on(SubmitOrder)
-    def submit(self, message: SubmitOrder) -> Accepted | Denial | None:
-        request = message.request
-        known = request.request_key and self._known_key(request.request_key)
-        if known:
-            reply = self.defer_reply()
-            self._ledger.after(partial(reply.send, Accepted(known)))
-            return None
-        instrument = self._instrument(request.instrument)
-        refusal = self._stopping_denial() or deny_order(
-            request,
-            instrument,
-            limits=self._settings.limits,
-            gate=self._gate,
-            waiting=sum(map(len, self._queues.values())),
-            live=len(self._orders),
-            mark=self._mark(request.instrument),
-        )
-        if refusal is not None or instrument is None:
-            return refusal
-        order = new_order(
-            msgspec.structs.replace(request, instrument=instrument.instrument_id),
-            order_id=self._desk.numbers.next_id(),
-            account=self._desk.account,
-            now_ms=self._now_ms(),
-        )
-        if message.owner is not None:
-            self._owners[order.order_id] = message.owner
-        if order.request_key:
-            self._keys[order.request_key] = order.order_id
-        self._desk.point("accept.decided")
-        self._save("order.accepted", order, partial(self._accepted, order, self.defer_reply()))
-        return None
-
-    def _accepted(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
-        self._desk.point("accept.durable")
-        reply.send(Accepted(order.order_id))
-        self._queue(self._orders.get(order.order_id, order))
-        self._pump(order.instrument)
-
-    def _known_key(self, key: str) -> str | None:
-        if key in self._keys:
-            return self._keys[key]
-        stored = next(self._desk.store.index("orders_by_request").iterate(prefix=(key,), limit=1), None)
-        return stored[-1] if stored else None
-
-    def _stopping_denial(self) -> Denial | None:
-        return denied("STOPPING", "node", "a node that is not stopping", "stopping") if self._stopping else None
 
     @on(Reconcile)
     def reconcile(self, message: Reconcile) -> None:
@@ -181,12 +129,17 @@ class Orders(Changing):
         if order is None or order.state.terminal:
             self._inquiries.pop(order_id, None)
             return
-        if order_id in self._busy or self._unsaved.get(order_id) or len(self._busy) >= self._settings.max_in_flight:
+        if order_id in self._busy or self._unsaved.get(order_id):
             return
         now_s = self.ctx.clock.monotonic_s()
         inquiry = self._inquiries.get(order_id)
-        if order.cancel is CancelState.REQUESTED and order.state.may_be_live and self._due(order_id, now_s):
+        cancelled = order.cancel is CancelState.REQUESTED
+        if cancelled and order.state is OrderState.WAITING:
+            self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
+        elif cancelled and self._due(order_id, now_s) and self._has_room("cancel"):
             self._occupy("cancel", self._cancel_at_venue, order)
+        elif not self._has_room("find"):
+            return
         elif inquiry is not None and inquiry.next_ask_s <= now_s:
             self._occupy("find", self._look_for, order)
         elif order.amend is not None and order.amend.unsettled and self._due(order_id, now_s):

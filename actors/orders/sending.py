@@ -13,7 +13,6 @@ from engine.model import (
     Order,
     OrderState,
     Severity,
-    cancelled_unsent,
     to_expired,
     to_rejected,
     to_submitting,
@@ -74,8 +73,20 @@ class Sending(Hearing):
             and not self._stopping
             and self._gate is not GateState.HALTED
             and instrument not in self._unknown
-            and len(self._busy) < self._settings.max_in_flight
+            and self._has_room("submit")
         )
+
+    def _has_room(self, what: str) -> bool:
+        """Cancels have slots of their own, and questions leave half of the others to orders: neither can be kept
+        waiting by a venue that does not answer questions.
+        """
+        kinds = list(self._busy.values())
+        most = self._settings.max_in_flight
+        if what == "cancel":
+            return kinds.count("cancel") < most
+        if what == "find" and kinds.count("find") >= max(1, most // 2):
+            return False
+        return len(kinds) - kinds.count("cancel") < most
 
     def _attempt(self, order: Order) -> None:
         venue_ms = self._desk.venue.now_ms(self.ctx.clock.monotonic_s())
@@ -123,6 +134,7 @@ class Sending(Hearing):
             self._desk.point("submit.answered")
             self._hear(report)
             self._hear_fills(fills)
+            self._lost(order, BadReply("the reply says nothing of this order that makes sense"))
 
     def _not_placed(self, order: Order, error: VenueError) -> None:
         current = self._current(order)
@@ -135,13 +147,12 @@ class Sending(Hearing):
 
     def _requeue(self, order: Order) -> None:
         current = self._current(order)
-        if current.cancel is CancelState.REQUESTED and current.state is OrderState.WAITING:
-            self._save("order.cancelled", cancelled_unsent(current, now_ms=self._now_ms()))
-        else:
+        if current.cancel is CancelState.NONE:
             self._queue(current, first=True)
             self._pump(current.instrument)
 
     def _lost(self, order: Order, error: VenueError) -> None:
+        """No usable answer, unless the private stream brought one meanwhile."""
         current = self._current(order)
         if current.state is not OrderState.SUBMITTING:
             return

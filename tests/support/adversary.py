@@ -81,6 +81,7 @@ class PlacedOrder(msgspec.Struct):
     venue_order_id: str
     amount: Decimal
     price: Decimal | None
+    side: Side
     placed_s: float
     state: OrderState = OrderState.OPEN
     filled: Decimal = Decimal(0)
@@ -109,7 +110,9 @@ class AdversarialVenue:
 
     def place(self, order: Order) -> PlacedOrder:
         number = len(self.truth) + 1
-        placed = PlacedOrder(order.client_order_id, f"V{number}", order.amount, order.price, trio.current_time())
+        placed = PlacedOrder(
+            order.client_order_id, f"V{number}", order.amount, order.price, order.side, trio.current_time()
+        )
         self.truth.append(placed)
         if self._entropy.random() < self.behaviour.fill:
             self.fill(placed)
@@ -133,7 +136,7 @@ class AdversarialVenue:
             client_order_id=placed.client_order_id,
             venue_order_id=placed.venue_order_id,
             state=placed.state,
-            side=Side.BUY,
+            side=placed.side,
             amount=placed.amount,
             order_type="limit",
             price=placed.price,
@@ -153,7 +156,7 @@ class AdversarialVenue:
             order_id="",
             client_order_id=placed.client_order_id,
             venue_order_id=placed.venue_order_id,
-            side=Side.BUY,
+            side=placed.side,
             price=placed.price or Decimal(1),
             amount=placed.filled,
             filled_at_ms=self._now_ms(),

@@ -1,0 +1,94 @@
+"""Taking orders: checked, stored, acknowledged; the same request key twice is one order."""
+
+from functools import partial
+
+import msgspec
+
+from actors.messages import Accepted, SubmitOrder
+from actors.orders.changing import Changing
+from actors.recorder import StoreUsage
+from engine.kernel import Reply, on
+from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, deny_order, new_order
+
+
+class Taking(Changing):
+    """A refusal is a value; what is accepted is on disk."""
+
+    @on(SubmitOrder)
+    def submit(self, message: SubmitOrder) -> Accepted | Denial | None:
+        request = message.request
+        try:
+            request.check()
+            self._check_account(request.account)
+        except ModelError as error:
+            return bad_request(error)
+        known = request.request_key and self._known_key(request.request_key)
+        if known:
+            reply = self.defer_reply()
+            self._ledger.after(partial(reply.send, Accepted(known)))
+            return None
+        instrument = self._instrument(request.instrument)
+        refusal = self._closed(request) or deny_order(
+            request,
+            instrument,
+            limits=self._settings.limits,
+            gate=self._gate,
+            waiting=sum(map(len, self._queues.values())),
+            live=len(self._orders),
+            mark=self._mark(request.instrument),
+        )
+        if refusal is not None or instrument is None:
+            return refusal
+        order = new_order(
+            msgspec.structs.replace(request, instrument=instrument.instrument_id),
+            order_id=self._desk.numbers.next_id(),
+            account=self._desk.account,
+            now_ms=self._now_ms(),
+        )
+        if message.owner is not None:
+            self._owners[order.order_id] = message.owner
+        if order.request_key:
+            self._keys[order.request_key] = order.order_id
+        self._desk.point("accept.decided")
+        self._save("order.accepted", order, partial(self._accepted, order, self.defer_reply()))
+        return None
+
+    def _accepted(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
+        self._desk.point("accept.durable")
+        reply.send(Accepted(order.order_id))
+        self._queue(self._orders.get(order.order_id, order))
+        self._pump(order.instrument)
+
+    def _check_account(self, account: str) -> None:
+        """Bare or full name, or none: an order that names another account must not be placed in this one."""
+        own = self._desk.account
+        if account not in ("", own, own.partition(":")[2]):
+            raise ModelError("account", own, account)
+
+    def _known_key(self, key: str) -> str | None:
+        """The order of this account that was asked for with `key`."""
+        if key in self._keys:
+            return self._keys[key]
+        order_id: str
+        for _, order_id in self._desk.store.index("orders_by_request").iterate(prefix=(key,)):
+            order = self._stored(order_id)
+            if order is not None and order.account == self._desk.account:
+                return order_id
+        return None
+
+    def _closed(self, request: OrderRequest) -> Denial | None:
+        """Reasons of the node's own. A store that fills up still has room for what makes positions smaller."""
+        if self._stopping:
+            return denied("STOPPING", "node", "a node that is not stopping", "stopping")
+        if self._store_full and not request.reduce_only:
+            return denied("STORE_FULL", "store", "room in the store; only reduce-only orders and cancels pass", "none")
+        return None
+
+    @on(StoreUsage)
+    def store_usage(self, message: StoreUsage) -> None:
+        if message.gate_closed != self._store_full:
+            self._store_full = message.gate_closed
+            full = f"{message.usage.fraction:.0%}"
+            self.log.warning(
+                "the store is {} full: new orders are {}", full, "refused" if self._store_full else "taken"
+            )
