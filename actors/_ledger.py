@@ -8,7 +8,6 @@ roll back.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import trio
 
@@ -27,13 +26,12 @@ class Ledger:
 
     def __init__(self, recorder: Ref) -> None:
         self._recorder = recorder
-        self._waiting: list[tuple[Commit, Then]] = []
+        self._waiting: list[tuple[Commit, list[Then]]] = []
         self._wake = trio.Event()
-        self.last_seq = 0
 
     def write(self, commit: Commit, then: Then) -> None:
         """Commit after everything written before; `then` runs when it is durable."""
-        self._waiting.append((commit, then))
+        self._waiting.append((commit, [then]))
         self._wake.set()
 
     def after(self, then: Callable[[], None]) -> None:
@@ -41,8 +39,8 @@ class Ledger:
         if not self._waiting:
             then()
             return
-        commit, before = self._waiting[-1]
-        self._waiting[-1] = (commit, partial(_both, before, then))
+        _, thens = self._waiting[-1]
+        thens.append(lambda _seq: then())
 
     async def run(self) -> None:
         """Hand groups to the recorder for as long as the actor lives."""
@@ -54,11 +52,6 @@ class Ledger:
             del self._waiting[: len(commits)]
             if not self._waiting:
                 self._wake = trio.Event()
-            for (_, then), seq in zip(done, seqs, strict=True):
-                self.last_seq = seq
-                then(seq)
-
-
-def _both(before: Then, then: Callable[[], None], seq: int) -> None:
-    before(seq)
-    then()
+            for (_, thens), seq in zip(done, seqs, strict=True):
+                for then in thens:
+                    then(seq)
