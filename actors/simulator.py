@@ -65,7 +65,6 @@ class Simulator(Actor):
         self._place = place
         self._settings = settings
         self._log_file = log_file
-        self._process: trio.Process | None = None
 
     async def on_start(self) -> None:
         ready = trio.Event()
@@ -79,7 +78,6 @@ class Simulator(Actor):
             process = await trio.lowlevel.open_process(
                 self._command(), stdin=DEVNULL, stdout=PIPE, stderr=log, env=self._environment()
             )
-        self._process = process
         try:
             await self._read_ready_line(process)
             ready.set()

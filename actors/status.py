@@ -79,7 +79,7 @@ def running(node: TreeNode) -> bool:
 
 def gates(parts: NodeParts) -> dict[str, Gate]:
     """The stored gate of every account that ever had one set."""
-    found = {account.name: parts.store.meta(f"gate:{account.name}", Gate) for account in parts.accounts()}
+    found = {account.name: parts.store.gate(account.name) for account in parts.accounts()}
     return {name: gate for name, gate in found.items() if gate is not None}
 
 

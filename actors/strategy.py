@@ -21,7 +21,6 @@ restarted, and parked when it fails for ever; its orders stay with the order que
 waiting for its next incarnation.
 """
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -88,7 +87,6 @@ class Strategy(Actor):
         self.name = name
         self.params = params
         self._parts = parts
-        self._following: dict[str, Applied] = {}
         self.orders: dict[str, Order] = {}  # mine that are not over, as last heard
 
     # ── override these ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,6 +212,3 @@ class Strategy(Actor):
 
     def _account_of(self, order: Order) -> AccountParts | None:
         return self._parts.account_for(order.instrument, order.account)
-
-
-StrategyFactory = Callable[[str, NodeParts, Any], Strategy]

@@ -194,7 +194,7 @@ async def order_show(desk: Desk, params: OneOrder) -> OrderAndFills:
 
 def find_order(parts: NodeParts, order_id: str) -> Order:
     """The stored order. Raises RpcError."""
-    order: Order | None = parts.store.table("orders").get(order_id)
+    order = parts.store.order(order_id)
     if order is None:
         raise rpc.refused("ORDER_UNKNOWN", "order_id", "the id of a stored order", order_id)
     return order

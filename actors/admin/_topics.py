@@ -7,7 +7,6 @@ from engine.store import Delete, JournalEntry
 
 JOURNAL_TOPICS = ("order", "fill", "position", "balance", "gate", "notice", "task", "actor")
 MARKET_TOPICS = ("feed", "book", "bar", "trade", "mark")
-TOPICS = JOURNAL_TOPICS + MARKET_TOPICS
 LAGGED = "lagged"
 
 GATE_PREFIX = "gate:"  # of keys in the meta table, followed by the account

@@ -11,7 +11,6 @@ from actors.strategies import StrategyUnknown
 from engine.settings import SettingsError, as_toml, load, profile_text, schema_json, show
 
 DEFAULT_PROFILE = "demo"
-DEFAULT_FILE = "tradenode.toml"
 
 
 def load_settings(options: Options) -> NodeSettings:

@@ -1,6 +1,5 @@
-"""The network: WebSocket and HTTP clients, rate budgets, backoff, circuit breaker, signatures. No other room opens a socket out."""
+"""The network: WebSocket and HTTP clients, rate budgets, circuit breaker, signatures. No other room opens a socket out."""
 
-from engine.net.backoff import Attempts
 from engine.net.breaker import Breaker, BreakerState
 from engine.net.dial import Dialer, Endpoint, dial_tcp, dialing
 from engine.net.errors import (
@@ -36,7 +35,6 @@ __all__ = [
     "dial_tcp",
     "dialing",
     # pacing
-    "Attempts",
     "Breaker",
     "BreakerState",
     "Bucket",

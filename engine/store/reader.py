@@ -75,11 +75,6 @@ class Reader:
         order: Order | None = self.table("orders").get(order_id)
         return order
 
-    def order_id_for(self, request_key: str) -> str | None:
-        """The newest order that was asked for with this key."""
-        newest = self.index("orders_by_request").iterate((request_key,), reverse=True, limit=1)
-        return next((order_id for _, order_id in newest), None)
-
     def orders_in(
         self, states: Iterable[OrderState], reverse: bool = False, limit: int | None = None
     ) -> Iterator[Order]:

@@ -20,7 +20,6 @@ A failed query is never an empty answer, and only `Refused` is final.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 from enum import IntFlag
 from typing import Protocol
 
@@ -250,13 +249,3 @@ class Venue(Protocol):
     def stream(self) -> StreamAdapter: ...
     def feed(self, symbol: str) -> FeedAdapter: ...
     def private(self, account: str) -> PrivateAdapter: ...
-
-
-def worst_notional(
-    amount: Decimal, price: Decimal | None, instrument: Instrument, mark: Decimal | None
-) -> Decimal | None:
-    """Quote-currency value of an order for limit checks: at its price, else at the mark; None when neither is known."""
-    reference = price if price is not None else mark
-    if instrument.inverse:
-        return amount
-    return None if reference is None else instrument.notional(amount, reference)

@@ -1,15 +1,11 @@
-"""Rate budget, breaker, backoff, signatures."""
+"""Rate budget, breaker, signatures."""
 
 import base64
 
 import pytest
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.kernel import Backoff, Entropy
 from engine.net import (
-    Attempts,
     Breaker,
     BreakerState,
     Bucket,
@@ -142,28 +138,6 @@ def test_a_probe_that_never_reports_does_not_shut_the_breaker_for_ever() -> None
     assert breaker.allow(10)
     assert not breaker.allow(19)
     assert breaker.allow(20)
-
-
-# ── backoff ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@given(st.integers(min_value=1, max_value=200), st.integers())
-def test_delays_stay_between_the_bounds_and_never_shrink_without_jitter(count: int, seed: int) -> None:
-    attempts = Attempts(Backoff(min_s=0.5, max_s=30, jitter=0, healthy_after_s=60), Entropy(seed))
-    delays = [attempts.failed(float(n)) for n in range(count)]
-    assert delays == sorted(delays)
-    assert delays[0] == 0.5
-    assert delays[-1] <= 30
-
-
-@pytest.mark.parametrize(("lasted_s", "failures"), [(59, 3), (60, 1)])
-def test_only_a_healthy_stretch_forgives(lasted_s: float, failures: int) -> None:
-    attempts = Attempts(Backoff(min_s=1, max_s=30, jitter=0, healthy_after_s=60), Entropy(1))
-    attempts.failed(0)
-    attempts.failed(1)
-    attempts.succeeded(10)
-    attempts.failed(10 + lasted_s)
-    assert attempts.failures == failures
 
 
 # ── signatures ─────────────────────────────────────────────────────────────────────────────────────────────────────────

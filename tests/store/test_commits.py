@@ -97,9 +97,10 @@ def test_totals_are_of_the_whole_life_and_live_states_of_now(tmp_path: Path) -> 
 def test_a_request_key_finds_its_order(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         store.commit([put(order(1, request_key="mine")), put(order(2))])
-        assert store.order_id_for("mine") == "testnode-1"
-        assert store.order_id_for("min") is None
-        assert store.index("orders_by_request").count() == 1
+        by_request = store.index("orders_by_request")
+        assert list(by_request.iterate(("mine",))) == [("mine", "testnode-1")]
+        assert list(by_request.iterate(("min",))) == []
+        assert by_request.count() == 1
 
 
 def test_live_orders_come_oldest_first_whatever_their_number_of_digits(tmp_path: Path) -> None:
