@@ -7,7 +7,6 @@ Texts of errors name method and path, never query, headers or body: those carry 
 """
 
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -87,10 +86,7 @@ class HttpClient:
         self,
         base_url: str,
         *,
-        headers: Mapping[str, str] | None = None,
         limits: HttpLimits = _DEFAULT_LIMITS,
-        tls: ssl.SSLContext | None = None,
-        proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._limits = limits
@@ -99,15 +95,14 @@ class HttpClient:
             transport = DialedTransport(dial)
         self._client = httpx.AsyncClient(
             base_url=base_url,
-            headers={"accept-encoding": "identity", **(headers or {})},
+            headers={"accept-encoding": "identity"},
             timeout=None,  # noqa: S113 - the deadline stands around the whole request
             limits=httpx.Limits(
                 max_connections=limits.max_connections,
                 max_keepalive_connections=limits.max_connections,
                 keepalive_expiry=limits.keepalive_s,
             ),
-            verify=tls if tls is not None else base_url.startswith("https:"),
-            proxy=proxy,
+            verify=base_url.startswith("https:"),  # a context for TLS is slow to make
             transport=transport,
             trust_env=False,
         )

@@ -16,7 +16,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 
-import msgspec
 import trio
 from websockets.exceptions import InvalidURI
 from websockets.uri import WebSocketURI, parse_uri
@@ -24,7 +23,7 @@ from websockets.uri import WebSocketURI, parse_uri
 from engine.net._frames_connection import open_frames
 from engine.net._library_connection import open_library
 from engine.net.connection import Connection, WebSocketLimits
-from engine.net.dial import Dialer, Endpoint, dial_tcp, replaced_dialer
+from engine.net.dial import Endpoint, dial_tcp, replaced_dialer
 from engine.net.errors import ConnectFailed, Disconnected, FrameTooLarge, ProtocolViolation, WebSocketError
 
 __all__ = [
@@ -59,20 +58,11 @@ async def connect(
     *,
     library: Library | str = Library.WEBSOCKETS,
     limits: WebSocketLimits = _DEFAULT_LIMITS,
-    open_timeout_s: float | None = None,
-    tls: ssl.SSLContext | None = None,
-    dial: Dialer | None = None,
 ) -> AsyncGenerator[Connection]:
-    """Open a connection for the length of the block. Raises `ConnectFailed`.
-
-    `open_timeout_s` overrules the one in `limits`; `tls` None means the system's trust for `wss`; `dial` None means TCP,
-    or what `dialing` says.
-    """
-    if open_timeout_s is not None:
-        limits = msgspec.structs.replace(limits, open_timeout_s=open_timeout_s)
+    """Open a connection for the length of the block, by TCP or as `dialing` says. Raises `ConnectFailed`."""
     uri = _parse(url)
     open_ = _OPENERS[Library(library)]
-    stream = await _dial(uri, limits.open_timeout_s, tls, dial or replaced_dialer() or dial_tcp)
+    stream = await _dial(uri, limits.open_timeout_s)
     try:
         async with open_(stream, uri, limits) as connection:
             yield connection
@@ -87,8 +77,9 @@ def _parse(url: str) -> WebSocketURI:
         raise ConnectFailed(f"url: expected ws://… or wss://…, got {url!r}") from error
 
 
-async def _dial(uri: WebSocketURI, timeout_s: float, tls: ssl.SSLContext | None, dial: Dialer) -> trio.abc.Stream:
-    context = (tls or ssl.create_default_context()) if uri.secure else None
+async def _dial(uri: WebSocketURI, timeout_s: float) -> trio.abc.Stream:
+    dial = replaced_dialer() or dial_tcp
+    context = ssl.create_default_context() if uri.secure else None
     place = f"{uri.host}:{uri.port}"
     try:
         with trio.fail_after(timeout_s):

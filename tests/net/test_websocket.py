@@ -186,9 +186,10 @@ async def test_a_refused_handshake_is_connect_failed(library: Library, answer: b
 
 @both
 async def test_a_peer_that_says_nothing_is_given_up_in_time(library: Library) -> None:
+    hasty = WebSocketLimits(open_timeout_s=0.1)
     async with serving(silent) as place:
         with trio.fail_after(3), pytest.raises(ConnectFailed, match=r"within 0\.1 s"):
-            async with connect(f"ws://{place}/", library=library, limits=LIMITS, open_timeout_s=0.1):
+            async with connect(f"ws://{place}/", library=library, limits=hasty):
                 pass
 
 
