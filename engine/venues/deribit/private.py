@@ -28,7 +28,7 @@ from engine.venues.deribit.mapping import AccountView
 from engine.venues.deribit.names import label_currencies
 from engine.venues.deribit.public import PublicRest
 from engine.venues.deribit.rpc import RpcClient
-from engine.venues.deribit.search import SOURCES, OrderFinder
+from engine.venues.deribit.search import SOURCES, TRIGGER_SOURCE, OrderFinder
 from engine.venues.deribit.wire import OrderData, PlacedResult, PositionData, SummariesResult
 
 _TIMES_IN_FORCE = {
@@ -89,7 +89,8 @@ class DeribitRest(PublicRest):
 
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
         data = await self._finder.find(order, instrument)
-        return OrderSearch(None if data is None else self._view.report(data), SOURCES)
+        sources = (*SOURCES, TRIGGER_SOURCE) if order.order_type.has_trigger else SOURCES
+        return OrderSearch(None if data is None else self._view.report(data), sources)
 
     # ── account ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -269,9 +269,27 @@ class HistoryResult(msgspec.Struct):
     continuation: str | int | None = None
 
 
+class TriggerLogData(msgspec.Struct):
+    """`trigger_order_id` is the conditional order, `order_id` what it became; `order_state` may be `rejected:<reason>`."""
+
+    trigger_order_id: Text
+    order_state: Text
+    instrument_name: Text
+    direction: Direction
+    amount: Decimal
+    timestamp: Stamp
+    order_id: Text | None = None
+    label: Text | None = None
+
+
+class TriggerLogResult(msgspec.Struct):
+    entries: list[TriggerLogData]
+    continuation: str | int | None = None
+
+
 class UserTradesResult(msgspec.Struct):
     trades: list[UserTradeData]
-    has_more: bool = False
+    has_more: bool
 
 
 class ChangesData(msgspec.Struct):
