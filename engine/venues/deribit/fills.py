@@ -8,12 +8,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from engine.venues.base import BadReply
 from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.wire import UserTradeData, UserTradesResult
 
 _PAGE = 1000
 _FAR_FUTURE_MS = 4_000_000_000_000
+_MAX_CROWDED = 20  # milliseconds in a row with more trades than a page holds
 _TRADES = msgspec.json.Decoder(UserTradesResult)
+_ORDER_TRADES = msgspec.json.Decoder(list[UserTradeData])
 
 
 async def fills_since(rpc: RpcClient, currencies: Sequence[str], since_ms: int) -> tuple[list[UserTradeData], bool]:
@@ -25,12 +28,29 @@ async def fills_since(rpc: RpcClient, currencies: Sequence[str], since_ms: int) 
     cut_ms = _FAR_FUTURE_MS
     for currency in currencies:
         for historical in (False, True):
-            page = await _page(rpc, currency, since_ms, historical=historical)
-            if page.has_more and page.trades:
-                cut_ms = min(cut_ms, max(trade.timestamp for trade in page.trades))
-            found.update(((trade.instrument_name, trade.trade_id), trade) for trade in page.trades)
+            trades, complete = await _since(rpc, currency, since_ms, historical=historical)
+            if not complete:
+                cut_ms = min(cut_ms, trades[-1].timestamp)
+            found.update(((trade.instrument_name, trade.trade_id), trade) for trade in trades)
     kept = [trade for trade in found.values() if trade.timestamp <= cut_ms]
     return sorted(kept, key=lambda trade: (trade.timestamp, trade.trade_id)), cut_ms == _FAR_FUTURE_MS
+
+
+async def _since(rpc: RpcClient, currency: str, since_ms: int, *, historical: bool) -> tuple[list[UserTradeData], bool]:
+    """One source, oldest first. A page that is cut spans at least two times, or asking from its end would bring it again."""
+    trades: list[UserTradeData] = []
+    for _ in range(_MAX_CROWDED):
+        page = await _page(rpc, currency, since_ms, historical=historical)
+        if page.has_more and not page.trades:
+            raise BadReply(f"trades in {currency} since {since_ms}: expected some where there are more, got none")
+        page.trades.sort(key=lambda trade: trade.timestamp)
+        trades += page.trades
+        if not page.has_more or page.trades[0].timestamp < page.trades[-1].timestamp:
+            return trades, not page.has_more
+        for order_id in sorted({trade.order_id for trade in page.trades}):
+            trades += await _of_order(rpc, order_id, page.trades[0].timestamp, historical=historical)
+        since_ms = page.trades[0].timestamp + 1
+    return trades, False
 
 
 async def _page(rpc: RpcClient, currency: str, since_ms: int, *, historical: bool) -> UserTradesResult:
@@ -43,3 +63,10 @@ async def _page(rpc: RpcClient, currency: str, since_ms: int, *, historical: boo
         "historical": historical,
     }
     return (await rpc.call("private/get_user_trades_by_currency_and_time", params, _TRADES)).result
+
+
+async def _of_order(rpc: RpcClient, order_id: str, at_ms: int, *, historical: bool) -> list[UserTradeData]:
+    """An order's trades of one millisecond: a sweep through the book makes more of them than a page holds."""
+    params = {"order_id": order_id, "sorting": "asc", "historical": historical}
+    trades = (await rpc.call("private/get_user_trades_by_order", params, _ORDER_TRADES)).result
+    return [trade for trade in trades if trade.timestamp == at_ms]
