@@ -192,7 +192,6 @@ async def test_a_stop_waits_untriggered_and_can_be_cancelled() -> None:
         ({"amount": D(17)}, 10021),
         ({"price": D(1_000_000)}, 10007),
         ({"off": "1.005", "post_only": True}, 11054),
-        ({"ttl_ms": -60_000}, 13888),
     ],
 )
 async def test_a_refusal_is_final_and_carries_the_venues_code(fields: dict[str, Any], code: int) -> None:
@@ -201,6 +200,15 @@ async def test_a_refusal_is_final_and_carries_the_venues_code(fields: dict[str, 
         with pytest.raises(Refused) as refused:
             await desk.rest.submit(order, desk.perpetual)
         assert refused.value.code == code
+        assert not (await desk.rest.open_orders())
+
+
+async def test_an_order_that_came_too_late_was_not_started_and_may_be_sent_anew() -> None:
+    async with trading_desk() as desk:
+        order = await desk.order(ttl_ms=-60_000)
+        with pytest.raises(Unavailable) as late:
+            await desk.rest.submit(order, desk.perpetual)
+        assert late.value.code == 13888
         assert not (await desk.rest.open_orders())
 
 
