@@ -18,7 +18,7 @@ from actors.parts import AccountParts, NodeParts, VenueParts
 from actors.recorder import Host, Recorder, RecorderSettings
 from actors.session import SessionSettings, session_spec
 from actors.simulator import Simulator, SimulatorPlace, SimulatorSettings
-from actors.strategies import StrategySettings, resolve_strategy
+from actors.strategies import StrategySettings, StrategyUnknown, resolve_strategy
 from actors.stream import StreamSettings
 from engine.kernel import ChildSpec, OnExhausted, Ref, SupervisorSpec
 from engine.kernel import Strategy as Together
@@ -105,10 +105,9 @@ class Unusable(ValueError):
 def check_usable(settings: NodeSettings) -> None:
     """Raise `Unusable` for what no single field can tell."""
     for name, section in settings.venues.items():
-        if section.connection.production and not settings.live and not section.simulated:
-            raise Unusable(
-                f"venues.{name}: expected `live = true` for a production host, got {section.connection.http_url}"
-            )
+        production = section.connection.production_url
+        if production and not settings.live and not section.simulated:
+            raise Unusable(f"venues.{name}: expected `live = true` for a production host, got {production}")
         if section.simulated and settings.simulator is None:
             raise Unusable(f"venues.{name}.simulated: expected a [simulator] section, got none")
         for account, keys in section.accounts.items():
@@ -118,8 +117,11 @@ def check_usable(settings: NodeSettings) -> None:
                 )
     if settings.default_venue and settings.default_venue not in settings.venues:
         raise Unusable(f"default_venue: expected one of {sorted(settings.venues)}, got {settings.default_venue!r}")
-    for settings_of in settings.strategies.values():
-        resolve_strategy(settings_of)
+    for name, strategy in settings.strategies.items():
+        try:
+            resolve_strategy(strategy)
+        except StrategyUnknown as error:
+            raise StrategyUnknown(f"strategies.{name}: {error}") from error
 
 
 class Assembly:
@@ -196,7 +198,7 @@ class Assembly:
             stream=section.stream,
         )
         parts.feeds.update({symbol: address(feed_path(f"{root}/parts", symbol)) for symbol in section.symbols})
-        announce: list[Ref] = []
+        announce: list[Ref] = [*parts.feeds.values()]
         for account in parts.accounts.values():
             announce += [account.account, account.orders]
         trading = tuple(self._trading(venue, parts, section, key) for key in section.accounts)

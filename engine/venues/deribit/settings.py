@@ -7,7 +7,7 @@ import msgspec
 _TEST_HTTP = "https://test.deribit.com/api/v2"
 _TEST_WS = "wss://test.deribit.com/ws/api/v2"
 _BOOK_INTERVALS = ("raw", "100ms", "agg2")
-PRODUCTION_HOSTS = ("www.deribit.com", "deribit.com", "streams.deribit.com")
+TEST_HOST = "test.deribit.com"
 
 
 class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +39,12 @@ class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError(f"max_connections: expected 1 to 32, got {self.max_connections}")
 
     @property
-    def production(self) -> bool:
-        """Whether real money would move."""
-        return any(urlsplit(url).hostname in PRODUCTION_HOSTS for url in (self.http_url, self.ws_url))
+    def production_url(self) -> str:
+        """An address where real money would move, empty when there is none."""
+        return next((url for url in (self.http_url, self.ws_url) if _is_production(url)), "")
+
+
+def _is_production(url: str) -> bool:
+    """Every host of the exchange but the one for tests, however it is spelled."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return host != TEST_HOST and f".{host}".endswith(".deribit.com")
