@@ -59,7 +59,7 @@ from engine.kernel import (
     open_system,
 )
 from engine.model import Notice, Severity
-from engine.store import Commit, Store, StoreError
+from engine.store import Commit, Store, StoreError, translated
 
 STORE = "store"
 LOG = "log"
@@ -208,7 +208,9 @@ async def open_node(
 
 
 def _make_room(directory: Path) -> None:
-    (directory / LOG).mkdir(parents=True, exist_ok=True)
+    """Raises the `StoreError` the store itself would."""
+    with translated(directory):
+        (directory / LOG).mkdir(parents=True, exist_ok=True)
 
 
 def _parts(

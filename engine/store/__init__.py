@@ -11,6 +11,7 @@ from engine.store.errors import (
     StoreLocked,
     StoreNewer,
     StoreReadOnly,
+    translated,
 )
 from engine.store.journal import Change, Commit, Delete, JournalEntry, Put
 from engine.store.keys import KeyCodec
@@ -62,5 +63,6 @@ __all__ = [
     "VerifyReport",
     "backup",
     "restore",
+    "translated",
     "verify",
 ]

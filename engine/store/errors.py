@@ -77,6 +77,7 @@ class CommitRefused(ValueError):
 PROBE_BYTES = 65_536
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_DIRECTORY = (errno.ENOTDIR, errno.EEXIST)
 _DAMAGED = (
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
@@ -94,6 +95,8 @@ def translate(error: lmdb.Error | OSError, path: Path | str) -> StoreError:
         return StoreFull(path, "room for one more transaction", str(error))
     if isinstance(error, lmdb.ReadonlyError) or code in _READ_ONLY:
         return StoreReadOnly(path, "a directory this process may write", str(error))
+    if code in _NO_DIRECTORY:
+        return StoreForeign(path, "a directory", str(error))
     if isinstance(error, _DAMAGED):
         return StoreCorrupt(path, "a sound LMDB file", str(error))
     return StoreError(path, "LMDB to do its work", str(error))
