@@ -55,17 +55,24 @@ class VenueCall(Request[Answered[Any]], frozen=True):
     do: Callable[[VenueRest], Awaitable[Any]]
     deadline_s: float
     account: str = ""  # whose credentials; empty for public data
+    urgent: bool = False  # an order or a cancel: places are kept for them
 
 
 async def ask_venue(
-    session: Ref, what: str, do: Callable[[VenueRest], Awaitable[R]], *, timeout_s: float, account: str = ""
+    session: Ref,
+    what: str,
+    do: Callable[[VenueRest], Awaitable[R]],
+    *,
+    timeout_s: float,
+    account: str = "",
+    urgent: bool = False,
 ) -> R:
     """The venue's answer to `do`. Raises the `VenueError` that says what may have happened, and nothing else.
 
     A call that never reached the session was not sent. One that vanished inside it may have been.
     """
     try:
-        answer = await session.call(VenueCall(what, do, timeout_s, account), timeout_s=timeout_s + 1.0)
+        answer = await session.call(VenueCall(what, do, timeout_s, account, urgent), timeout_s=timeout_s + 1.0)
     except (MailboxFull, ActorDown) as error:
         raise NotSent(f"{what}: {error}") from error
     except (CallTimeout, CallFailed) as error:

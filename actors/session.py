@@ -6,7 +6,8 @@ Whoever asks for something is always answered, and truthfully: a request that wa
 the session itself ends under it; one that had not begun is `NotSent`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -48,12 +49,22 @@ class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Line:
     """One client, how many may use it at once, and how many do or want to."""
 
-    __slots__ = ("limiter", "pending", "rest")
+    __slots__ = ("limiter", "pending", "questions", "rest")
 
     def __init__(self, rest: VenueRest, concurrent: int) -> None:
         self.rest = rest
         self.limiter = trio.CapacityLimiter(concurrent)
+        self.questions = trio.CapacityLimiter(concurrent - concurrent // 4)  # the others are kept for what is urgent
         self.pending = 0
+
+    @asynccontextmanager
+    async def turn(self, *, urgent: bool) -> AsyncIterator[None]:
+        """One of the places. Questions nobody answers must not keep an order or a cancel waiting."""
+        async with AsyncExitStack() as taken:
+            if not urgent:
+                await taken.enter_async_context(self.questions)
+            await taken.enter_async_context(self.limiter)
+            yield
 
 
 class Session(Actor):
@@ -114,7 +125,7 @@ class Session(Actor):
         begun = False
         try:
             with trio.move_on_after(call.deadline_s):
-                async with line.limiter:
+                async with line.turn(urgent=call.urgent):
                     if not reply.done:  # whoever gave up meanwhile does not want it done behind his back
                         begun = True
                         reply.send(Answered(value=await call.do(line.rest)))
@@ -150,7 +161,8 @@ class Session(Actor):
         rest = self._lines[""].rest
         await self._read_clock(rest)
         if self.ctx.clock.monotonic_s() - self._loaded_s >= self._settings.instruments_every_s:
-            self._state.instruments = _by_symbol(await self._bounded("instruments", rest.instruments))
+            listed = _by_symbol(await self._bounded("instruments", rest.instruments))
+            self._state.instruments = _gone(self._state.instruments) | listed
             self._loaded_s = self.ctx.clock.monotonic_s()
 
     async def _read_clock(self, rest: VenueRest) -> None:
@@ -208,6 +220,11 @@ def _by_symbol(instruments: Sequence[Instrument]) -> dict[str, Instrument]:
     if not instruments:
         raise BadReply("instruments: expected at least one, got none")
     return {instrument.symbol: instrument for instrument in instruments}
+
+
+def _gone(instruments: Mapping[str, Instrument]) -> dict[str, Instrument]:
+    """For those missing in a new listing: nothing new may be placed there, but what lives there can still be cancelled."""
+    return {symbol: msgspec.structs.replace(known, active=False) for symbol, known in instruments.items()}
 
 
 def session_spec(

@@ -191,7 +191,12 @@ class Keeper(Actor):
 
     async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
         return await ask_venue(
-            self._desk.session, what, do, account=self._desk.account, timeout_s=self._settings.request_timeout_s
+            self._desk.session,
+            what,
+            do,
+            account=self._desk.account,
+            timeout_s=self._settings.request_timeout_s,
+            urgent=what != "find",
         )
 
     def _past_deadline(self, order: Order) -> bool:

@@ -101,10 +101,13 @@ class Sending(Hearing):
     def _begin(self, request: Callable[[Order, Instrument], Any], order: Order) -> None:
         """The intent is on disk: run `request`, the order's one request under way."""
         instrument = self._instrument(order.instrument)
-        if (
-            instrument is None
-        ):  # instruments are never forgotten while the process lives; after a restart they may not be loaded yet
+        if instrument is None:  # since a restart: what is known once stays known while the process lives
             self._busy.pop(order.order_id, None)
+            if self._desk.venue.instruments:
+                text = (
+                    f"{order.instrument} is not listed any more: its orders cannot be asked for or cancelled from here"
+                )
+                self._notify_once(f"unlisted {order.instrument}", Severity.ERROR, "order.unlisted", text, order)
             return
         self.spawn(self._occupied, request, order, instrument, name=order.client_order_id)
 

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -221,3 +222,39 @@ async def test_a_request_for_an_unknown_account_is_refused_by_name(autojump_cloc
         with pytest.raises(NotSent, match="'other'"):
             await ask(system.address(PATH), 1, account="other")
         assert system.tree().children[1].state is State.RUNNING
+
+
+async def test_questions_nobody_answers_leave_places_for_what_is_urgent(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(SessionSettings(concurrent=4, waiting=100, check_every_s=10, retry_min_s=0.5, retry_max_s=4))
+    async with tree(bench.children) as system, trio.open_nursery() as nursery:
+        session = system.address(PATH)
+        for _ in range(20):
+            nursery.start_soon(partial(swallow, session))
+        await trio.sleep(0.1)
+        with trio.fail_after(0.1):
+            urgent = partial(ask_venue, session, "cancel", lambda rest: after(0, "done"), timeout_s=1)
+            assert await urgent(account="main", urgent=True) == "done"
+        nursery.cancel_scope.cancel()
+
+
+async def swallow(session: Ref) -> None:
+    with pytest.raises(VenueError):
+        await ask(session, "late", delay_s=100, timeout_s=50, account="main")
+
+
+async def test_an_instrument_that_is_listed_no_more_is_remembered_and_takes_nothing_new(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    bench.settings = SessionSettings(check_every_s=1, instruments_every_s=2, retry_min_s=0.5, retry_max_s=4)
+    async with tree(bench.children):
+        await trio.sleep(1)
+        (symbol,) = list(bench.state.instruments)
+        listed = bench.state.instruments[symbol]
+        other = msgspec.structs.replace(listed, symbol="OTHER", instrument_id="sim:OTHER")
+        bench.venue.client().listed = (other,)
+        await trio.sleep(10)
+        assert {row.symbol: row.active for row in bench.state.instruments.values()} == {symbol: False, "OTHER": True}
+        bench.venue.client().listed = (listed,)
+        await trio.sleep(10)
+        assert bench.state.instruments[symbol].active
