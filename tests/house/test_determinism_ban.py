@@ -20,6 +20,7 @@ BANNED = {
     "numpy.random": "engine.kernel.Entropy",
     "secrets": "engine.kernel.Entropy",
     "uuid": "engine.kernel.Entropy",
+    "tempfile": "engine.kernel.Entropy",
     "os.urandom": "engine.kernel.Entropy",
     "os.getrandom": "engine.kernel.Entropy",
     "socket": "engine/net",
@@ -34,6 +35,9 @@ BANNED = {
     "trio.open_tcp_listeners": "engine/net",
     "trio.open_ssl_over_tcp_stream": "engine/net",
     "trio.open_unix_socket": "engine/net",
+    "trio.open_ssl_over_tcp_listeners": "engine/net",
+    "trio.serve_tcp": "engine/net",
+    "trio.serve_ssl_over_tcp": "engine/net",
     "asyncio": "trio",
     "threading": "the kernel's bridge",
     "_thread": "the kernel's bridge",
@@ -41,6 +45,10 @@ BANNED = {
     "multiprocessing": "a child process of the supervisor",
     "trio.to_thread": "the kernel's bridge",
     "trio.from_thread": "the kernel's bridge",
+    "trio.lowlevel.start_thread_soon": "the kernel's bridge",
+    "trio.Path": "a plain file: each of these calls is a thread",
+    "trio.open_file": "a plain file: each of these calls is a thread",
+    "pykka.ThreadingActor": "actors/_store_host.py",
 }
 
 # (file, banned name) → why this file may.
@@ -56,9 +64,14 @@ SEAMS: dict[tuple[str, str], str] = {
     ("engine/net/*.py", "websockets"): "it is the seam to the network",
     ("engine/simulator/wire/port.py", "trio.open_tcp_listeners"): "the simulated venue listens on loopback",
     ("engine/simulator/wire/port.py", "trio.socket"): "the simulated venue listens on loopback",
+    ("engine/store/verify.py", "tempfile"): "the replay's place, thrown away by a process that nobody replays",
     ("engine/venues/*/venue.py", "httpx"): "names the type of the transport that a test puts in the network's place",
     ("actors/embedding.py", "threading"): "a node in a thread of its own is what it gives",
     ("actors/embedding.py", "trio.from_thread"): "the thread around it stops the node through this",
+    (
+        "actors/_store_host.py",
+        "pykka.ThreadingActor",
+    ): "it is the one thread that writes; a mock clock uses the inline host",
     ("actors/_unix.py", "trio.socket"): "the admin socket is a file on this machine, never the network",
     ("actors/recorder.py", "trio.to_thread"): "long reads of the store must not hold the loop",
     ("actors/simulator.py", "trio.open_tcp_listeners"): "asks for a free port, for the child process to listen on",
