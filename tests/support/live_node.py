@@ -61,7 +61,7 @@ ORDERS = OrdersSettings(
     ask_s=0.2,
     proof=ProofRules(margin_s=0.5, repeat_s=0.2),
 )
-SYNC = AccountSettings(sync_every_s=2.0, sync_retry_s=0.2, query_timeout_s=3.0, backoff_min_s=0.1, backoff_max_s=0.5)
+SYNC = AccountSettings(sync_every_s=2.0, sync_retry_s=0.2, query_timeout_s=3.0, backoff_min_s=0.05, backoff_max_s=0.2)
 TIER = CreditLimits(trading=Pool(1, 100, 50))
 UNDECIDED = (OrderState.WAITING, OrderState.SUBMITTING, OrderState.UNKNOWN)
 
@@ -168,7 +168,9 @@ class LiveNode:
         except (ActorDown, CallFailed, CallTimeout, MailboxFull):
             return None
 
-    async def place(self, key: str, *, share: str | None = None, side: Side = Side.BUY, amount: int = 20) -> str:
+    async def place(
+        self, key: str, *, share: str | None = None, side: Side = Side.BUY, amount: int = 20, good_for_s: float = 60.0
+    ) -> str:
         """Ask with the same key until told; a limit order at a share of the best bid, or a market order. Its id."""
         request = OrderRequest(
             instrument=f"deribit:{BTC}",
@@ -176,7 +178,7 @@ class LiveNode:
             amount=Decimal(amount),
             order_type=OrderType.LIMIT if share else OrderType.MARKET,
             price=self.price(share) if share else None,
-            good_for_s=60.0,
+            good_for_s=good_for_s,
             request_key=key,
         )
         with trio.fail_after(LIMIT_S):
@@ -217,10 +219,10 @@ class LiveNode:
             while list(self.node.parts.store.live_orders()):
                 await self.ask(CancelAll(reason="the test ends"))
                 await trio.sleep(0.1)
-            while not await self._synced():
+            while not await self.synced():
                 await trio.sleep(0.1)
 
-    async def _synced(self) -> bool:
+    async def synced(self) -> bool:
         try:
             return bool(await self.account.account.call(SyncNow(), timeout_s=CALL_S))
         except (ActorDown, CallFailed, CallTimeout, MailboxFull):
