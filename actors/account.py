@@ -6,9 +6,13 @@ somebody noticed that something is missing. The order gate is open only between 
 disconnect.
 
 A pass asks for live orders, fills since the last complete pass (with an overlap), positions and balances. Any query
-that fails fails the pass: nothing is concluded from half an answer, nothing stored is changed, and it is tried again.
+that fails fails the pass: nothing is concluded from half an answer, and it is tried again. Only fills are facts by
+themselves: after days away they come in many pages, and each page is on disk before the next is asked for.
 Orders and fills go to the order queue, which alone decides about them. Positions and balances are stored here, as the
 venue states them and never from our own arithmetic.
+
+A stream may be acknowledged, beat its heart and say nothing. If a pass finds a fill that the stream should have told
+long ago, the connection is given up for a new one.
 """
 
 from collections.abc import Callable
@@ -21,6 +25,7 @@ import trio
 from actors._ledger import Ledger
 from actors.messages import (
     GetHoldings,
+    HearFills,
     Holdings,
     Notify,
     Reconcile,
@@ -43,6 +48,7 @@ from engine.kernel import (
     Overflow,
     Ref,
     Reply,
+    Request,
     on,
 )
 from engine.model import ZERO, Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
@@ -63,6 +69,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     silence_s: float = 40.0  # the venue's heartbeat comes every 10 s or so
     first_lookback_s: float = 86_400.0
     overlap_s: float = 120.0
+    deaf_after_s: float = 10.0  # a fill older than this that only a pass brought was not told by the stream
     backoff_min_s: float = 0.5
     backoff_max_s: float = 30.0
 
@@ -81,10 +88,11 @@ class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamEvents(Message, frozen=True):
-    """What one frame of the private stream said."""
+    """What one frame of the private stream said, and on which connection."""
 
     overflow: ClassVar[Overflow] = Overflow.FAIL
     events: tuple[PrivateEvent, ...]
+    connection: int
 
 
 class StreamDown(Message, frozen=True):
@@ -123,7 +131,9 @@ class Account(Actor):
         self._ledger = Ledger(desk.recorder)
         self._positions: dict[str, Position] = {}
         self._balances: dict[str, Balance] = {}
-        self._connected = False
+        self._connection = 0  # counts attempts to listen; what an earlier one said of itself is history
+        self._connected_s: float | None = None  # since when the present one is complete
+        self._listening = trio.CancelScope()
         self._synced = False
         self._waiting: list[Reply[bool]] = []
         self._wanted = trio.Event()
@@ -149,34 +159,46 @@ class Account(Actor):
         backoff = Backoff(min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s, jitter=0.3)
         failures = 0
         while True:
-            was_connected = False
             try:
-                await self._listen_once()
-            except (WebSocketError, VenueError, trio.TooSlowError) as error:
-                was_connected = self._connected
-                self._connected = False
-                self.ctx.self_ref.tell(StreamDown(f"{type(error).__name__}: {error}"))
-            failures = 1 if was_connected else failures + 1
+                with trio.CancelScope() as self._listening:
+                    await self._listen_once()
+                reason = "it told nothing of a fill"
+            except trio.TooSlowError:
+                reason = "nothing came in time"
+            except (WebSocketError, VenueError) as error:
+                reason = f"{type(error).__name__}: {error}"
+            failures = 1 if self._connected_for_s() > self._settings.backoff_max_s else failures + 1
+            self._connected_s = None
+            self._connection += 1
+            self.ctx.self_ref.tell(StreamDown(reason))
             await self.ctx.clock.sleep(backoff.delay_s(failures, self.ctx.entropy))
 
     async def _listen_once(self) -> None:
-        """One connection, until it breaks; ends only by raising."""
+        """One connection, until it breaks; ends only by raising. The time to log in and subscribe is limited, and then
+        the time between two frames.
+        """
         adapter = self._desk.make_private()
         limits = WebSocketLimits(open_timeout_s=self._settings.connect_timeout_s)
+        complete = False
         async with connect(adapter.url, library=Library.TRIO_WEBSOCKET, limits=limits) as socket:
-            for frame in adapter.greet():
-                await socket.send(frame)
-            while True:
-                with trio.fail_after(self._settings.silence_s):
-                    frame = await socket.receive()
-                events, replies = adapter.receive(frame)
-                for reply in replies:
-                    await socket.send(reply)
-                trouble = next((event for event in events if isinstance(event, StreamTrouble)), None)
-                if trouble is not None:
-                    raise VenueError(trouble.reason)
-                if events:
-                    self.ctx.self_ref.tell(StreamEvents(events))
+            with trio.fail_after(self._settings.connect_timeout_s) as patience:
+                for frame in adapter.greet():
+                    await socket.send(frame)
+                while True:
+                    events, replies = adapter.receive(await socket.receive())
+                    trouble = next((event for event in events if isinstance(event, StreamTrouble)), None)
+                    if trouble is not None:
+                        raise VenueError(trouble.reason)
+                    if events:
+                        self.ctx.self_ref.tell(StreamEvents(events, self._connection))
+                    complete = complete or any(isinstance(event, Connected) for event in events)
+                    if complete:
+                        patience.deadline = trio.current_time() + self._settings.silence_s
+                    for reply in replies:
+                        await socket.send(reply)
+
+    def _connected_for_s(self) -> float:
+        return 0.0 if self._connected_s is None else self.ctx.clock.monotonic_s() - self._connected_s
 
     @on(StreamEvents)
     def stream_events(self, message: StreamEvents) -> None:
@@ -189,8 +211,9 @@ class Account(Actor):
             [event for event in message.events if isinstance(event, Balance)],
             "stream",
         )
-        if any(isinstance(event, Connected) for event in message.events):
-            self._connected = True
+        alive = message.connection == self._connection
+        if alive and any(isinstance(event, Connected) for event in message.events):
+            self._connected_s = self.ctx.clock.monotonic_s()
             self.log.info("private stream connected")
             self._wanted.set()
 
@@ -236,24 +259,45 @@ class Account(Actor):
 
     async def _step(self) -> bool:
         """One pass, taken by the queue and on disk; only then does the next one look back less far."""
-        listening = self._connected
+        connection = self._connection
+        listening = self._connected_s is not None
         snapshot = await self._pass()
         if snapshot is None:
             return False
         self._take_holdings(snapshot)
-        listening = listening and self._connected
-        message = Reconcile(snapshot.live, snapshot.fills, snapshot.asked_at_ms, listening)
+        if listening and connection == self._connection:
+            self._doubt_stream(snapshot)
+        listening = listening and connection == self._connection
+        if not await self._hand_over(Reconcile(snapshot.live, snapshot.fills, snapshot.asked_at_ms, listening)):
+            return False
+        self._synced = listening and connection == self._connection
+        if listening and not self._synced:
+            self._desk.orders.tell(Unsynced("the private stream ended during the pass"))
+        self._move_cursor(snapshot.venue_ms)
+        return True
+
+    async def _hand_over(self, message: Request[bool]) -> bool:
+        """Whether the order queue took it and has it on disk."""
         try:
-            await self._desk.orders.call(message, timeout_s=self._settings.query_timeout_s)
+            return await self._desk.orders.call(message, timeout_s=self._settings.query_timeout_s)
         except (ActorDown, CallTimeout, CallFailed, MailboxFull) as error:
             self.log.warning("the order queue did not take a pass, trying again: {}", error)
             return False
-        self._synced = listening and self._connected
-        if listening and not self._connected:
-            self._desk.orders.tell(Unsynced("the private stream ended during the pass"))
-        cursor = Put("meta", self._cursor_key, snapshot.venue_ms)
+
+    def _move_cursor(self, venue_ms: int) -> None:
+        cursor = Put("meta", self._cursor_key, venue_ms)
         self._ledger.write(Commit("account.synced", (cursor,), actor=self.ctx.path), _nothing)
-        return True
+
+    def _doubt_stream(self, snapshot: Snapshot) -> None:
+        """Give the connection up if a fill happened well within its life and it has not told it until now."""
+        newest_ms = snapshot.venue_ms - int(self._settings.deaf_after_s * 1000)
+        oldest_ms = snapshot.venue_ms - int((self._connected_for_s() - self._settings.deaf_after_s) * 1000)
+        stored = self._desk.store.table("fills")
+        for fill in snapshot.fills:
+            if oldest_ms < fill.filled_at_ms < newest_ms and stored.get(fill.key) is None:
+                self.log.warning("the private stream is connected and did not tell of fill {}", fill.key)
+                self._listening.cancel()
+                return
 
     async def _pass(self) -> Snapshot | None:
         """All questions, or None if one of them was not answered."""
@@ -270,18 +314,23 @@ class Account(Actor):
         return Snapshot(asked_at_ms, venue_ms, live, fills, positions, balances)
 
     async def _fills(self, since_ms: int) -> tuple[Fill, ...]:
-        """Every fill from `since_ms` on, page by page."""
-        found: dict[str, Fill] = {}
+        """The newest fills from `since_ms` on. What does not fit in one page goes to the queue page by page before, so
+        that a long absence is caught up with in any number of passes.
+        """
+        before: set[str] = set()
         for _ in range(MAX_FILL_PAGES):
-            page = await self._ask("fills", partial(_fills_since, since_ms=since_ms))
-            news = [fill for fill in page.fills if fill.key not in found]
-            found.update((fill.key, fill) for fill in news)
+            page: FillPage = await self._ask("fills", partial(_fills_since, since_ms=since_ms))
             if page.complete:
-                return tuple(found.values())
-            if not news:
+                return page.fills
+            keys = {fill.key for fill in page.fills}
+            if keys <= before:
                 raise VenueError(f"fills since {since_ms}: a full page brought nothing new")
+            if not await self._hand_over(HearFills(page.fills)):
+                raise VenueError(f"fills since {since_ms}: the order queue did not take them")
+            before = keys
             since_ms = max(fill.filled_at_ms for fill in page.fills)
-        raise VenueError(f"fills since {since_ms}: more than {MAX_FILL_PAGES} pages")
+            self._move_cursor(since_ms)
+        raise VenueError(f"fills since {since_ms}: more than {MAX_FILL_PAGES} pages, the rest comes with the next pass")
 
     def _since_ms(self, venue_ms: int) -> int:
         """Where a pass begins to read fills: behind the last complete pass, or far back when there was none."""

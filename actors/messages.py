@@ -231,6 +231,12 @@ class Reconcile(Request[bool], frozen=True):
     listening: bool
 
 
+class HearFills(Request[bool], frozen=True):
+    """Fills a pass found, before it is complete. True once they are on disk."""
+
+    fills: tuple[Fill, ...]
+
+
 class Unsynced(Message, frozen=True):
     """The private stream is down: what the venue does meanwhile is not heard."""
 

@@ -7,6 +7,7 @@ import msgspec
 
 from actors.messages import (
     FillUpdate,
+    HearFills,
     VenueWord,
 )
 from actors.orders.keeper import Keeper
@@ -34,6 +35,12 @@ class Hearing(Keeper):
         for report in message.reports:
             self._hear(report)
         self._hear_fills(message.fills)
+
+    @on(HearFills)
+    def hear_fills(self, message: HearFills) -> None:
+        self._hear_fills(message.fills)
+        reply = self.defer_reply()
+        self._ledger.after(partial(reply.send, True))
 
     def _hear(self, report: OrderReport) -> None:
         order = self._find(report.client_order_id)

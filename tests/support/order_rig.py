@@ -106,9 +106,15 @@ class Rig:
 
 @asynccontextmanager
 async def order_rig(
-    path: Path, *, seed: int, behaviour: Behaviour, settings: OrdersSettings | None = None, **desk_changes: Any
+    path: Path,
+    *,
+    seed: int,
+    behaviour: Behaviour,
+    settings: OrdersSettings | None = None,
+    account: Callable[[System, Store], Actor] | None = None,
+    **desk_changes: Any,
 ) -> AsyncIterator[Rig]:
-    """A running queue whose gate opened after one pass."""
+    """A running queue whose gate opened after one pass, unless an actor made by `account` sees to that."""
     entropy = Entropy(seed)
     clock = TrioClock(EPOCH_MS)
     async with open_system(clock, entropy) as system:
@@ -133,7 +139,7 @@ async def order_rig(
             children = (
                 ChildSpec("recorder", lambda: Recorder(store, host=InlineHost), exit_code=74),
                 ChildSpec("notifier", partial(Ear, heard)),
-                ChildSpec("account", partial(Ear, [])),
+                patient("account", partial(account, system, store) if account else partial(Ear, [])),
                 patient("session", lambda: Session(OneVenue(venue), [ACCOUNT], state, SessionSettings(), ())),
                 patient("orders", partial(Orders, desk)),
             )
@@ -141,7 +147,8 @@ async def order_rig(
             rig = Rig(system, store, venue, system.address("root/orders"), heard)
             while state.now_ms(clock.monotonic_s()) is None or not state.instruments:
                 await trio.sleep(0.1)
-            await rig.sync()
+            if account is None:
+                await rig.sync()
             yield rig
             await system.stop()
 
