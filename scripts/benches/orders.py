@@ -16,11 +16,11 @@ from typing import Any
 
 import trio
 
-from actors.messages import Accepted, SubmitOrder
+from actors.messages import Accepted, SubmitOrder, SyncSoon
 from actors.node import spare_the_living
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.recorder import Recorder
-from engine.kernel import ChildSpec, Entropy, Ref, SupervisorSpec, SystemClock, open_system
+from engine.kernel import Actor, ChildSpec, Entropy, Ref, SupervisorSpec, SystemClock, on, open_system
 from engine.model import Instrument, InstrumentKind, OrderLimits, OrderRequest, ProofRules, Side, VenueState
 from engine.store import Store
 from scripts.benches.store import RawFile, against_raw, row
@@ -47,6 +47,14 @@ PERPETUAL = Instrument(
 )
 
 
+class Account(Actor):
+    """In place of the account: there is no venue to be in step with."""
+
+    @on(SyncSoon)
+    def sync_soon(self, message: SyncSoon) -> None:
+        """Nothing is missing."""
+
+
 @asynccontextmanager
 async def queue(directory: Path) -> AsyncIterator[Ref]:
     """An order queue over a new store."""
@@ -70,6 +78,7 @@ async def queue(directory: Path) -> AsyncIterator[Ref]:
             )
             children = (
                 ChildSpec("recorder", partial(Recorder, store), exit_code=74),
+                ChildSpec("account", Account),
                 ChildSpec("orders", partial(Orders, desk)),
             )
             await system.start(SupervisorSpec("root", children=children))
