@@ -12,7 +12,7 @@ back. The supervisor never restarts this actor.
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 import pykka
@@ -75,9 +75,9 @@ MS_PER_DAY = 86_400_000
 class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the store keeps what has ended, and how long a commit may take. 0 days keep everything in place."""
 
-    commit_timeout_s: float = 30.0
-    retain_days: float = 90.0
-    retain_every_s: float = 3600.0
+    commit_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
+    retain_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 90.0
+    retain_every_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 3600.0
 
 
 class RecorderFull(Exception):

@@ -10,6 +10,7 @@ what a method raises by mistake is logged with its traceback and answered as an 
 
 import os
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 import trio
@@ -39,9 +40,9 @@ ROOT_UID = 0
 class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of the admin socket. A client that had caught up is let go `max_lag` journal entries behind."""
 
-    max_connections: int = 64
-    write_deadline_s: float = 10.0
-    max_lag: int = 10_000
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 64
+    write_deadline_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 10.0
+    max_lag: Annotated[int, msgspec.Meta(ge=1)] = 10_000
 
 
 class LookAtFeeds(Message, frozen=True):

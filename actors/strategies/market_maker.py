@@ -6,6 +6,9 @@ It is the demo's strategy and an example, not advice. It keeps at most one live 
 """
 
 from decimal import Decimal
+from typing import Annotated
+
+import msgspec
 
 from actors.messages import Accepted, FillUpdate, MarketChanged
 from actors.strategy import Strategy, StrategyParams
@@ -39,8 +42,13 @@ class MarketMakerParams(StrategyParams, frozen=True, kw_only=True, tag="market_m
     amount: Decimal
     max_position: Decimal
     target_position: Decimal = ZERO
-    requote_s: float = 1.0
-    take_after_s: float = 5.0
+    requote_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 1.0
+    take_after_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("amount", "max_position"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
 
 
 class MarketMaker(Strategy):
