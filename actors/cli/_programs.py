@@ -3,14 +3,11 @@
 import os
 from pathlib import Path
 
-from actors import _unix
 from actors.cli._config import DEFAULT_PROFILE, load_settings
 from actors.cli._exits import CommandFailed, Exit
 from actors.cli._remote import Options
-from actors.cli._upkeep import failed_store
 from actors.node import run_node
 from engine.simulator import UsageError, run_simulator, simulator_options
-from engine.store import StoreError
 
 
 def run(options: Options) -> int:
@@ -18,20 +15,15 @@ def run(options: Options) -> int:
     settings = load_settings(options)
     if options.replay and not Path(options.replay).is_file():
         raise CommandFailed(Exit.USAGE, f"--replay: expected a file of recorded bars, got {options.replay}")
-    try:
-        return run_node(
-            settings,
-            directory=Path(options.dir),
-            profile="" if options.config else options.profile or DEFAULT_PROFILE,
-            for_s=options.for_s,
-            seed=options.seed,
-            replay=options.replay or None,
-            as_json=options.json,
-        )
-    except StoreError as error:
-        raise failed_store(error) from error
-    except _unix.SocketInUse as error:
-        raise CommandFailed(Exit.REFUSED, str(error)) from error
+    return run_node(
+        settings,
+        directory=Path(options.dir),
+        profile="" if options.config else options.profile or DEFAULT_PROFILE,
+        for_s=options.for_s,
+        seed=options.seed,
+        replay=options.replay or None,
+        as_json=options.json,
+    )
 
 
 def simulate(options: Options) -> int:

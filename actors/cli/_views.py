@@ -60,14 +60,14 @@ def feeds(answer: Answer) -> str:
             ("mark", key("mark")),
             ("updates", key("updates")),
             ("gaps", key("gaps")),
-            ("age", lambda row: ", ".join(_age(name, found) for name, found in row["classes"].items())),
+            ("source and age", lambda row: ", ".join(_age(name, found) for name, found in row["classes"].items())),
         ),
     )
 
 
 def _age(name: str, found: Answer) -> str:
-    age = "never" if found["age_s"] is None else f"{found['age_s']:.1f}s"
-    return f"{name} {age}{' STALE' if found['stale'] else ''}"
+    came = "never" if found["age_s"] is None else f"{found['source']} {found['age_s']:.1f}s"
+    return f"{name} {came}{' STALE' if found['stale'] else ''}"
 
 
 ORDER_COLUMNS: tuple[Column, ...] = (
