@@ -20,7 +20,7 @@ from actors.session import SessionSettings, session_spec
 from actors.simulator import Simulator, SimulatorPlace, SimulatorSettings
 from actors.strategies import StrategySettings, StrategyUnknown, resolve_strategy
 from actors.stream import StreamSettings
-from engine.kernel import ChildSpec, OnExhausted, Ref, SupervisorSpec
+from engine.kernel import ChildSpec, Entropy, OnExhausted, Ref, SupervisorSpec
 from engine.kernel import Strategy as Together
 from engine.model import ProofRules, VenueState
 from engine.settings import LogSettings, Secret
@@ -95,6 +95,9 @@ class NodeSeams(msgspec.Struct, frozen=True, kw_only=True):
 
     recorder_host: Callable[..., Host]
     point: Callable[[str], None]
+    identity: Entropy = msgspec.field(
+        default_factory=Entropy
+    )  # draws a new store's node part; seeded only where a run is to be replayed
     make_orders: Callable[[OrdersDesk], Orders] = Orders
 
 

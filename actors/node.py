@@ -146,6 +146,11 @@ class Node:
                 )
         return live
 
+    def abandon(self) -> None:
+        """For drills: end as a killed process does. Nobody is asked to become quiet and nothing is stopped in order."""
+        self._quiet = True
+        self.system.abandon()
+
     def note(self, event: KernelEvent) -> None:
         """Supervision's doings go to the journal, and to people when something is down."""
         severity = JOURNALLED.get(event.kind)
@@ -191,7 +196,7 @@ async def open_node(
     entropy = entropy or Entropy(settings.seed)
     seams = seams or NodeSeams(recorder_host=ThreadHost, point=_no_point)
     _make_room(directory)
-    with Store.open(directory / STORE, clock=clock, entropy=Entropy(None), on_point=seams.point) as store:
+    with Store.open(directory / STORE, clock=clock, entropy=seams.identity, on_point=seams.point) as store:
         async with open_system(clock, entropy, settings.name) as system:
             node = Node(_parts(settings, directory, profile, clock, entropy, system, store))
             place = await choose_place(Entropy(None)) if settings.simulator is not None else None

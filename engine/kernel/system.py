@@ -153,6 +153,10 @@ class System:
             raise SpecError(f"{path}: no such child")
         return node.kill(error or Killed(f"{path} was killed on purpose"))
 
+    def abandon(self) -> None:
+        """Cancel everything where it stands, as the death of the process would; nothing is stopped in order."""
+        self._nursery.cancel_scope.cancel()
+
     def _supervisor(self, path: str) -> Supervisor:
         node = self._nodes.get(path)
         if not isinstance(node, Supervisor):
