@@ -15,7 +15,7 @@ from actors.feed import FeedSettings, feed_path, feed_specs
 from actors.notifier import NotifierDesk, NotifierSettings, notifier_spec
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.parts import AccountParts, NodeParts, VenueParts
-from actors.recorder import Host, Recorder, RecorderSettings
+from actors.recorder import STORE_EXIT_CODE, Host, Recorder, RecorderSettings
 from actors.session import SessionSettings, session_spec
 from actors.simulator import Simulator, SimulatorPlace, SimulatorSettings
 from actors.strategies import StrategySettings, StrategyUnknown, resolve_strategy
@@ -29,7 +29,7 @@ from engine.venues.deribit import DeribitSettings, DeribitVenue
 
 SERVICES = "root/services"
 STRATEGIES = "root/strategies"
-STORE_EXIT_CODE = 74
+LOG = "log"  # in the node's directory
 
 
 class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,7 +168,7 @@ class Assembly:
         parts, settings = self._parts, self._settings
         services = [notifier_spec(NotifierDesk(parts.name, parts.store, parts.recorder, settings.notifier))]
         if settings.simulator is not None and self._place is not None:
-            make = partial(Simulator, self._place, settings.simulator, parts.directory / "log" / "simulator.log")
+            make = partial(Simulator, self._place, settings.simulator, parts.directory / LOG / "simulator.log")
             services.append(
                 ChildSpec("simulator", make, start_timeout_s=40.0, stop_timeout_s=8.0, on_exhausted=OnExhausted.PARK)
             )

@@ -28,6 +28,7 @@ import trio
 from loguru import logger
 
 from actors._tree import (
+    LOG,
     AccountSection,
     Assembly,
     DeribitSection,
@@ -62,7 +63,6 @@ from engine.model import Notice, Severity
 from engine.store import Commit, Store, StoreError, translated
 
 STORE = "store"
-LOG = "log"
 QUIESCE_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 20.0
 MAX_START_S = 60.0
@@ -71,7 +71,6 @@ EXIT_DONE = 0
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_TIMED_OUT = 4
-EXIT_INTERNAL = 70
 
 JOURNALLED = {
     EventKind.CRASHED: Severity.WARNING,
@@ -109,6 +108,11 @@ class Node:
     @property
     def system(self) -> System:
         return self.parts.system
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._stop_wanted.is_set()
 
     def ask_to_stop(self, cancel: bool = False) -> None:
         """Begin an orderly stop; whoever runs the node carries it out. `cancel` also cancels resting orders."""
@@ -330,7 +334,7 @@ async def _obey_signals(node: Node) -> None:
     """The first signal stops in order, the second at once."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
-            if node._stop_wanted.is_set():
+            if node.stopping:
                 node.system.die(EXIT_REFUSED, f"second signal {number}")
             logger.info("signal {}: stopping; once more stops at once", signal.Signals(number).name)
             node.ask_to_stop()

@@ -38,6 +38,7 @@ from engine.store import (
     JournalEntry,
     Prepared,
     Store,
+    StoreError,
     StoreFull,
     Usage,
 )
@@ -62,7 +63,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-STORE_EXIT_CODE = 74
+STORE_EXIT_CODE = StoreError.exit_code
 MAX_GROUP_COMMITS = 4096
 MAX_WAITING_COMMITS = 100_000
 MAX_OBSERVERS = 64

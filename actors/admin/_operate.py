@@ -14,6 +14,7 @@ from actors.admin._desk import Desk, Method, Nothing, Text, ask
 from actors.admin._look import Listing
 from actors.notifier import ChannelResult, TestChannels
 from engine.kernel import SpecError, StartFailed, TreeNode
+from engine.store import StoreError
 
 NOTIFY_TIMEOUT_S = 60.0
 UPKEEP_TIMEOUT_S = 3600.0
@@ -108,9 +109,7 @@ async def _upkeep(desk: Desk, *arguments: str) -> Any:
         raise rpc.RpcError(rpc.Code.TIMED_OUT, f"{arguments[0]} took too long", rpc.ErrorData("timed_out")) from error
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()[-500:]
-        number = (
-            rpc.Code.STORE if done.returncode == 74 else rpc.Code.REFUSED
-        )  # sysexits' EX_IOERR: the store's own exit code
+        number = rpc.Code.STORE if done.returncode == StoreError.exit_code else rpc.Code.REFUSED
         raise rpc.RpcError(number, said, rpc.ErrorData(f"{arguments[0]}_failed", "", "exit 0", str(done.returncode)))
     return msgspec.json.decode(done.stdout)
 
