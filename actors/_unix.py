@@ -6,6 +6,7 @@ same file.
 
 import errno
 import os
+import socket
 import stat
 import struct
 from collections.abc import Iterator
@@ -42,16 +43,16 @@ def address(path: Path) -> Iterator[str]:
 async def listen(path: Path) -> trio.SocketListener:
     """Listen at `path`, mode 0600. The file a dead process left is replaced; `SocketInUse` if anybody answers there."""
     await _clear(path)
-    sock = trio_socket.socket(trio_socket.AF_UNIX, trio_socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.fchmod(sock.fileno(), 0o600)  # before bind, so that the file never exists with another mode
         with address(path) as name:
-            await sock.bind(name)
+            sock.bind(name)  # trio would do this in a thread, which a mock clock does not wait for
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
-    return trio.SocketListener(sock)
+    return trio.SocketListener(trio_socket.from_stdlib_socket(sock))
 
 
 async def connect(path: Path) -> trio.SocketStream:

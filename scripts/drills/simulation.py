@@ -15,7 +15,6 @@ does not replay · `crashed` actors that ended though nobody killed them.
 
 import hashlib
 import multiprocessing
-import os
 import shutil
 import tempfile
 import traceback

@@ -72,6 +72,7 @@ SEAMS: dict[tuple[str, str], str] = {
         "actors/_store_host.py",
         "pykka.ThreadingActor",
     ): "it is the one thread that writes; a mock clock uses the inline host",
+    ("actors/_unix.py", "socket"): "trio binds a file's name in a thread of its own",
     ("actors/_unix.py", "trio.socket"): "the admin socket is a file on this machine, never the network",
     ("actors/recorder.py", "trio.to_thread"): "long reads of the store must not hold the loop",
     ("actors/simulator.py", "trio.open_tcp_listeners"): "asks for a free port, for the child process to listen on",
