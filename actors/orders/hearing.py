@@ -20,6 +20,7 @@ from engine.model import (
     OrderState,
     Severity,
     executed,
+    never_acknowledged,
     reported,
 )
 from engine.store import Put
@@ -56,7 +57,7 @@ class Hearing(Keeper):
             text = f"{report.client_order_id}: {error}"
             self._notify_once(f"absurd {report.client_order_id}", Severity.ERROR, "venue.absurd", text, order)
             return
-        if _never_acknowledged(order) and (after.state is OrderState.OPEN or after.filled_amount > 0):
+        if never_acknowledged(order) and (after.state is OrderState.OPEN or after.filled_amount > 0):
             text = f"{report.client_order_id} was {order.state} and is {after.state} at the venue"
             self._notify(Severity.EMERGENCY, "order.revived", text, order)
         self._save_if_new(f"order.{after.state}", order, after)
@@ -89,7 +90,13 @@ class Hearing(Keeper):
             self._stray(order, fill.client_order_id, f"filled {fill.amount}")
             self._ledger.write(self._commit("fill.stray", (put,)), partial(self._told_fill, fill, order))
         else:
-            after = executed(order, price=fill.price, amount=fill.amount, now_ms=self._now_ms())
+            after = executed(
+                order,
+                price=fill.price,
+                amount=fill.amount,
+                now_ms=self._now_ms(),
+                venue_order_id=fill.venue_order_id,
+            )
             self._save("order.fill", after, extra=(put,), told=partial(self._told_fill, fill, after))
 
     def _told_fill(self, fill: Fill, order: Order | None, seq: int) -> None:
@@ -101,8 +108,3 @@ class Hearing(Keeper):
 
 def _of_another_attempt(order: Order, client_order_id: str) -> bool:
     return order.attempt == 0 or client_order_id != order.client_order_id
-
-
-def _never_acknowledged(order: Order) -> bool:
-    """Whether it ended without a word of the venue that it ever existed."""
-    return order.state.terminal and not order.venue_order_id

@@ -345,7 +345,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
     nothing.
 
     What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes
-    filled). An order that ended without the venue ever acknowledging it is believed to be whatever the venue says now;
+    filled), and that more of it was wanted than we knew, when its fills came before the word of an amend. An order that ended without the venue ever acknowledging it is believed to be whatever the venue says now;
     its caller was told that it is over, so one that turns out to live is to be cancelled.
 
     Raises `ModelError` for word that contradicts itself or the order.
@@ -359,7 +359,10 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         if report.filled_amount >= order.filled_amount and report.average_price
         else order.average_price
     )
-    if order.state.terminal and order.venue_order_id:
+    grown = (
+        order.state is OrderState.FILLED and report.amount > filled and report.updated_at_ms > order.venue_updated_at_ms
+    )
+    if order.state.terminal and order.venue_order_id and not grown:
         end = OrderState.FILLED if filled >= order.amount else order.state
         if (filled, end) == (order.filled_amount, order.state):
             return order
@@ -370,7 +373,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         return order
     state = OrderState.FILLED if filled >= report.amount else report.state
     ended = state.terminal
-    wanted = CancelState.REQUESTED if order.state.terminal else order.cancel
+    wanted = CancelState.REQUESTED if never_acknowledged(order) else order.cancel
     return msgspec.structs.replace(
         order,
         state=state,
@@ -408,18 +411,27 @@ def _check_word(order: Order, report: OrderReport) -> None:
             raise ModelError(field, getattr(order, field), getattr(report, field))
 
 
-def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int) -> Order:
-    """The order after one new fill. A fill proves that the order was placed, whatever we believed."""
+def never_acknowledged(order: Order) -> bool:
+    """Whether it ended without a word of the venue that it ever existed."""
+    return order.state.terminal and not order.venue_order_id and order.filled_amount == ZERO
+
+
+def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venue_order_id: str = "") -> Order:
+    """The order after one new fill. A fill proves that the order was placed, whatever we believed.
+
+    While an amend is under way the whole may be more than we know: then only the venue says that it is filled.
+    """
     total = order.executed_amount + amount
     filled = max(order.filled_amount, total)
     news = filled - order.filled_amount
     average = order.average_price
     if news > ZERO or average is None:
         average = ((average or ZERO) * order.filled_amount + price * news) / filled if filled > news else price
-    whole = filled >= order.amount
+    whole = filled >= order.amount and order.amend is None
     alive = not order.state.terminal
     return msgspec.structs.replace(
         order,
+        venue_order_id=(venue_order_id if alive else "") or order.venue_order_id,
         state=OrderState.FILLED if whole else OrderState.OPEN if alive else order.state,
         executed_amount=total,
         filled_amount=filled,

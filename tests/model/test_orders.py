@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.model import (
     TERMINAL,
+    Amend,
     CancelState,
     IllegalTransition,
     ModelError,
@@ -30,6 +31,7 @@ from engine.model import (
     to_submitting,
     to_unknown,
     to_waiting,
+    want_amend,
     want_cancel,
 )
 
@@ -64,8 +66,6 @@ def a_report(state: OrderState, filled: int = 0, *, at_ms: int = 2_000, attempt:
         average_price=Decimal(50_000) if filled else None,
         updated_at_ms=at_ms,
     )
-
-
 
 
 def a_sane_report(state: OrderState, filled: int, at_ms: int) -> OrderReport:
@@ -152,6 +152,21 @@ def test_word_that_contradicts_itself_or_the_order_is_refused_by_field(changes: 
     assert caught.value.field == field
 
 
+def test_fills_that_come_before_the_word_of_an_amend_do_not_end_the_order() -> None:
+    live = reported(a_sent_order(), a_report(OrderState.OPEN, at_ms=2_000), now_ms=2_000)
+    amend = Amend(amount=Decimal(300), price=None, valid_until_ms=9_000)
+    pending = executed(want_amend(live, amend, now_ms=2_500), price=Decimal(1), amount=WHOLE, now_ms=3_000)
+    assert pending.state is OrderState.OPEN
+    elsewhere = executed(live, price=Decimal(1), amount=WHOLE, now_ms=3_000)
+    assert elsewhere.state is OrderState.FILLED
+    grown = msgspec.structs.replace(a_report(OrderState.OPEN, 100, at_ms=2_900), amount=Decimal(300))
+    for order in (pending, elsewhere):
+        now = reported(order, grown, now_ms=3_100)
+        assert (now.state, now.amount, now.cancel) == (OrderState.OPEN, Decimal(300), CancelState.NONE)
+    stale = msgspec.structs.replace(grown, updated_at_ms=1_000)
+    assert reported(elsewhere, stale, now_ms=3_100).state is OrderState.FILLED
+
+
 def test_every_attempt_has_an_id_of_its_own_that_leads_back_to_the_order() -> None:
     first = a_sent_order()
     second = to_submitting(to_waiting(first, "not sent", now_ms=2_000), valid_until_ms=9_000, now_ms=3_000)
@@ -159,7 +174,9 @@ def test_every_attempt_has_an_id_of_its_own_that_leads_back_to_the_order() -> No
     assert {order_id_of(first.client_order_id), order_id_of(second.client_order_id)} == {"abcd2345-7"}
 
 
-@pytest.mark.parametrize("foreign", ["", "manual", "a-b", "a-b-c", "x-1-2-3", "a-1-²", "A-1-1", "a-1-1\n", f"{'x' * 40}-1-1"])
+@pytest.mark.parametrize(
+    "foreign", ["", "manual", "a-b", "a-b-c", "x-1-2-3", "a-1-²", "A-1-1", "a-1-1\n", f"{'x' * 40}-1-1"]
+)
 def test_a_foreign_label_leads_to_no_order(foreign: str) -> None:
     assert order_id_of(foreign) is None
 

@@ -1,12 +1,14 @@
 """A venue in memory that does everything a venue may do to us, by seed.
 
 It executes and does not reply, replies late, executes late (inside the window the order allows, and a little beyond, as an engine that holds a
-started order does), denies orders that exist, refuses, throttles. It never deduplicates: what is sent twice is placed twice. What it did is
-its `truth`, which tests compare the node with.
+started order does), denies orders that exist, refuses, throttles, fills in parts, triggers stops under a new id, lets amends land late. It never
+deduplicates: what is sent twice is placed twice. What it did is its `truth`, which tests compare the node with; every change of it is a word of
+the private stream, which whoever sets `tell` may lose, delay or repeat.
 """
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import trio
@@ -67,6 +69,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     deny: float = 0.0  # a query does not find an order that exists (only while it is younger than `late_s`)
     query_fails: float = 0.0
     fill: float = 0.5  # executed orders that fill at once
+    move: float = 0.0  # live orders that trigger or fill, in part or wholly, each time `churn` is called
+    lose_cancel: float = 0.0  # executed or not, and no reply
+    amend_late: float = 0.0  # no reply, and applied up to `late_s` after the window ended
     late_s: float = 5.0
     latency_s: float = 0.02
 
@@ -83,9 +88,14 @@ class PlacedOrder(msgspec.Struct):
     price: Decimal | None
     side: Side
     placed_s: float
+    changed_ms: int
+    waits_for_trigger: bool = False
     state: OrderState = OrderState.OPEN
     filled: Decimal = Decimal(0)
-    trade_id: str = ""
+    fills: tuple[Fill, ...] = ()
+
+
+Word = Callable[[tuple[OrderReport, ...], tuple[Fill, ...]], None]
 
 
 class AdversarialVenue:
@@ -99,9 +109,11 @@ class AdversarialVenue:
         self.resolve = proof
         self.behaviour = behaviour
         self.truth: list[PlacedOrder] = []
-        self.late: list[tuple[float, Order]] = []  # (when it is executed, the order)
+        self.late: list[tuple[float, Callable[[], object]]] = []  # (when it is done, what)
         self.refused: set[str] = set()
         self.amends = 0
+        self.tell: Word = lambda _reports, _fills: None
+        self._stamp_ms = 0
         self._entropy = entropy
         self._account = account
         self._now_ms = now_ms
@@ -109,25 +121,73 @@ class AdversarialVenue:
     # ── truth ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def place(self, order: Order) -> PlacedOrder:
-        number = len(self.truth) + 1
         placed = PlacedOrder(
-            order.client_order_id, f"V{number}", order.amount, order.price, order.side, trio.current_time()
+            order.client_order_id,
+            f"V{len(self.truth) + 1}",
+            order.amount,
+            order.price,
+            order.side,
+            trio.current_time(),
+            self._stamp(),
+            waits_for_trigger=order.order_type.has_trigger,
         )
         self.truth.append(placed)
-        if self._entropy.random() < self.behaviour.fill:
+        if not placed.waits_for_trigger and self._entropy.random() < self.behaviour.fill:
             self.fill(placed)
+        else:
+            self._changed(placed)
         return placed
 
-    def fill(self, placed: PlacedOrder) -> None:
-        placed.state, placed.filled, placed.trade_id = OrderState.FILLED, placed.amount, f"T{placed.venue_order_id}"
+    def fill(self, placed: PlacedOrder, amount: Decimal | None = None) -> None:
+        """Wholly, or `amount` of it."""
+        amount = placed.amount - placed.filled if amount is None else amount
+        fill = Fill(
+            account=self._account,
+            instrument=PERPETUAL.instrument_id,
+            trade_id=f"T{placed.venue_order_id}.{len(placed.fills)}",
+            order_id="",
+            client_order_id=placed.client_order_id,
+            venue_order_id=placed.venue_order_id,
+            side=placed.side,
+            price=placed.price or Decimal(1),
+            amount=amount,
+            filled_at_ms=self._now_ms(),
+        )
+        placed.fills = (*placed.fills, fill)
+        placed.filled += amount
+        if placed.filled >= placed.amount:
+            placed.state = OrderState.FILLED
+        self._changed(placed, fill)
+
+    def churn(self) -> None:
+        """Let the market move: stops trigger, and get a new id; resting orders fill."""
+        for placed in self.truth:
+            if placed.state is not OrderState.OPEN or self._entropy.random() >= self.behaviour.move:
+                continue
+            if placed.waits_for_trigger:
+                placed.waits_for_trigger = False
+                placed.venue_order_id = f"{placed.venue_order_id}-triggered"
+                self._changed(placed)
+            else:
+                lots = int((placed.amount - placed.filled) / PERPETUAL.lot_size)
+                self.fill(placed, PERPETUAL.lot_size * (1 + self._entropy.randrange(lots)))
+
+    def _changed(self, placed: PlacedOrder, *fills: Fill) -> None:
+        placed.changed_ms = self._stamp()
+        self.tell((self.report(placed),), fills)
+
+    def _stamp(self) -> int:
+        """The venue's time, once for each change."""
+        self._stamp_ms = max(self._stamp_ms + 1, self._now_ms())
+        return self._stamp_ms
 
     def pass_time(self) -> None:
-        """Execute what the engine was holding."""
+        """Do what the engine was holding."""
         now_s = trio.current_time()
-        due = [order for at_s, order in self.late if at_s <= now_s]
-        self.late = [(at_s, order) for at_s, order in self.late if at_s > now_s]
-        for order in due:
-            self.place(order)
+        due = [action for at_s, action in self.late if at_s <= now_s]
+        self.late = [(at_s, action) for at_s, action in self.late if at_s > now_s]
+        for action in due:
+            action()
 
     def report(self, placed: PlacedOrder) -> OrderReport:
         return OrderReport(
@@ -141,26 +201,12 @@ class AdversarialVenue:
             order_type="limit",
             price=placed.price,
             filled_amount=placed.filled,
-            average_price=placed.price if placed.filled else None,
-            updated_at_ms=self._now_ms(),
+            average_price=(placed.price or Decimal(1)) if placed.filled else None,
+            updated_at_ms=placed.changed_ms,
         )
 
     def fills(self) -> tuple[Fill, ...]:
-        return tuple(self._fill_of(placed) for placed in self.truth if placed.filled)
-
-    def _fill_of(self, placed: PlacedOrder) -> Fill:
-        return Fill(
-            account=self._account,
-            instrument=PERPETUAL.instrument_id,
-            trade_id=placed.trade_id,
-            order_id="",
-            client_order_id=placed.client_order_id,
-            venue_order_id=placed.venue_order_id,
-            side=placed.side,
-            price=placed.price or Decimal(1),
-            amount=placed.filled,
-            filled_at_ms=self._now_ms(),
-        )
+        return tuple(fill for placed in self.truth for fill in placed.fills)
 
     # ── the contract ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,8 +229,7 @@ class AdversarialVenue:
             if roll < 0:
                 break
         placed = self.place(order)
-        fills = (self._fill_of(placed),) if placed.filled else ()
-        return self.report(placed), fills
+        return self.report(placed), placed.fills
 
     async def _not_sent(self, order: Order) -> None:
         raise NotSent("connect refused")
@@ -208,10 +253,13 @@ class AdversarialVenue:
 
     async def _execute_late(self, order: Order) -> None:
         assert order.valid_until_ms is not None
-        left_s = (order.valid_until_ms - self._now_ms()) / 1000
-        delay_s = self._entropy.uniform(0, max(left_s, 0) + self.behaviour.late_s)
-        self.late.append((trio.current_time() + delay_s, order))
+        self._later(order.valid_until_ms, partial(self.place, order))
         raise OutcomeUnknown("timeout")
+
+    def _later(self, valid_until_ms: int, action: Callable[[], object]) -> None:
+        left_s = (valid_until_ms - self._now_ms()) / 1000
+        delay_s = self._entropy.uniform(0, max(left_s, 0) + self.behaviour.late_s)
+        self.late.append((trio.current_time() + delay_s, action))
 
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
         await self._query()
@@ -226,24 +274,49 @@ class AdversarialVenue:
 
     async def cancel(self, order: Order, instrument: Instrument) -> OrderReport | None:
         await self._query()
-        for placed in self.truth:
-            if placed.client_order_id == order.client_order_id and placed.state is OrderState.OPEN:
-                placed.state = OrderState.CANCELLED
-                return self.report(placed)
-        return None
+        lost = self._entropy.random() < self.behaviour.lose_cancel
+        if lost and self._entropy.random() < 0.5:
+            raise OutcomeUnknown("timeout")
+        placed = self._live(order)
+        if placed is not None:
+            placed.state = OrderState.CANCELLED
+            self._changed(placed)
+        if lost:
+            raise OutcomeUnknown("connection reset")
+        return None if placed is None else self.report(placed)
 
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         await trio.sleep(self.behaviour.latency_s)
         self.pass_time()
         assert order.amend is not None
+        if self._entropy.random() < self.behaviour.amend_late:
+            self._later(order.amend.valid_until_ms, partial(self._apply, order))
+            raise OutcomeUnknown("timeout")
+        placed = self._apply(order)
+        if placed is None:
+            raise Refused("not_open_order", code=11044)
+        if self._entropy.random() < self.behaviour.lose_reply:
+            raise OutcomeUnknown("timeout")
+        return self.report(placed), ()
+
+    def _apply(self, order: Order) -> PlacedOrder | None:
+        """The amend, if there is still something to amend."""
+        placed = self._live(order)
+        assert order.amend is not None
+        if placed is None or placed.filled >= order.amend.amount:
+            return None
+        self.amends += 1
+        placed.amount, placed.price = order.amend.amount, order.amend.price
+        self._changed(placed)
+        return placed
+
+    def _live(self, order: Order) -> PlacedOrder | None:
+        """By the venue's id, or by ours: an id that a triggered stop left behind is no live order's."""
         for placed in self.truth:
-            if placed.client_order_id == order.client_order_id and placed.state is OrderState.OPEN:
-                self.amends += 1
-                placed.amount, placed.price = order.amend.amount, order.amend.price
-                if self._entropy.random() < self.behaviour.lose_reply:
-                    raise OutcomeUnknown("timeout")
-                return self.report(placed), ()
-        raise Refused("not_open_order", code=11044)
+            ours = placed.client_order_id == order.client_order_id
+            if ours and placed.state is OrderState.OPEN and order.venue_order_id in ("", placed.venue_order_id):
+                return placed
+        return None
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
         await self._query()
