@@ -2,15 +2,16 @@
 
     with BackgroundNode(settings, directory) as node:
         orders = node.parts.account_for("deribit:BTC-PERPETUAL").orders
-        answer = orders.ask(SubmitOrder(request)).get(timeout=10)
+        answer = orders.ask(SubmitOrder(request), timeout=10)
 
-Refs are pykka's: `tell` and `ask(...).get(timeout=…)` work from any thread, so a plain `pykka.ThreadingActor` can drive
+Refs are pykka's: `tell` and `ask(…, timeout=…)` work from any thread, so a plain `pykka.ThreadingActor` can drive
 the node. What the node says to such an actor (updates of its orders) arrives in its `on_receive`, on its own thread.
 Market state is for the loop's thread; ask the node for copies.
 """
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -61,12 +62,16 @@ class BackgroundNode:
         """`read()` on the node's thread, between two messages: how another thread reads market state safely."""
         if self._token is None or not self._thread.is_alive():
             raise NodeGone("the node is not running") from self._failure
-        return trio.from_thread.run_sync(read, trio_token=self._token)
+        try:
+            return trio.from_thread.run_sync(read, trio_token=self._token)
+        except trio.RunFinishedError as error:
+            raise NodeGone("the node has ended") from error
 
     def stop(self) -> int:
         """Stop in order; the exit code. Raises `NodeGone` if it does not end in time or failed."""
         if self._stop is not None and self._token is not None and self._thread.is_alive():
-            self._token.run_sync_soon(self._stop)
+            with suppress(trio.RunFinishedError):  # it ends by itself just now
+                self._token.run_sync_soon(self._stop)
         self._thread.join(STOP_TIMEOUT_S)
         if self._thread.is_alive() or self.exit_code is None:
             raise NodeGone(f"the node in {self._directory} did not end in order") from self._failure
