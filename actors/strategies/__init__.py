@@ -12,9 +12,7 @@ from actors.strategy import Strategy
 class CustomStrategy(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="custom"
 ):
-    """A strategy of the user's own: `path` is `package.module:Class`, `params` is checked against the class's
-    `Params`.
-    """
+    """A strategy of the user's own: `path` is `package.module:Class`, `params` is checked by its `Params`."""
 
     path: str
     params: dict[str, Any] = {}

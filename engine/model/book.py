@@ -17,9 +17,7 @@ MAX_LEVELS = 20_000  # a side larger than this is a corrupted feed, not a market
 
 
 class Book:
-    """Bids and asks; prices and amounts are float64, `change_id` is the venue's own sequence number, `venue_ms`
-    its clock.
-    """
+    """Bids and asks as float64; `change_id` is the venue's own sequence number, `venue_ms` its clock."""
 
     __slots__ = ("_asks", "_asks_view", "_bids", "_bids_view", "change_id", "gaps", "ready", "venue_ms")
 

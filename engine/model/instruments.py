@@ -76,9 +76,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         return amount
 
     def snap_price(self, price: Decimal, *, buying: bool, how: Snap, field: str = "price") -> Decimal:
-        """`price` on the tick grid by the rule `how`; `Snap.REFUSE` raises `ModelError` when it is between
-        two ticks.
-        """
+        """`price` on the tick grid by the rule `how`; `Snap.REFUSE` raises `ModelError` for one between two ticks."""
         checked(price, field)
         if price <= ZERO:
             raise ModelError(field, "a number above zero", plain(price))

@@ -72,9 +72,7 @@ class Bars(Series):
         self.interval_ms = interval_ms
 
     def upsert(self, row: tuple[float, ...]) -> None:
-        """Write one bar by its open time: the same time replaces, a later one appends, an older one mends
-        history in place.
-        """
+        """Write one bar by its open time: the same replaces, a later one appends, an older one mends history."""
         last = self.last_key()
         if last is None or row[0] > last:
             self.append(row)

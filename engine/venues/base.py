@@ -140,9 +140,7 @@ class VenueRest(Protocol):
         """Rows of `engine.model.BAR_COLUMNS`, ascending by open time."""
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
-        """Send the order's current attempt: its `client_order_id`, not started by the venue after
-        `valid_until_ms` (venue time).
-        """
+        """Send the order's current attempt by its `client_order_id`; not to be started after `valid_until_ms`."""
 
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         """Send `order.amend`: absolute new amount and price."""
@@ -176,9 +174,7 @@ class Applied(IntFlag):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A frame that belongs to no symbol: what to send back, which channels it acknowledged or refused, whether it
-    ends the connection.
-    """
+    """What a frame of no symbol means: what to send back, what it acknowledged or refused, what ends the connection."""
 
     replies: tuple[bytes, ...] = ()
     acknowledged: tuple[str, ...] = ()
