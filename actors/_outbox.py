@@ -87,16 +87,16 @@ class Outbox:
         self._waiting: OrderedDict[str, Notice] = OrderedDict()
         self._sending: set[str] = set()
         self._news = trio.Event()
-        self.dropped = 0
-        self.given_up = 0
 
     def add(self, notice: Notice) -> None:
         """Take a notice, unless it is here already. The oldest one makes room."""
         if notice.notice_id in self._waiting or notice.notice_id in self._sending:
             return
         if len(self._waiting) >= self._settings.max_waiting:
-            self._waiting.popitem(last=False)
-            self.dropped += 1
+            _, oldest = self._waiting.popitem(last=False)
+            self._log.debug(
+                "no room on {} for one more notice: {} waits in the store alone", self._channel.name, oldest.kind
+            )
         self._waiting[notice.notice_id] = notice
         self._news.set()
 
@@ -129,7 +129,6 @@ class Outbox:
                 return
             if attempt < self._settings.attempts:
                 await trio.sleep(self._backoff.delay_s(attempt, self._entropy))
-        self.given_up += len(message.notices)
         self._log.error(
             "notice {} given up on {} after {} attempts", message.kind, self._channel.name, self._settings.attempts
         )

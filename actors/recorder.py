@@ -203,7 +203,6 @@ class Recorder(Actor):
         self._observers: dict[str, Observe] = {}
         self._crossed = StoreUsage(Usage(0, 1, 0, 0), alarm=False, gate_closed=False)
         self._retaining = False
-        self.dropped = 0  # messages observers had no room for
 
     async def on_start(self) -> None:
         self._host = self._make_host(self._store)
@@ -367,7 +366,7 @@ class Recorder(Actor):
         try:
             observer.tell(message)
         except (MailboxFull, ActorDown):
-            self.dropped += 1
+            return  # what it misses shows as a gap, and the journal has it
 
     # ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

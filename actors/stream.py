@@ -8,7 +8,6 @@ without using a restart. It reconnects by itself when the venue acknowledges not
 A connection is named by the moment it was made (`since_s`, monotonic), so nothing from an earlier one can be taken for the present one.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
@@ -123,7 +122,6 @@ class Stream(Actor):
         self._settings = settings
         self._backoff = Backoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s, jitter=0.5)
         self._open: _Open | None = None
-        self.lost: Counter[str] = Counter()  # frames per symbol that found the feed's mailbox full
 
     async def on_start(self) -> None:
         self._tell_all(StreamChanged(up=False, at_s=self.ctx.clock.monotonic_s(), reason="not connected yet"))
@@ -240,7 +238,6 @@ class Stream(Actor):
         try:
             feed.tell(frames)
         except MailboxFull:
-            self.lost[symbol] += len(frames.frames)
             _tell(feed, FramesLost())
 
     # ── control frames ─────────────────────────────────────────────────────────────────────────────────────────────────
