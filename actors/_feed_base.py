@@ -133,7 +133,8 @@ class FeedSeat:
 class Lateness:
     """Whether frames come late by the venue's own time stamps: delivered, but too late to be of use.
 
-    One late stamp proves nothing: what a venue sends first after a subscription is old if the market is quiet. Two in a row do.
+    One late stamp proves nothing: what a venue sends first after a subscription is old if the market is quiet. Two in a
+    row do.
     """
 
     def __init__(self, venue: VenueState) -> None:

@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 as the admin socket speaks it: one message a line, every request is answered, errors say what was expected and what came.
 
-Stricter than the standard in two places. A batch is refused: a line is a message. A request without an id is refused too: a command nobody
-hears the outcome of is a command nobody knows the fate of.
+Stricter than the standard in two places. A batch is refused: a line is a message. A request without an id is refused
+too: a command nobody hears the outcome of is a command nobody knows the fate of.
 """
 
 import difflib

@@ -1,6 +1,7 @@
 """Where log lines go. Both sinks are bounded, never raise, and never make the loop wait for someone who does not read.
 
-A writer thread behind a queue was the other way: it needs a bound and a loss counter too, and loses the last lines of a crash.
+A writer thread behind a queue was the other way: it needs a bound and a loss counter too, and loses the last lines of a
+crash.
 """
 
 import os
@@ -61,8 +62,8 @@ class TerminalSink:
 class FileSink:
     """JSON lines in `<name>.jsonl`, then `<name>.1.jsonl` and so on: at most `files` of `file_bytes` each.
 
-    A disk that is full or gone loses lines, never the node: `complain` hears it once, and the count goes into the file when
-    writing works again. Files are readable by their owner only.
+    A disk that is full or gone loses lines, never the node: `complain` hears it once, and the count goes into the file
+    when writing works again. Files are readable by their owner only.
     """
 
     def __init__(

@@ -1,10 +1,11 @@
 """What one channel still has to send: gathered, paced, retried, bounded.
 
-Ordinary notices wait `coalesce_s` for company and keep to the channel's rate; two messages a minute of that rate are kept free for
-emergencies, which have an outbox of their own, wait for nothing and so are never behind a burst or a retry.
+Ordinary notices wait `coalesce_s` for company and keep to the channel's rate; two messages a minute of that rate are
+kept free for emergencies, which have an outbox of their own, wait for nothing and so are never behind a burst or a
+retry.
 
-Nothing here is durable. Who fills the outbox keeps the notices that matter in the store and fills it again from there; what did not fit,
-or was given up after the last attempt, comes back that way.
+Nothing here is durable. Who fills the outbox keeps the notices that matter in the store and fills it again from there;
+what did not fit, or was given up after the last attempt, comes back that way.
 """
 
 from collections import OrderedDict, deque

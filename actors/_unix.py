@@ -1,7 +1,7 @@
 """Unix sockets in a directory of any depth: who may connect, and whether somebody still listens.
 
-A socket's address holds about 108 bytes, a path may hold 4096. A longer one is reached through `/proc/self/fd/<directory>`, which names the
-same file.
+A socket's address holds about 108 bytes, a path may hold 4096. A longer one is reached through
+`/proc/self/fd/<directory>`, which names the same file.
 """
 
 import errno

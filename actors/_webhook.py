@@ -1,7 +1,7 @@
 """The webhook channel: a notice as an HTTP POST with a JSON body after a template.
 
-The URL is a secret: it appears in no log, no error and no listing. A robot that answers 200 with `errcode` other than 0 has refused the
-message, and its limit on length counts bytes, not characters.
+The URL is a secret: it appears in no log, no error and no listing. A robot that answers 200 with `errcode` other than 0
+has refused the message, and its limit on length counts bytes, not characters.
 """
 
 import difflib

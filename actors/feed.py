@@ -1,12 +1,14 @@
 """The feed of one instrument: the only writer of its `MarketState`.
 
-It has two modes on a ladder. *Streaming* applies the stream's frames, repairs a gap by asking for this one symbol's book again, fills the hole
-a reconnect leaves before it calls itself live, and steps down when it cannot vouch for the data. *Polling* serves the same state by REST
-and meanwhile applies the stream's frames to a state of its own, on probation: after a snapshot and `clean_s` without a gap what was gathered
-there is handed over and streaming goes on where probation ended. A move costs nothing of the restart budget.
+It has two modes on a ladder. *Streaming* applies the stream's frames, repairs a gap by asking for this one symbol's
+book again, fills the hole a reconnect leaves before it calls itself live, and steps down when it cannot vouch for the
+data. *Polling* serves the same state by REST and meanwhile applies the stream's frames to a state of its own, on
+probation: after a snapshot and `clean_s` without a gap what was gathered there is handed over and streaming goes on
+where probation ended. A move costs nothing of the restart budget.
 
-What counts is the age of the data, class by class, not the health of a socket. A market may also really be quiet, so before a class is too
-old the venue is asked: if it has nothing newer, the data we have is as of now, and silence was no fault.
+What counts is the age of the data, class by class, not the health of a socket. A market may also really be quiet, so
+before a class is too old the venue is asked: if it has nothing newer, the data we have is as of now, and silence was no
+fault.
 
 The state, the watchers and the reason of the last fall belong to the slot: they outlive restarts and moves.
 """

@@ -1,8 +1,8 @@
 """What the program says while it runs: readable lines on the terminal, JSON lines in a bounded set of files.
 
-Actors log through `self.log`, which has their path bound; whoever handles an order binds `order_id`. Libraries that use the
-standard library's logging come in from WARNING upwards: below that httpx writes whole URLs, and some venues and chat robots
-keep their key in one.
+Actors log through `self.log`, which has their path bound; whoever handles an order binds `order_id`. Libraries that use
+the standard library's logging come in from WARNING upwards: below that httpx writes whole URLs, and some venues and
+chat robots keep their key in one.
 """
 
 import contextlib

@@ -1,12 +1,13 @@
 """The notifier: what people must know reaches them, once, and soon enough to matter.
 
-Every notice goes to the log. From `warning` up it is stored before anything is sent, so that `tradenode notices` shows it; from `error` up the
-store is also the outbox: what a channel has not taken is tried again after a restart and every `retry_later_s`, for `keep_trying_s` after
-it happened. Delivery is at least once: a crash between the channel's answer and its record sends a message again, which is better than
-never. Warnings and information are tried while the process lives.
+Every notice goes to the log. From `warning` up it is stored before anything is sent, so that `tradenode notices` shows
+it; from `error` up the store is also the outbox: what a channel has not taken is tried again after a restart and every
+`retry_later_s`, for `keep_trying_s` after it happened. Delivery is at least once: a crash between the channel's answer
+and its record sends a message again, which is better than never. Warnings and information are tried while the process
+lives.
 
-Sending happens in the outboxes (`actors._outbox`), two for each channel: one gathers and paces, one is for emergencies and does neither.
-If the store does not answer, the notice is sent all the same: that the store is in trouble is news.
+Sending happens in the outboxes (`actors._outbox`), two for each channel: one gathers and paces, one is for emergencies
+and does neither. If the store does not answer, the notice is sent all the same: that the store is in trouble is news.
 """
 
 from collections import deque

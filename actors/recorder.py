@@ -1,13 +1,14 @@
 """The recorder: everything the node must not forget goes through it, and comes back only when it is on disk.
 
-A flush costs the same for one entry as for hundreds, so what arrives while a flush is under way waits and goes together as the next
-group: one transaction, one flush, then every caller is answered. Under load the groups grow by themselves and nobody tunes a delay.
+A flush costs the same for one entry as for hundreds, so what arrives while a flush is under way waits and goes together
+as the next group: one transaction, one flush, then every caller is answered. Under load the groups grow by themselves
+and nobody tunes a delay.
 
-The disk blocks, the loop must not: in production the store is written by a thread of its own, a `pykka.ThreadingActor`. Runs under a
-mock clock write inline, because a real thread would let that clock run past every deadline.
+The disk blocks, the loop must not: in production the store is written by a thread of its own, a `pykka.ThreadingActor`.
+Runs under a mock clock write inline, because a real thread would let that clock run past every deadline.
 
-A commit that fails, or does not come back in time, ends the process: memory and disk no longer agree, and a new start is the one way
-back. The supervisor never restarts this actor.
+A commit that fails, or does not come back in time, ends the process: memory and disk no longer agree, and a new start
+is the one way back. The supervisor never restarts this actor.
 """
 
 import math
@@ -92,8 +93,9 @@ class CommitTimeout(Exception):
 class Record(Request[tuple[int, ...]], frozen=True):
     """Make commits durable, together and in order; the reply is their journal numbers.
 
-    None at all is a barrier: the reply comes when everything recorded before is durable. A commit that cannot be stored refuses the
-    whole request (`CommitRefused`) and touches nobody else's; so does `RecorderFull`. Both arrive as the cause of a `CallFailed`.
+    None at all is a barrier: the reply comes when everything recorded before is durable. A commit that cannot be stored
+    refuses the whole request (`CommitRefused`) and touches nobody else's; so does `RecorderFull`. Both arrive as the
+    cause of a `CallFailed`.
     """
 
     commits: tuple[Commit, ...]

@@ -1,11 +1,13 @@
 """One WebSocket of public data, shared by many feeds.
 
-The stream does not parse: it asks the adapter whose a frame is and puts the raw bytes into that feed's mailbox, together with the other frames
-that came in the same read. Losing the connection is a state, not a failure: it tells its feeds, waits and opens another one, for ever and
-without using a restart. It reconnects by itself when the venue acknowledges nothing or falls silent altogether; whether the data of
-*one* symbol is old is that feed's business. A feed that cannot keep up loses its own frames and is told so; nobody else notices.
+The stream does not parse: it asks the adapter whose a frame is and puts the raw bytes into that feed's mailbox,
+together with the other frames that came in the same read. Losing the connection is a state, not a failure: it tells its
+feeds, waits and opens another one, for ever and without using a restart. It reconnects by itself when the venue
+acknowledges nothing or falls silent altogether; whether the data of *one* symbol is old is that feed's business. A feed
+that cannot keep up loses its own frames and is told so; nobody else notices.
 
-A connection is named by the moment it was made (`since_s`, monotonic), so nothing from an earlier one can be taken for the present one.
+A connection is named by the moment it was made (`since_s`, monotonic), so nothing from an earlier one can be taken for
+the present one.
 """
 
 from collections.abc import Callable, Mapping, Sequence

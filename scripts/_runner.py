@@ -1,9 +1,9 @@
 """Runs what lies in scripts/benches and scripts/drills, prints a table, and ends with one JSON line.
 
-A bench is a module with ``rows() -> list[dict]``: each row is ``{name, value, unit, budget, ok, peers, ratio}``.
-A drill is a module with ``run(count: int, seed: int) -> dict``: counts of what was run and of what failed. It held when its
-``HELD(result)`` says so, or, without one, when ``result["ok"]`` is true. ``COUNT`` is its default count. A result may carry
-``replay``: the argument lines (``"--count 1 --seed 17"``) that bring single failures back.
+A bench is a module with ``rows() -> list[dict]``: each row is ``{name, value, unit, budget, ok, peers, ratio}``. A
+drill is a module with ``run(count: int, seed: int) -> dict``: counts of what was run and of what failed. It held when
+its ``HELD(result)`` says so, or, without one, when ``result["ok"]`` is true. ``COUNT`` is its default count. A result
+may carry ``replay``: the argument lines (``"--count 1 --seed 17"``) that bring single failures back.
 
 Modules whose name starts with ``_`` are helpers, not benches or drills. Exit code: 0 all held, 1 not, 2 wrong usage.
 """

@@ -1,8 +1,8 @@
 """One client of the admin socket: lines in, lines out, both bounded.
 
-Requests of one connection are served one after the other, so replies come in the order asked; who wants several at once opens several
-connections. Everything that goes out passes one short queue and one writer, which gives a client `write_deadline_s` to take a line: one
-that does not read is dropped and delays nobody else.
+Requests of one connection are served one after the other, so replies come in the order asked; who wants several at once
+opens several connections. Everything that goes out passes one short queue and one writer, which gives a client
+`write_deadline_s` to take a line: one that does not read is dropped and delays nobody else.
 """
 
 from collections.abc import Awaitable, Callable

@@ -24,7 +24,8 @@ OrderId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{1,16}-[0-9]{1,18}$")]
 class NodeControl(msgspec.Struct, frozen=True):
     """What the node does for its faces. `stop(cancel)` begins an orderly stop and returns at once.
 
-    `strategies` are those that can be started by name, as children of `strategies_path`. `settings` is what the node runs with.
+    `strategies` are those that can be started by name, as children of `strategies_path`. `settings` is what the node
+    runs with.
     """
 
     stop: Callable[[bool], None]

@@ -1,9 +1,9 @@
 """A subscription to what is journalled: the journal itself is its queue.
 
-A subscriber is a position in the journal and nothing else. Commits only wake it; what it sends it reads from the store. So replaying what a
-client missed and following what happens now are one loop, there is no seam between them that could lose or repeat an event, and a slow
-client costs no memory. A client that had caught up and then falls `max_lag` entries behind, or whose next entry has left the journal, is told
-so and let go.
+A subscriber is a position in the journal and nothing else. Commits only wake it; what it sends it reads from the store.
+So replaying what a client missed and following what happens now are one loop, there is no seam between them that could
+lose or repeat an event, and a slow client costs no memory. A client that had caught up and then falls `max_lag` entries
+behind, or whose next entry has left the journal, is told so and let go.
 """
 
 from collections.abc import Awaitable, Callable

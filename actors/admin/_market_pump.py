@@ -1,8 +1,8 @@
 """A subscription to market data: nothing is queued, the newest state is sent.
 
-A feed says that an instrument moved; what moved is noted, and at most every `PERIOD_S` the present state of what was noted is sent. A
-client that reads slowly sees fewer states, never older ones. Trades are the exception: all that are still in the feed's memory are sent,
-with a count of those that are not.
+A feed says that an instrument moved; what moved is noted, and at most every `PERIOD_S` the present state of what was
+noted is sent. A client that reads slowly sees fewer states, never older ones. Trades are the exception: all that are
+still in the feed's memory are sent, with a count of those that are not.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 """The panic ladder: pause, cancel-all, flatten, stop. Each rung contains the one before; the gate it leaves is stored and outlives a restart.
 
-Every account is tried, whatever happens to the others, and each within its own deadline. A rung that did not reach every account is an
-error that says which, after all were tried: a half-stopped node must not look like a stopped one.
+Every account is tried, whatever happens to the others, and each within its own deadline. A rung that did not reach
+every account is an error that says which, after all were tried: a half-stopped node must not look like a stopped one.
 """
 
 from collections.abc import Awaitable, Callable

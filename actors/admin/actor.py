@@ -1,11 +1,12 @@
 """The admin actor: the node's command core on a unix socket.
 
-The socket is in the node's directory, mode 0600, and the kernel says who is on the other side: only the node's own user and root are
-served. One line is one JSON-RPC message (`actors._jsonrpc`); the table of methods is the whole interface, and the command line and the
-gateway are its clients.
+The socket is in the node's directory, mode 0600, and the kernel says who is on the other side: only the node's own user
+and root are served. One line is one JSON-RPC message (`actors._jsonrpc`); the table of methods is the whole interface,
+and the command line and the gateway are its clients.
 
-A bug in one method must not close the connections of all clients, nor park the one face through which a person can stop the trading. So
-what a method raises by mistake is logged with its traceback and answered as an internal error, and the actor goes on.
+A bug in one method must not close the connections of all clients, nor park the one face through which a person can stop
+the trading. So what a method raises by mistake is logged with its traceback and answered as an internal error, and the
+actor goes on.
 """
 
 import os

@@ -35,7 +35,8 @@ PATIENCE_S = 20.0  # longer than an order queue takes to answer
 class MarketMakerParams(StrategyParams, frozen=True, kw_only=True, tag="market_maker"):
     """Amounts are in the venue's unit for the instrument.
 
-    `max_position`: how far the position may be from `target_position`. A target above it means always to hold something.
+    `max_position`: how far the position may be from `target_position`. A target above it means always to hold
+    something.
     """
 
     instrument: str

@@ -1,7 +1,7 @@
 """A WebSocket connection on `websockets`' sans-I/O protocol over a trio stream: no task and no nursery of its own.
 
-The task that receives also answers pings and the peer's closing frame. Writers share one lock. A write that is cut short by a cancel
-or a deadline leaves half a frame on the wire, so the connection is over then.
+The task that receives also answers pings and the peer's closing frame. Writers share one lock. A write that is cut
+short by a cancel or a deadline leaves half a frame on the wire, so the connection is over then.
 """
 
 import logging

@@ -1,8 +1,9 @@
 """A WebSocket connection on trio-websocket, in one nursery of its own.
 
-The library runs a reading task. Three of its habits decide the shape here (0.12.2): an error in that task – a ping after our closing frame is
-enough – cancels the nursery it lives in, so nothing else lives there and the error is translated at its edge; the task blocks when
-nobody takes messages, so the receiver must only hand them on; its own deadlines are a minute, so ours stand around every wait.
+The library runs a reading task. Three of its habits decide the shape here (0.12.2): an error in that task – a ping
+after our closing frame is enough – cancels the nursery it lives in, so nothing else lives there and the error is
+translated at its edge; the task blocks when nobody takes messages, so the receiver must only hand them on; its own
+deadlines are a minute, so ours stand around every wait.
 """
 
 from collections.abc import AsyncGenerator

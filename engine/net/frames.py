@@ -1,9 +1,10 @@
 """Frames a server sends, cut out of the byte stream with as little work as possible.
 
-Nearly every frame of a market-data stream is a whole, unmasked, unextended data frame. For those two header bytes say everything,
-and one slice is the message. Whatever else comes – control frames, fragments, reserved bits, masks, sizes above the limit – is handed
-byte for byte to `websockets`' own protocol object, which answers pings, assembles fragments, closes and judges violations. So the fast path
-is a subset that can only decline, never decide: RFC 6455 is interpreted in one place.
+Nearly every frame of a market-data stream is a whole, unmasked, unextended data frame. For those two header bytes say
+everything, and one slice is the message. Whatever else comes – control frames, fragments, reserved bits, masks, sizes
+above the limit – is handed byte for byte to `websockets`' own protocol object, which answers pings, assembles
+fragments, closes and judges violations. So the fast path is a subset that can only decline, never decide: RFC 6455 is
+interpreted in one place.
 
 Text is not checked for UTF-8 on the fast path; the JSON decoder behind it does that.
 """

@@ -1,7 +1,8 @@
 """HTTP requests with one deadline, a bounded answer and errors that say what the peer may have done.
 
-The question that matters after a failed order request is whether a byte of it left. httpx's own exceptions do not answer it (a timeout can
-fall on either side), so the client watches httpcore's trace for the moment the request head is written.
+The question that matters after a failed order request is whether a byte of it left. httpx's own exceptions do not
+answer it (a timeout can fall on either side), so the client watches httpcore's trace for the moment the request head is
+written.
 
 Texts of errors name method and path, never query, headers or body: those carry keys.
 """

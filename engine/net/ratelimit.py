@@ -1,8 +1,9 @@
 """Request credits: one budget per host or account, spent by priority.
 
-A budget is a set of named buckets that refill continuously, as venues describe them. Who finds too few credits waits in line; the line is
-ordered by priority, then by arrival, and only its head may take. So a waiting poll never delays an order, and an order never a cancel. Lower
-priorities also leave a share of the bucket untouched, so that a burst of polls does not make the next order wait for the refill.
+A budget is a set of named buckets that refill continuously, as venues describe them. Who finds too few credits waits in
+line; the line is ordered by priority, then by arrival, and only its head may take. So a waiting poll never delays an
+order, and an order never a cancel. Lower priorities also leave a share of the bucket untouched, so that a burst of
+polls does not make the next order wait for the refill.
 
 The venue's own word overrules our arithmetic: `drain` empties a bucket and closes it for a while.
 """

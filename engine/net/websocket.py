@@ -1,14 +1,15 @@
 """A WebSocket client: one door, two libraries behind it.
 
 `websockets` (sans-I/O, in `_frames_connection`) carries public market data: what costs there is the number of messages.
-`trio-websocket` (in `_library_connection`) carries an account's private stream: few messages, and a library that others watch over.
+`trio-websocket` (in `_library_connection`) carries an account's private stream: few messages, and a library that others
+watch over.
 
     async with connect("wss://…") as connection:
         await connection.send(b'{"method":"public/test"}')
         payload = await connection.receive()
 
-One task receives; any task may send. `receive` waits as long as nothing comes: how long silence is acceptable is a matter of data age, which
-only the caller knows. Everything else has a deadline of its own.
+One task receives; any task may send. `receive` waits as long as nothing comes: how long silence is acceptable is a
+matter of data age, which only the caller knows. Everything else has a deadline of its own.
 """
 
 import ssl

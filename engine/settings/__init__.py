@@ -1,7 +1,7 @@
 """Settings: a profile in TOML becomes frozen structs, checked whole, with secrets that never show.
 
-The struct a section decodes into stands beside the component it configures; this package only knows how to load one, and the one
-section that is everybody's: how the program logs.
+The struct a section decodes into stands beside the component it configures; this package only knows how to load one,
+and the one section that is everybody's: how the program logs.
 """
 
 from engine.settings.errors import Problem, SettingsError

@@ -1,8 +1,8 @@
 """Turns a tree of plain values into the structs of a schema, and finds every mistake on the way, not only the first.
 
-msgspec does the typing; this walk adds what a person needs: all mistakes at once, the nearest known name for an unknown key
-(unknown keys are refused whether or not the struct asks for it), the place each value came from, secrets resolved and never
-shown, and no NaN or infinity, which TOML can write and no setting means.
+msgspec does the typing; this walk adds what a person needs: all mistakes at once, the nearest known name for an unknown
+key (unknown keys are refused whether or not the struct asks for it), the place each value came from, secrets resolved
+and never shown, and no NaN or infinity, which TOML can write and no setting means.
 """
 
 import difflib

@@ -1,8 +1,8 @@
 """Values from the environment: `TRADENODE__SECTION__KEY=value` sets `section.key`, above every file.
 
-Names are matched without case, and `_` also stands for `-`, because a variable's name cannot hold one. A value is read as the
-type of its key wants it: a text as it stands; numbers, booleans, arrays and tables as TOML writes them; an array also as a plain
-list with commas.
+Names are matched without case, and `_` also stands for `-`, because a variable's name cannot hold one. A value is read
+as the type of its key wants it: a text as it stands; numbers, booleans, arrays and tables as TOML writes them; an array
+also as a plain list with commas.
 """
 
 import tomllib

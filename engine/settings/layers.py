@@ -85,9 +85,9 @@ def read_layer(path: Path) -> Layer:
 def line_of(text: str, path: KeyPath) -> int:
     """The line (from 1) on which a value is first said. `text` is TOML that parses and holds the path.
 
-    tomllib keeps no positions. But a file cut after any line either still parses or not, and of the cuts that parse, those
-    before the value lack the path and those after it have it: so the line is found by bisection, with no second reading of
-    TOML's grammar.
+    tomllib keeps no positions. But a file cut after any line either still parses or not, and of the cuts that parse,
+    those before the value lack the path and those after it have it: so the line is found by bisection, with no second
+    reading of TOML's grammar.
     """
     lines = text.split("\n")
     absent, end = 0, len(lines)

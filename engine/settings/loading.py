@@ -20,7 +20,8 @@ EXTENDS = "extends"
 def load(source: str | Path, schema: type[T], env: Mapping[str, str]) -> T:
     """The settings a shipped profile (a bare name) or a file (a Path, or a text with a slash or `.toml` in it) describes.
 
-    A file may begin with `extends = "PROFILE"`: it then says only what differs. Raises SettingsError with every mistake found.
+    A file may begin with `extends = "PROFILE"`: it then says only what differs. Raises SettingsError with every mistake
+    found.
     """
     file = _file(source)
     files = _files(file)

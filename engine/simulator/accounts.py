@@ -1,8 +1,8 @@
 """Accounts: wallets, positions and what is owed on them. Pure bookkeeping, no market logic.
 
-Profit is booked the way derivative venues book it: fills and funding add to the session's profit, fees leave the balance
-at once, and the daily settlement moves session profit, realised or not, into the balance. Session figures keep full
-precision and only balances are rounded, so that money is conserved to the last digit of the arithmetic.
+Profit is booked the way derivative venues book it: fills and funding add to the session's profit, fees leave the
+balance at once, and the daily settlement moves session profit, realised or not, into the balance. Session figures keep
+full precision and only balances are rounded, so that money is conserved to the last digit of the arithmetic.
 """
 
 from collections import deque

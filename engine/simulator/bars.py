@@ -1,7 +1,7 @@
 """Trade bars of one length, with made-up history before the market opened.
 
-The history is drawn when it is first asked for, backwards from the opening price, from a random source of its own: asking
-for it or not changes nothing else.
+The history is drawn when it is first asked for, backwards from the opening price, from a random source of its own:
+asking for it or not changes nothing else.
 """
 
 import math

@@ -1,9 +1,9 @@
 """The exchange: accounts and markets under one set of commands.
 
 Everything is synchronous and deterministic: time comes in through `clock_to`, randomness through the entropy given at
-construction, and what happened goes out through `flush`, which hands the listener one `Batch` for all that was done since
-the last flush. A command that raises `Refusal` has changed nothing, except that an amended post-only order which would
-trade is cancelled when it asked for that.
+construction, and what happened goes out through `flush`, which hands the listener one `Batch` for all that was done
+since the last flush. A command that raises `Refusal` has changed nothing, except that an amended post-only order which
+would trade is cancelled when it asked for that.
 """
 
 from collections.abc import Callable, Iterable

@@ -2,7 +2,8 @@
 
 The 8 h rate is the premium of the mark over the index outside a damper of 0.025 %, accrued every time the mark moves;
 longs pay shorts when it is positive. The market keeps one cumulative figure (settlement coin per unit of size) and each
-position pays the difference since it last paid, so accruing costs nothing per account and sums to zero over all of them.
+position pays the difference since it last paid, so accruing costs nothing per account and sums to zero over all of
+them.
 """
 
 from collections import deque

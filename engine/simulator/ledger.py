@@ -1,7 +1,7 @@
 """The books of the exchange: who owns what after each fill, settlement and default.
 
-Money is conserved: for each currency, balances + session profits + unrealised profits of all accounts + fees + insurance
-stays what was deposited, whatever trades; and the sizes of all positions in an instrument sum to zero.
+Money is conserved: for each currency, balances + session profits + unrealised profits of all accounts + fees +
+insurance stays what was deposited, whatever trades; and the sizes of all positions in an instrument sum to zero.
 """
 
 from collections import defaultdict

@@ -67,8 +67,8 @@ def unrealised(market: Market, position: Position) -> Decimal:
 def liquidation_price(account: Account, market: Market, markets: Mapping[str, Market]) -> Decimal | None:
     """The mark at which equity would just cover maintenance margin, all else staying as it is; None when there is none.
 
-    With equity E, size s, mark m and maintenance rate r: an inverse position solves E + s/m - s/P = |s| r/P, a linear one
-    E + s (P - m) = |s| r P. What other positions need is taken out of E.
+    With equity E, size s, mark m and maintenance rate r: an inverse position solves E + s/m - s/P = |s| r/P, a linear
+    one E + s (P - m) = |s| r P. What other positions need is taken out of E.
     """
     instrument, mark = market.instrument, market.mark
     position = account.positions.get(instrument.name, NO_POSITION)

@@ -1,7 +1,7 @@
 """Liquidation: what happens to an account whose equity no longer covers its maintenance margin.
 
-First its orders in that currency go; if that is not enough, a quarter of its largest position is closed at market at each
-step until the margin holds; what it still owes without positions is paid by the insurance fund.
+First its orders in that currency go; if that is not enough, a quarter of its largest position is closed at market at
+each step until the margin holds; what it still owes without positions is paid by the insurance fund.
 """
 
 from decimal import Decimal

@@ -132,8 +132,8 @@ def _announce(simulator: Simulator) -> None:
 async def _watch_parent(parent: int, scope: trio.CancelScope) -> None:
     """A child of a dead process gets a new parent.
 
-    The kernel's own parent-death signal will not do: it is bound to the *thread* that started us, and trio starts processes from
-    worker threads that end when they have been idle for a while.
+    The kernel's own parent-death signal will not do: it is bound to the *thread* that started us, and trio starts
+    processes from worker threads that end when they have been idle for a while.
     """
     while True:
         await trio.sleep(PARENT_CHECK_S)

@@ -1,7 +1,7 @@
 """Conditional orders of one instrument, waiting for a reference price.
 
-Fixed conditions are kept sorted by price, so that a tick costs only what it fires; trailing ones move with every tick and
-are scanned.
+Fixed conditions are kept sorted by price, so that a tick costs only what it fires; trailing ones move with every tick
+and are scanned.
 """
 
 from bisect import bisect_left, bisect_right, insort

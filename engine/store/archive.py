@@ -1,8 +1,9 @@
 """Journal entries past retention, in files that are written once.
 
-``archive/<first>-<last>.journal``: eight bytes of magic, a zlib stream of length-prefixed journal
-values, and the BLAKE2b hash of all that. A file is complete and durable before its entries leave the journal, so a crash in between
-leaves them in both places; the next round writes the file again. Archives and journal together are one chain from entry 1 on.
+``archive/<first>-<last>.journal``: eight bytes of magic, a zlib stream of length-prefixed journal values, and the
+BLAKE2b hash of all that. A file is complete and durable before its entries leave the journal, so a crash in between
+leaves them in both places; the next round writes the file again. Archives and journal together are one chain from entry
+1 on.
 """
 
 import hashlib

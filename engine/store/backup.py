@@ -1,8 +1,8 @@
 """Copies of a store: a backup of a live one, and a store made from a backup.
 
-Both are built beside their destination and moved there when they are complete and durable, so a destination is whole or not there. A
-copy is one read transaction, hence one consistent state, while the writer goes on. Archives are copied after it: those the state
-needs were written before it and never change.
+Both are built beside their destination and moved there when they are complete and durable, so a destination is whole or
+not there. A copy is one read transaction, hence one consistent state, while the writer goes on. Archives are copied
+after it: those the state needs were written before it and never change.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Rows, indexes, totals and journal in one LMDB environment, changed together or not at all.
 
-It knows nothing of locks, versions or directories: `Store` opens one for the node, `creation` fills a new one aside, `verify`
-replays a journal into a throw-away one. Its writer is one thread at a time; readers may be on any thread.
+It knows nothing of locks, versions or directories: `Store` opens one for the node, `creation` fills a new one aside,
+`verify` replays a journal into a throw-away one. Its writer is one thread at a time; readers may be on any thread.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """Why a store cannot be used. Each error names the path, what was expected there and what was found.
 
-`StoreError` and its kinds mean that the process cannot go on with this directory; `exit_code` is what it ends with. `CommitRefused` is
-different: the caller handed over something that cannot be stored, nothing was written and the store is as good as before.
+`StoreError` and its kinds mean that the process cannot go on with this directory; `exit_code` is what it ends with.
+`CommitRefused` is different: the caller handed over something that cannot be stored, nothing was written and the store
+is as good as before.
 """
 
 import errno

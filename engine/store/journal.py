@@ -1,8 +1,9 @@
 """What the journal holds: one entry per commit, each carrying the hash of the one before.
 
-A stored value is the 16-byte BLAKE2b hash of the previous entry's value, followed by the entry in msgpack: when, who, what kind, a
-note, and every changed row with its whole new value. Replaying the entries from the first one therefore gives exactly the stored
-tables, and no entry can be changed, dropped or moved without breaking a link. The link of the entry to come is kept in `Head`.
+A stored value is the 16-byte BLAKE2b hash of the previous entry's value, followed by the entry in msgpack: when, who,
+what kind, a note, and every changed row with its whole new value. Replaying the entries from the first one therefore
+gives exactly the stored tables, and no entry can be changed, dropped or moved without breaking a link. The link of the
+entry to come is kept in `Head`.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Keys as bytes that sort in the order they are read.
 
-A key is a string, an unsigned integer, or a tuple of both. Strings are UTF-8, so they sort by code point; integers are eight bytes,
-big end first; inside a tuple a string ends with a zero byte, which sorts before every continuation of it. A key without its last
-parts is therefore a prefix of all keys that begin with the same parts.
+A key is a string, an unsigned integer, or a tuple of both. Strings are UTF-8, so they sort by code point; integers are
+eight bytes, big end first; inside a tuple a string ends with a zero byte, which sorts before every continuation of it.
+A key without its last parts is therefore a prefix of all keys that begin with the same parts.
 """
 
 from collections.abc import Callable

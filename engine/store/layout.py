@@ -1,7 +1,7 @@
 """What lies where in a store's directory, and whether a directory is one.
 
-``data.mdb`` the tables · ``lock.mdb`` LMDB's reader slots · ``writer.lock`` who writes · ``archive/`` journal entries past retention ·
-``new/`` a store being created or restored, until it is complete.
+``data.mdb`` the tables · ``lock.mdb`` LMDB's reader slots · ``writer.lock`` who writes · ``archive/`` journal entries
+past retention · ``new/`` a store being created or restored, until it is complete.
 """
 
 import os

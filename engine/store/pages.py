@@ -1,8 +1,9 @@
 """A look at data.mdb before LMDB maps it.
 
-LMDB trusts its file: a damaged root sends it to a page that is not there, and the process dies of a signal instead of an error. So
-the parts every access goes through - both meta pages, the root of the main tree, the root of every named tree - are read here as
-plain bytes first. Deeper damage is what `verify` is for. Layout: LMDB 0.9, data format 1, 64 bit, native byte order.
+LMDB trusts its file: a damaged root sends it to a page that is not there, and the process dies of a signal instead of
+an error. So the parts every access goes through - both meta pages, the root of the main tree, the root of every named
+tree - are read here as plain bytes first. Deeper damage is what `verify` is for. Layout: LMDB 0.9, data format 1, 64
+bit, native byte order.
 """
 
 import os

@@ -1,8 +1,9 @@
 """Reading tables, indexes and the journal without holding the store up.
 
-An LMDB read transaction pins every page it can see. So rows are fetched a chunk at a time, each chunk in a transaction of its own: a
-slow consumer holds nothing, and a loop over a million rows costs the memory of one chunk. What one chunk shows is consistent; between
-chunks the writer may go on. Where several reads must agree, `Store.snapshot()` gives them one transaction.
+An LMDB read transaction pins every page it can see. So rows are fetched a chunk at a time, each chunk in a transaction
+of its own: a slow consumer holds nothing, and a loop over a million rows costs the memory of one chunk. What one chunk
+shows is consistent; between chunks the writer may go on. Where several reads must agree, `Store.snapshot()` gives them
+one transaction.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,10 +1,11 @@
 """Keeping the store small without forgetting anything.
 
-Two things age. Rows that have ended (orders, fills, position changes, notices) are deleted by ordinary journalled commits: their last
-values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so that no commit waits long.
+Two things age. Rows that have ended (orders, fills, position changes, notices) are deleted by ordinary journalled
+commits: their last values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so
+that no commit waits long.
 
-The period must be longer than any history a reconciliation asks a venue for: a fill that is reported again after its row has gone
-would count as new.
+The period must be longer than any history a reconciliation asks a venue for: a fill that is reported again after its
+row has gone would count as new.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """The store of a node: open it, commit to it, read from it.
 
-One process writes (an `flock` says who), any number read. Inside the writing process everything reads through this object, since LMDB
-must not be opened twice by one process; other processes use `Store.open(path, read_only=True)`. `commit` runs on one thread; reading
-works on every thread, also during a commit, and shows the last durable state.
+One process writes (an `flock` says who), any number read. Inside the writing process everything reads through this
+object, since LMDB must not be opened twice by one process; other processes use `Store.open(path, read_only=True)`.
+`commit` runs on one thread; reading works on every thread, also during a commit, and shows the last durable state.
 """
 
 from collections.abc import Callable, Iterator, Sequence

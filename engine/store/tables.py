@@ -1,8 +1,9 @@
 """How a table is declared: its keys, its values, and what is derived from them.
 
-Derived are indexes (which rows can be found under which other key) and totals (what is counted). Both are functions of the rows, run
-in the transaction that changes them and again by `verify`; nobody writes them by hand. They see a row through its *view*, a struct
-with the few fields they need: decoding that is cheap, and it goes on reading rows written by older versions.
+Derived are indexes (which rows can be found under which other key) and totals (what is counted). Both are functions of
+the rows, run in the transaction that changes them and again by `verify`; nobody writes them by hand. They see a row
+through its *view*, a struct with the few fields they need: decoding that is cheap, and it goes on reading rows written
+by older versions.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,11 +1,11 @@
 """Does the store say what its journal says?
 
-Walk every entry from the first one on, through the archives and then the journal, checking each link; replay it into an empty store in
-a temporary directory, deriving indexes and totals again; compare that with the stored tables row by row. One read transaction, so a
-node may go on writing meanwhile. Memory stays small whatever the history.
+Walk every entry from the first one on, through the archives and then the journal, checking each link; replay it into an
+empty store in a temporary directory, deriving indexes and totals again; compare that with the stored tables row by row.
+One read transaction, so a node may go on writing meanwhile. Memory stays small whatever the history.
 
-The walk happens in a process of its own. LMDB trusts its pages, and a page damaged badly enough ends the process that reads it by a
-signal: then that is the finding.
+The walk happens in a process of its own. LMDB trusts its pages, and a page damaged badly enough ends the process that
+reads it by a signal: then that is the finding.
 """
 
 import os

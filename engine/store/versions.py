@@ -1,7 +1,7 @@
 """How a store comes to be and how it follows the program's versions.
 
-The version of the tables is a row in `meta`, written by the first entry of the journal and by every migration. A store of a later
-version is refused: this program cannot know what its rows mean.
+The version of the tables is a row in `meta`, written by the first entry of the journal and by every migration. A store
+of a later version is refused: this program cannot know what its rows mean.
 """
 
 from collections.abc import Iterable

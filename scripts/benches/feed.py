@@ -1,9 +1,9 @@
 """What a market-data message costs through the actors: socket bytes → stream → mailbox → feed → the state a strategy reads, in µs of CPU.
 
-The bytes are those of the `wire` bench, played by the same child process as fast as they are read; the figure is this process's own CPU time per
-message. The peer is what one would write without actors: `websockets.trio` in a loop that hands every message to the same decoders. The last
-rows are the same actors at a pace as of a busy day: then each read brings few messages and waking up is what costs.
-`scripts/bench feed`; run as a program it is the paced child.
+The bytes are those of the `wire` bench, played by the same child process as fast as they are read; the figure is this
+process's own CPU time per message. The peer is what one would write without actors: `websockets.trio` in a loop that
+hands every message to the same decoders. The last rows are the same actors at a pace as of a busy day: then each read
+brings few messages and waking up is what costs. `scripts/bench feed`; run as a program it is the paced child.
 """
 
 import subprocess

@@ -1,8 +1,9 @@
 """What a message costs between actors: told, and called and answered, beside stock pykka threads and a trio memory channel.
 
-Every figure is the best of three rounds and includes the handling: a counter is incremented per message. Ours is told in bursts
-that fit its bounded mailbox. `kernel.call` finds the callee idle with a plain handler, the common case, and runs it on the caller's
-turn; `kernel.call_async` is a callee whose handler is a coroutine, so that two reschedules of trio are in it.
+Every figure is the best of three rounds and includes the handling: a counter is incremented per message. Ours is told
+in bursts that fit its bounded mailbox. `kernel.call` finds the callee idle with a plain handler, the common case, and
+runs it on the caller's turn; `kernel.call_async` is a callee whose handler is a coroutine, so that two reschedules of
+trio are in it.
 """
 
 import time

@@ -1,7 +1,7 @@
 """What durability costs: an accepted order on disk, against a raw append and fdatasync in the same directory and the same run.
 
-The raw append writes what the journal entry takes, so the ratio is what tables, index and two flushes instead of one add to it. The
-two take turns, one by one: a disk that slows down slows both.
+The raw append writes what the journal entry takes, so the ratio is what tables, index and two flushes instead of one
+add to it. The two take turns, one by one: a disk that slows down slows both.
 """
 
 import os

@@ -1,8 +1,9 @@
 """What a market-data message costs: socket bytes → decoded and applied to the state a strategy reads, in µs of CPU.
 
-A child process plays a canned Deribit mix (book changes, tickers, trades, chart bars) over loopback as fast as it is read. The figures are the
-reading process's own CPU time, kernel included, per message. The peers receive the same bytes through their own library and hand them to the
-same decoders, so the difference is the library's. `scripts/bench wire`; run as a program it is the child.
+A child process plays a canned Deribit mix (book changes, tickers, trades, chart bars) over loopback as fast as it is
+read. The figures are the reading process's own CPU time, kernel included, per message. The peers receive the same bytes
+through their own library and hand them to the same decoders, so the difference is the library's. `scripts/bench wire`;
+run as a program it is the child.
 """
 
 import asyncio

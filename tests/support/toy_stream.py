@@ -1,7 +1,8 @@
 """A tiny venue protocol for tests of the stream and the feed: adapters sans I/O, and a WebSocket server on loopback that misbehaves on demand.
 
-Frames of a symbol are `@<symbol> <kind> <numbers>`: `S id` book snapshot, `C previous id` book change, `T price [stamp]` ticker, `X seq` trade,
-`B open_ms volume` bar. Control frames are `ACK`, `NO <channel>`, `PING`, `BYE`; the client says `SUB`, `UNSUB`, `AGAIN` and `PONG`.
+Frames of a symbol are `@<symbol> <kind> <numbers>`: `S id` book snapshot, `C previous id` book change, `T price
+[stamp]` ticker, `X seq` trade, `B open_ms volume` bar. Control frames are `ACK`, `NO <channel>`, `PING`, `BYE`; the
+client says `SUB`, `UNSUB`, `AGAIN` and `PONG`.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -156,8 +156,8 @@ class TickerStream(OneMarket):
 
 
 class IncrementalTickerStream(TickerStream):
-    """After the snapshot only what changed. Compared with what was last sent to anybody, which is never newer than what a
-    subscriber has."""
+    """After the snapshot only what changed. Compared with what was last sent to anybody, which is never newer than what
+    a subscriber has."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

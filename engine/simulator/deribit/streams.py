@@ -1,8 +1,9 @@
 """Active channels: each stream takes what happened, now or in intervals, and publishes it.
 
-A stream exists only while somebody is subscribed, so nothing is rendered for nobody. Streams are shared by all subscribers
-of a channel. Streams with an interval gather what they take and publish at multiples of the interval; before a newcomer
-gets his first messages, what was gathered is published to the others, so that his snapshot and their next message agree.
+A stream exists only while somebody is subscribed, so nothing is rendered for nobody. Streams are shared by all
+subscribers of a channel. Streams with an interval gather what they take and publish at multiples of the interval;
+before a newcomer gets his first messages, what was gathered is published to the others, so that his snapshot and their
+next message agree.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """The simulated Deribit: methods in, results and channel messages out, time pushed in from outside.
 
-Whoever serves it over a wire does four things: passes requests to `call`; asks `accept_channel`, then `activate`s a channel
-before its first subscriber, takes `snapshot` for each new one and only then counts him in; sends what `publish` is given;
-and calls `advance` no later than `next_due_ms`. All of it from one thread.
+Whoever serves it over a wire does four things: passes requests to `call`; asks `accept_channel`, then `activate`s a
+channel before its first subscriber, takes `snapshot` for each new one and only then counts him in; sends what `publish`
+is given; and calls `advance` no later than `next_due_ms`. All of it from one thread.
 """
 
 from collections.abc import Callable, Mapping

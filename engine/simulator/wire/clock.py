@@ -1,7 +1,7 @@
 """The venue's own clock: the machine's, plus an offset that a drill can change while the venue runs.
 
-A venue's clock never runs backwards, for the exchange behind it lives by it. When it is ahead of where it should be, it runs at
-half speed until it is right again, as a disciplined clock does; a step forward happens at once.
+A venue's clock never runs backwards, for the exchange behind it lives by it. When it is ahead of where it should be, it
+runs at half speed until it is right again, as a disciplined clock does; a step forward happens at once.
 """
 
 from engine.kernel import Clock

@@ -1,8 +1,8 @@
 """What a simulated venue can be told to do wrong. One struct a fault, so that a typing mistake is an answer and not a silence.
 
-Every fault may be narrowed: `method` and `channel` are prefixes, `connection` is one socket, `probability` is rolled for each
-candidate, `count` is how often it strikes at most and `duration_s` how long it stays. A fault without `count` and
-`duration_s` stays until it is lifted.
+Every fault may be narrowed: `method` and `channel` are prefixes, `connection` is one socket, `probability` is rolled
+for each candidate, `count` is how often it strikes at most and `duration_s` how long it stays. A fault without `count`
+and `duration_s` stays until it is lifted.
 """
 
 from typing import Annotated, Literal, TypeAlias

@@ -1,7 +1,7 @@
 """WebSocket frames as a server sends them (RFC 6455 §5.2): final and unmasked.
 
-Payloads are ready-made UTF-8 bytes that go to many sockets, and some faults send text that is not UTF-8; both are why these
-few lines stand here instead of a call to a library that encodes a `str` for each socket.
+Payloads are ready-made UTF-8 bytes that go to many sockets, and some faults send text that is not UTF-8; both are why
+these few lines stand here instead of a call to a library that encodes a `str` for each socket.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """The outbound side of one socket: a bounded queue, one writing task, and the faults that act on messages.
 
-Nothing that happens here may make another socket wait. Putting a frame never blocks; a socket whose client does not read fills its
-own queue and is dropped for it, as the venue does.
+Nothing that happens here may make another socket wait. Putting a frame never blocks; a socket whose client does not
+read fills its own queue and is dropped for it, as the venue does.
 """
 
 from collections import deque

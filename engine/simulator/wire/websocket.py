@@ -1,8 +1,8 @@
 """One accepted WebSocket: wsproto over a trio stream, with one reader, one writer and one reason to end.
 
-A socket ends in two steps. The *session* is over at once, whatever the transport does: its owner is told, and what hangs on it
-(cancel-on-disconnect, subscriptions) happens. The *transport* closes after that, unless a stall or half-open fault holds it: a peer
-that went away without a word does not send a FIN because we lost interest.
+A socket ends in two steps. The *session* is over at once, whatever the transport does: its owner is told, and what
+hangs on it (cancel-on-disconnect, subscriptions) happens. The *transport* closes after that, unless a stall or
+half-open fault holds it: a peer that went away without a word does not send a FIN because we lost interest.
 """
 
 from collections.abc import Awaitable, Callable
@@ -122,8 +122,8 @@ class WebSocketPeer:
     ) -> None:
         """Read and write until the socket ends.
 
-        `on_message` gets each message, None for one above `MAX_MESSAGE_BYTES`. `companion` runs beside and is cancelled at the
-        end; `on_end` is called once then, from here and never from within a `send`.
+        `on_message` gets each message, None for one above `MAX_MESSAGE_BYTES`. `companion` runs beside and is cancelled
+        at the end; `on_end` is called once then, from here and never from within a `send`.
         """
         self._on_message = on_message
         async with trio.open_nursery() as transport:

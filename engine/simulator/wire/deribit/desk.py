@@ -90,7 +90,8 @@ class Desk:
     def perform(self, call: Call, own: Mapping[str, OwnMethod], done: Done) -> None:
         """Answer one call, now or later, with exactly one call of `done`.
 
-        `own` are the methods that the transport itself answers. The engine may hold a command; the answer comes when it is done.
+        `own` are the methods that the transport itself answers. The engine may hold a command; the answer comes when it
+        is done.
         """
         self.calls += 1
         injected = self.board.take(RpcFault, call.site)

@@ -1,8 +1,8 @@
 """Who may do what: keys and the tokens issued for them.
 
-A token of *connection* scope lives and dies with its socket and is refused on any other (13009). A token of *session* scope works
-everywhere; a key has at most 16 sessions and a new one pushes out the oldest. Over HTTP there is no connection to hang a token on,
-so every token issued there belongs to a session.
+A token of *connection* scope lives and dies with its socket and is refused on any other (13009). A token of *session*
+scope works everywhere; a key has at most 16 sessions and a new one pushes out the oldest. Over HTTP there is no
+connection to hang a token on, so every token issued there belongs to a session.
 """
 
 from collections import OrderedDict
