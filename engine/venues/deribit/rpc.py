@@ -110,8 +110,8 @@ class RpcClient:
     async def _pay(self, method: str, deadline_s: float) -> None:
         """Wait for credits, and refuse to ask a host that is down when the question can wait.
 
-        At most half of the time there is goes into waiting: who was cut off by his own deadline in this line could not
-        say that nothing was sent, and who left it at the last moment would have no time for an answer.
+        An order or a cancel waits at most half of the time there is: who was cut off by his own deadline in this line
+        could not say that nothing was sent, and who left it at the last moment would have no time for an answer.
         """
         bucket, cost = price_of(method)
         priority = priority_of(method)
@@ -120,7 +120,8 @@ class RpcClient:
             raise NotSent(f"{method}: the venue keeps failing; next try in {self._breaker.wait_s(now_s):.1f} s")
         try:
             left_s = min(deadline_s, trio.current_effective_deadline()) - now_s
-            await self._budget.take(bucket, cost, priority, max(0.0, left_s / 2))
+            patience_s = left_s / 2 if priority <= Priority.ORDER else left_s
+            await self._budget.take(bucket, cost, priority, max(0.0, patience_s))
         except BudgetExceeded as error:
             raise RateLimited(f"{method}: {error}", retry_after_s=error.wait_s) from error
 
