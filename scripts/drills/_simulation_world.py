@@ -18,6 +18,7 @@ import trio
 from actors._store_host import Done
 from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder
 from actors.node import AccountSection, DeribitSection, Node, NodeSeams, NodeSettings, open_node
+from actors.orders import OrdersSettings
 from actors.recorder import InlineHost
 from actors.strategies import MarketMakerParams
 from engine.kernel import (
@@ -31,7 +32,7 @@ from engine.kernel import (
     State,
     TrioClock,
 )
-from engine.model import Denial, OrderRequest, OrderType, Side, Snap, TimeInForce
+from engine.model import Denial, OrderRequest, OrderType, ProofRules, Side, Snap, TimeInForce
 from engine.net import Endpoint, dialing
 from engine.settings import Secret
 from engine.simulator import Simulator
@@ -83,8 +84,11 @@ class Life(msgspec.Struct, frozen=True):
 class Machine:
     """Where nodes run, one after the other, on the same directory and the same clock."""
 
-    def __init__(self, seed: int, directory: Path, sim: Simulator, clock: TrioClock) -> None:
+    def __init__(
+        self, seed: int, directory: Path, sim: Simulator, clock: TrioClock, proof: ProofRules | None = None
+    ) -> None:
         self.seed = seed
+        self.proof = proof  # None: the venue's own
         self.directory = directory
         self.sim = sim
         self.clock = clock
@@ -123,7 +127,11 @@ class Machine:
     def _settings(self) -> NodeSettings:
         """The defaults of a real account, and a maker on each market."""
         venue = self.sim.deribit
-        account = AccountSection(client_id=Secret(venue.client_id), client_secret=Secret(venue.client_secret))
+        account = AccountSection(
+            client_id=Secret(venue.client_id),
+            client_secret=Secret(venue.client_secret),
+            orders=OrdersSettings(proof=self.proof),
+        )
         connection = DeribitSettings(ws_url="ws://sim/ws/api/v2", http_url="http://sim/api/v2")
         section = DeribitSection(symbols=SYMBOLS, connection=connection, accounts={"main": account})
         makers = {

@@ -10,7 +10,8 @@ passes, and the node is compared with what is really so at the venue.
 two for one key · `diverged` orders stated otherwise than at the venue · `fills` missing, invented or twice ·
 `holdings` positions and balances that differ · `feeds` that do not stream, or whose book is not the venue's ·
 `unhealthy` actors that are down, gates that are closed, messages that do not add up, memory that grew, a journal that
-does not replay · `crashed` actors that ended though nobody killed them.
+does not replay · `crashed` actors that ended though nobody killed them · `controls` what a design that believes the
+first denial doubled: it must.
 """
 
 import hashlib
@@ -18,9 +19,10 @@ import multiprocessing
 import shutil
 import tempfile
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from actors.messages import GetOrdersStatus, OrdersStatus, SyncNow
 from actors.node import Node
 from actors.status import gate, status
 from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy, EventKind, MailboxFull, State, TrioClock
-from engine.model import CancelState, GateState, Order, OrderState, order_id_of
+from engine.model import CancelState, GateState, Order, OrderState, ProofRules, order_id_of
 from engine.simulator import DeribitSettings as WireSettings
 from engine.simulator import Simulator, open_simulator
 from engine.simulator.orders import Side
@@ -50,6 +52,9 @@ BOOK_LOOKS = 600  # at moments that drift against the venue's 100 ms, so that on
 CENT = Decimal("0.00000001")
 MAX_REMEMBERED = 3000
 WORKERS = 2
+CREDULOUS = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)  # a design that must fail: it believes the first denial
+CONTROLS = [1, 2, 3, 4]
+SEED_TIMEOUT_S = 600.0
 KINDS = ("lost", "doubled", "diverged", "fills", "holdings", "feeds", "unhealthy", "crashed")
 FORK = multiprocessing.get_context("fork")
 
@@ -71,13 +76,19 @@ class Result(msgspec.Struct):
 # ── one seed ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def simulate(seed: int, minutes: float | None = None, keep: Callable[[JournalEntry], None] | None = None) -> Result:
-    """Run one seed from its first to its last virtual second."""
+def simulate(
+    seed: int,
+    minutes: float | None = None,
+    *,
+    proof: ProofRules | None = None,
+    keep: Callable[[JournalEntry], None] | None = None,
+) -> Result:
+    """Run one seed from its first to its last virtual second. `keep` is given every entry of the journal."""
     shm = Path("/dev/shm")  # noqa: S108 - a mapped file that needs no disk, and is removed below
     directory = Path(tempfile.mkdtemp(prefix="sim-", dir=shm if shm.is_dir() else None))
     result = Result(seed)
     try:
-        run_mocked(_simulate, result, directory, minutes, schedule_seed=seed)
+        run_mocked(_simulate, result, directory, minutes, proof, schedule_seed=seed)
         digest = hashlib.blake2b(digest_size=16)
         with Store.open(directory / "store", read_only=True) as store:
             for entry in store.journal():
@@ -97,13 +108,13 @@ def _told(entry: JournalEntry) -> tuple[Any, ...]:
     return entry.seq, entry.at_ms, entry.actor, entry.kind, entry.note, entry.changes
 
 
-async def _simulate(result: Result, directory: Path, minutes: float | None) -> None:
+async def _simulate(result: Result, directory: Path, minutes: float | None, proof: ProofRules | None) -> None:
     chance = Entropy(result.seed)
     result.minutes = chance.uniform(*MINUTES) if minutes is None else minutes
     async with open_simulator(
         TrioClock(EPOCH_MS), chance.fork("venue"), deribit=None, control=None, settings=WireSettings()
     ) as sim:
-        machine = Machine(result.seed, directory, sim, TrioClock(EPOCH_MS))
+        machine = Machine(result.seed, directory, sim, TrioClock(EPOCH_MS), proof)
         drill = Drill(machine, chance.fork("drill"), result)
         await drill.run()
 
@@ -360,57 +371,71 @@ def _grown(path: str, actor: Any, live: int) -> Iterator[str]:
 # ── many ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def simulated(seed: int, minutes: float | None = None) -> Result:
+def simulated(seed: int, minutes: float | None = None, proof: ProofRules | None = None) -> Result:
     """One seed, whatever happens: an exception is a finding."""
     try:
-        return simulate(seed, minutes)
+        return simulate(seed, minutes, proof=proof)
     except Exception as error:  # noqa: BLE001 - reported in full, and it fails the drill
         trace = "".join(traceback.format_exception(error))
         return Result(seed, wrong={"unhealthy": [trace[-4000:]]})
 
 
-def work(seeds: list[int], results: Any) -> None:
-    """One worker: its share of the seeds."""
+def work(seed: int, proof: ProofRules | None, results: Connection) -> None:
+    """A process of its own for each seed: what it leaves behind in memory is no part of the next one."""
     logger.remove()
-    for seed in seeds:
-        results.put(simulated(seed))
-    results.put(None)
+    results.send(simulated(seed, proof=proof))
+
+
+def outcomes(seeds: list[int], proof: ProofRules | None = None) -> Iterator[Result]:
+    """The results in order, some at a time. A process that ended without one is a finding as well."""
+    under_way: deque[tuple[int, Connection, Any]] = deque()
+    waiting = deque(seeds)
+    while waiting or under_way:
+        while waiting and len(under_way) < WORKERS:
+            ours, theirs = FORK.Pipe(duplex=False)
+            process = FORK.Process(target=work, args=(waiting[0], proof, theirs))
+            process.start()
+            theirs.close()
+            under_way.append((waiting.popleft(), ours, process))
+        seed, ours, process = under_way.popleft()
+        yield _outcome(seed, ours, process)
+
+
+def _outcome(seed: int, ours: Connection, process: Any) -> Result:
+    try:
+        if ours.poll(SEED_TIMEOUT_S):
+            return ours.recv()
+        found = f"no result within {SEED_TIMEOUT_S} s"
+    except EOFError:
+        process.join(5.0)
+        found = f"the process ended with exit code {process.exitcode}"
+    finally:
+        process.join(5.0)
+        process.kill()
+        ours.close()
+    return Result(seed, wrong={"unhealthy": [found]})
 
 
 def run(count: int, seed: int) -> dict[str, Any]:
-    """`count` seeds from `seed` on."""
-    results = FORK.Queue()
-    shares = [list(range(seed + worker, seed + count, WORKERS)) for worker in range(WORKERS)]
-    workers = [FORK.Process(target=work, args=(share, results)) for share in shares if share]
-    for worker in workers:
-        worker.start()
+    """`count` seeds from `seed` on, and a few of a design that must fail."""
     total: Counter[str] = Counter()
     failed = []
-    ended = 0
-    while ended < len(workers):
-        result: Result | None = results.get(timeout=900.0)
-        if result is None:
-            ended += 1
-            continue
+    for result in outcomes(list(range(seed, seed + count))):
         total["seeds"] += 1
         total["minutes"] += round(result.minutes)
         total.update(result.counts)
         if not result.ok:
             failed.append(result.seed)
             total.update({kind: len(found) for kind, found in result.wrong.items()})
-            print(
-                f"seed {result.seed}:",
-                *(f"\n  {kind}: {found[:4]}" for kind, found in result.wrong.items()),
-                flush=True,
-            )
-    for worker in workers:
-        worker.join(30.0)
+            print(f"seed {result.seed}:", *(f"\n  {kind}: {found[:4]}" for kind, found in result.wrong.items()))
+    controls = sum(len(result.wrong.get("doubled", [])) for result in outcomes(CONTROLS, CREDULOUS))
     return {
         **{kind: total[kind] for kind in ("seeds", "minutes", "lives", "crashes", "kills", "jumps", "faults", "told")},
         **{kind: total[kind] for kind in (*KINDS, "unsettled")},
         "detail": {kind: total[kind] for kind in sorted(total) if " " in kind},
-        "replay": [f"--count 1 --seed {at_seed}" for at_seed in sorted(failed)],
-        "ok": not failed,
+        "controls": controls,
+        "replay": [f"--count 1 --seed {at_seed}" for at_seed in failed],
+        "ok": not failed and controls > 0,
     }
 
 
