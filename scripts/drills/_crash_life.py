@@ -140,14 +140,15 @@ def _settings(life: Life) -> NodeSettings:
     orders = OrdersSettings(
         limits=OrderLimits(max_price_deviation=None),
         ttl_s=0.5,
-        request_timeout_s=0.6,
+        request_timeout_s=1.0,
+        max_in_flight=6,  # so many questions at a time as the venue's credits answer within the timeout
         tick_s=0.05,
         retry_s=0.1,
         ask_s=0.1,
         proof=proof,
     )
     sync = AccountSettings(
-        sync_every_s=0.5, sync_retry_s=0.1, query_timeout_s=2.0, backoff_min_s=0.05, backoff_max_s=0.3
+        sync_every_s=1.0, sync_retry_s=0.1, query_timeout_s=2.0, backoff_min_s=0.05, backoff_max_s=0.3
     )
     connection = DeribitSettings(ws_url=life.ws_url, http_url=life.http_url, orders_per_s=1000.0, orders_burst=1000.0)
     account = AccountSection(
