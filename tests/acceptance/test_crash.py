@@ -1,0 +1,47 @@
+"""The short form of `scripts/drill crash`: SIGKILL at every labelled point, and two designs that must fail beside it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.store import points
+from scripts.drills import crash
+
+ROOT = Path(__file__).parents[2]
+RUNS = 100
+LABEL = re.compile(r"""\bpoint[(,]\s*["']([^"']+)["']""")
+NAME = re.compile(r"\bon_point\(\s*([A-Z_]+)\s*\)")
+
+
+@pytest.mark.timeout(400)
+def test_kills_at_every_point_lose_and_double_nothing() -> None:
+    result = crash.run(count=RUNS, seed=20_260_101)
+    assert result["ok"], result
+    assert result["runs"] >= RUNS - crash.LIVES
+    assert [result[kind] for kind in crash.FAILURES] == [0] * len(crash.FAILURES)
+    assert result["uncovered"] == []
+    assert set(result["kills"]) == set(crash.POINTS)
+    assert all(result["kills"].values())
+    assert result["controls"].keys() == {"persist_after_reply", "ask_once"}
+    assert all(doubled > 0 for doubled in result["controls"].values()), result["controls"]
+
+
+def passed_in(pattern: re.Pattern[str], *rooms: str) -> set[str]:
+    return {
+        found for room in rooms for file in (ROOT / room).rglob("*.py") for found in pattern.findall(file.read_text())
+    }
+
+
+def test_every_point_of_the_order_path_is_listed_and_killed_at() -> None:
+    """A point that nobody listed would be a place where no crash was ever tried."""
+    assert passed_in(LABEL, "actors", "engine/venues", "engine/model") == set(crash.ORDER_POINTS)
+    assert set(crash.ORDER_POINTS) < set(crash.POINTS)
+
+
+def test_every_point_of_the_store_is_listed_and_those_of_a_commit_are_killed_at() -> None:
+    """The store's own test kills at all of them; the drill at those an order comes by."""
+    names = passed_in(NAME, "engine/store")
+    assert names
+    assert {getattr(points, name) for name in names} == set(points.POINTS)
+    assert set(crash.POINTS) - set(crash.ORDER_POINTS) == {points.BEFORE_COMMIT, points.AFTER_COMMIT}
