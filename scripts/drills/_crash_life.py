@@ -46,6 +46,7 @@ BELIEVE_THE_FIRST_DENIAL = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)
 SETTLE_S = 40.0
 QUIET_S = 1.0  # longer than the venue is late
 LOOK_S = 0.05
+SENT_LOOKS = 60
 ORDERS = 3  # of each life
 AMEND_TRIES = 15
 
@@ -180,11 +181,22 @@ async def _trade(life: Life, node: Node) -> None:
         await trio.sleep(0.03)
     known = acknowledged(life)
     await trio.sleep(0.15)
-    await _call(desk.orders, CancelOrder(known[f"{life.turn}.0"]))
+    first = known[f"{life.turn}.0"]
+    if life.point.startswith("cancel."):  # a cancel reaches the venue only when the order did
+        await _until_sent(node, first)
+    await _call(desk.orders, CancelOrder(first))
     for _ in range(AMEND_TRIES):  # it can be amended once it is known to be open
         if isinstance(await _call(desk.orders, AmendOrder(known[f"{life.turn}.1"], amount=Decimal(30))), Accepted):
             return
         await trio.sleep(0.1)
+
+
+async def _until_sent(node: Node, order_id: str) -> None:
+    for _ in range(SENT_LOOKS):
+        order = node.parts.store.table("orders").get(order_id)
+        if order is not None and order.state is not OrderState.WAITING:
+            return
+        await trio.sleep(LOOK_S)
 
 
 async def _call(orders: Any, request: Any) -> Any:
