@@ -180,7 +180,7 @@ class Customer:
                 await self._amend()
 
     def _some_order(self) -> str:
-        recent = list(self.told.values())[-12:]
+        recent = list(self.told.values())[-5:]
         return self._chance.choice(recent)
 
     async def _place(self) -> None:

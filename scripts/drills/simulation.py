@@ -36,7 +36,7 @@ from actors.status import gate, status
 from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy, EventKind, MailboxFull, State, TrioClock
 from engine.model import CancelState, GateState, Order, OrderState, ProofRules, order_id_of
 from engine.simulator import DeribitSettings as WireSettings
-from engine.simulator import Simulator, open_simulator
+from engine.simulator import Simulator, faults, open_simulator
 from engine.simulator.orders import Side
 from engine.simulator.wire.faultplan import FaultPlan
 from engine.store import JournalEntry, Store, verify
@@ -53,7 +53,13 @@ CENT = Decimal("0.00000001")
 MAX_REMEMBERED = 3000
 WORKERS = 2
 CREDULOUS = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)  # a design that must fail: it believes the first denial
-CONTROLS = [1, 2, 3, 4]
+CONTROLS = [1, 2]
+CONTROL_MINUTES = 4.0
+FATAL = (  # what that design cannot stand; the protocol has to stand it, too
+    faults.LoseReply(method="private/buy", probability=0.5, close=True),
+    faults.HideOrders(hide_ms=3000),
+    faults.Silence(channel="user."),
+)
 SEED_TIMEOUT_S = 600.0
 KINDS = ("lost", "doubled", "diverged", "fills", "holdings", "feeds", "unhealthy", "crashed")
 FORK = multiprocessing.get_context("fork")
@@ -115,6 +121,8 @@ async def _simulate(result: Result, directory: Path, minutes: float | None, proo
         TrioClock(EPOCH_MS), chance.fork("venue"), deribit=None, control=None, settings=WireSettings()
     ) as sim:
         machine = Machine(result.seed, directory, sim, TrioClock(EPOCH_MS), proof)
+        for fault in FATAL if proof is not None else ():
+            sim.faults.add(fault)
         drill = Drill(machine, chance.fork("drill"), result)
         await drill.run()
 
@@ -137,7 +145,7 @@ class Drill:
             nursery.start_soon(self._jump)
             nursery.start_soon(self.customer.trade, self._chance.uniform(0.8, 4.0))
             while trio.current_time() < ends_s:
-                await self._one_life(min(self._chance.uniform(20.0, 600.0), ends_s - trio.current_time()))
+                await self._one_life(min(self._chance.uniform(5.0, 240.0), ends_s - trio.current_time()))
             nursery.cancel_scope.cancel()
         self._machine.sim.faults.lift_all()
         async with self._machine.life() as life:
@@ -163,12 +171,12 @@ class Drill:
             plan = FaultPlan.random(
                 chance,
                 duration_s=min(left_s, chance.uniform(30.0, 300.0)),
-                mean_gap_s=chance.choice((1.5, 4.0, 12.0)),
+                mean_gap_s=chance.choice((1.0, 3.0, 8.0)),
                 max_length_s=chance.choice((2.0, 6.0, 25.0)),
             )
             await plan.run(self._machine.sim.faults)
             self._result.counts["faults"] += len(plan.steps)
-            await trio.sleep(chance.uniform(0.0, 90.0))
+            await trio.sleep(chance.uniform(0.0, 40.0))
 
     async def _kill(self) -> None:
         """Random actors, one at a time, seldom enough that nobody has to be given up."""
@@ -380,20 +388,20 @@ def simulated(seed: int, minutes: float | None = None, proof: ProofRules | None 
         return Result(seed, wrong={"unhealthy": [trace[-4000:]]})
 
 
-def work(seed: int, proof: ProofRules | None, results: Connection) -> None:
+def work(seed: int, minutes: float | None, proof: ProofRules | None, results: Connection) -> None:
     """A process of its own for each seed: what it leaves behind in memory is no part of the next one."""
     logger.remove()
-    results.send(simulated(seed, proof=proof))
+    results.send(simulated(seed, minutes, proof))
 
 
-def outcomes(seeds: list[int], proof: ProofRules | None = None) -> Iterator[Result]:
+def outcomes(seeds: list[int], minutes: float | None = None, proof: ProofRules | None = None) -> Iterator[Result]:
     """The results in order, some at a time. A process that ended without one is a finding as well."""
     under_way: deque[tuple[int, Connection, Any]] = deque()
     waiting = deque(seeds)
     while waiting or under_way:
         while waiting and len(under_way) < WORKERS:
             ours, theirs = FORK.Pipe(duplex=False)
-            process = FORK.Process(target=work, args=(waiting[0], proof, theirs))
+            process = FORK.Process(target=work, args=(waiting[0], minutes, proof, theirs))
             process.start()
             theirs.close()
             under_way.append((waiting.popleft(), ours, process))
@@ -428,7 +436,7 @@ def run(count: int, seed: int) -> dict[str, Any]:
             failed.append(result.seed)
             total.update({kind: len(found) for kind, found in result.wrong.items()})
             print(f"seed {result.seed}:", *(f"\n  {kind}: {found[:4]}" for kind, found in result.wrong.items()))
-    controls = sum(len(result.wrong.get("doubled", [])) for result in outcomes(CONTROLS, CREDULOUS))
+    controls = sum(len(result.wrong.get("doubled", [])) for result in outcomes(CONTROLS, CONTROL_MINUTES, CREDULOUS))
     return {
         **{kind: total[kind] for kind in ("seeds", "minutes", "lives", "crashes", "kills", "jumps", "faults", "told")},
         **{kind: total[kind] for kind in (*KINDS, "unsettled")},
