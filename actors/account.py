@@ -17,7 +17,7 @@ long ago, the connection is given up for a new one.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import trio
@@ -59,19 +59,22 @@ from engine.venues.base import Connected, FillPage, PrivateAdapter, PrivateEvent
 MAX_FILL_PAGES = 200
 
 
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
+
+
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an account is kept in step. `overlap_s`: how far a pass looks back behind the last one."""
 
-    sync_every_s: float = 60.0
-    sync_retry_s: float = 2.0
-    query_timeout_s: float = 20.0
-    connect_timeout_s: float = 10.0
-    silence_s: float = 40.0  # the venue's heartbeat comes every 10 s or so
-    first_lookback_s: float = 86_400.0
-    overlap_s: float = 120.0
-    deaf_after_s: float = 10.0  # a fill older than this that only a pass brought was not told by the stream
-    backoff_min_s: float = 0.5
-    backoff_max_s: float = 30.0
+    sync_every_s: Seconds = 60.0
+    sync_retry_s: Seconds = 2.0
+    query_timeout_s: Seconds = 20.0
+    connect_timeout_s: Seconds = 10.0
+    silence_s: Seconds = 40.0  # the venue's heartbeat comes every 10 s or so
+    first_lookback_s: Seconds = 86_400.0
+    overlap_s: Seconds = 120.0
+    deaf_after_s: Seconds = 10.0  # a fill older than this that only a pass brought was not told by the stream
+    backoff_min_s: Seconds = 0.5
+    backoff_max_s: Seconds = 30.0
 
 
 class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):

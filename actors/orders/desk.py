@@ -1,6 +1,7 @@
 """What an order queue works with: its settings, its seams, where a drill may kill it."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -31,6 +32,9 @@ POINTS = (
 )
 
 
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+
+
 class OrdersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one account's queue behaves.
 
@@ -38,12 +42,12 @@ class OrdersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     limits: OrderLimits = OrderLimits()
-    ttl_s: float = 5.0
-    request_timeout_s: float = 8.0
-    max_in_flight: int = 16
-    tick_s: float = 0.25
-    retry_s: float = 1.0  # between attempts that were certainly not executed, and between resent cancels
-    ask_s: float = 2.0  # between queries for an order whose fate is unknown
+    ttl_s: Seconds = 5.0
+    request_timeout_s: Seconds = 8.0
+    max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    tick_s: Seconds = 0.25
+    retry_s: Seconds = 1.0  # between attempts that were certainly not executed, and between resent cancels
+    ask_s: Seconds = 2.0  # between queries for an order whose fate is unknown
     proof: ProofRules | None = None  # None: the venue's own
 
 

@@ -45,6 +45,7 @@ class Taking(Changing):
             account=self._desk.account,
             now_ms=self._now_ms(),
         )
+        self._deadline_s(order)  # fixed now: the wall clock may jump before the commit is durable
         if message.owner is not None:
             self._owners[order.order_id] = message.owner
         if order.request_key:

@@ -3,6 +3,7 @@ stable codes.
 """
 
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
@@ -20,8 +21,8 @@ class OrderLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     many orders: what must always be possible is to get out.
     """
 
-    max_waiting: int = 1000
-    max_live_orders: int = 500
+    max_waiting: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    max_live_orders: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
     max_order_amount: Decimal | None = None
     max_order_notional: Decimal | None = None  # in the quote currency
     max_price_deviation: Decimal | None = Decimal("0.1")  # of a limit price from the mark, as a fraction
