@@ -72,7 +72,7 @@ class Changing(Finding):
         try:
             report = await self._ask("cancel", lambda rest: rest.cancel(order, instrument))
         except VenueError as error:
-            self.log.warning("{}: cancel not confirmed: {}", order.client_order_id, error)
+            self._log_of(order).warning("cancel not confirmed: {}", error)
             return  # committed: it is sent again until the venue answers
         self._desk.point("cancel.answered")
         if report is not None:
@@ -164,7 +164,7 @@ class Changing(Finding):
             current = self._current(order)
             self._save_if_new("order.amend_settled", current, amend_settled(current, now_ms=self._now_ms()))
         except (OutcomeUnknown, BadReply) as error:
-            self.log.warning("{}: amend not answered: {}", order.client_order_id, error)
+            self._log_of(order).warning("amend not answered: {}", error)
             current = self._current(order)
             self._save_if_new("order.amend_unsettled", current, amend_unsettled(current, now_ms=self._now_ms()))
         else:

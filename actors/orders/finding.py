@@ -36,7 +36,7 @@ class Finding(Sending):
         try:
             search = await self._ask("find", lambda rest: rest.find_order(order, instrument))
         except VenueError as error:
-            self.log.info("{}: still not known: {}", order.client_order_id, error)
+            self._log_of(order).info("still not known: {}", error)
             search = None
         self._desk.point("inquiry.answered")
         if inquiry is not None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pykka
@@ -36,6 +36,10 @@ from engine.model import (
 from engine.store import Change, Commit, Put
 
 MAX_SAID = 1000
+
+
+if TYPE_CHECKING:
+    import loguru
 
 
 class Keeper(Actor):
@@ -172,7 +176,7 @@ class Keeper(Actor):
         try:
             owner.tell(message)
         except pykka.ActorDeadError as error:
-            self.log.warning("{}: its owner is gone: {}", order.order_id, error)
+            self._log_of(order).warning("its owner is gone: {}", error)
             self._owners.pop(order.order_id, None)
 
     def _instrument(self, name: str) -> Instrument | None:
@@ -198,6 +202,10 @@ class Keeper(Actor):
             timeout_s=self._settings.request_timeout_s,
             urgent=what != "find",
         )
+
+    def _log_of(self, order: Order) -> "loguru.Logger":
+        """The actor's log with the order's id bound, so that one order's lines can be found."""
+        return self.log.bind(order_id=order.order_id)
 
     def _past_deadline(self, order: Order) -> bool:
         return self.ctx.clock.monotonic_s() > self._deadline_s(order)

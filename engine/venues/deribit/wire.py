@@ -83,11 +83,6 @@ class Envelope(msgspec.Struct):
     params: msgspec.Raw = msgspec.Raw()
 
 
-class ChannelHead(msgspec.Struct):
-    channel: Text
-    data: msgspec.Raw
-
-
 class Heartbeat(msgspec.Struct):
     type: str
 
