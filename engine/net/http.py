@@ -9,7 +9,7 @@ Texts of errors name method and path, never query, headers or body: those carry 
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import msgspec
@@ -150,6 +150,7 @@ class HttpClient:
             headers=headers,
             extensions={"trace": sent.trace},
         )
+        request.stream = _Body(body or b"")
         response = await self._client.send(request, stream=True)
         try:
             body_bytes = await self._read_body(response, f"{method} {path}")
@@ -172,6 +173,26 @@ class HttpClient:
         if left < 0:
             raise ReplyTooLarge(f"{what}: expected at most {self._limits.max_body_bytes} bytes, got more")
         return b"".join(parts)
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of one request. The library's own is a generator, and a send that is cancelled leaves it suspended, to be
+    collected with a warning.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._taken = False
+
+    def __aiter__(self) -> Self:
+        self._taken = False
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._taken:
+            raise StopAsyncIteration
+        self._taken = True
+        return self._data
 
 
 class _Sent:
