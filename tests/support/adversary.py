@@ -70,6 +70,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     query_fails: float = 0.0
     fill: float = 0.5  # executed orders that fill at once
     move: float = 0.0  # live orders that trigger or fill, in part or wholly, each time `churn` is called
+    meddle: float = 0.0  # of those, what somebody cancels or amends elsewhere instead
     lose_cancel: float = 0.0  # executed or not, and no reply
     amend_late: float = 0.0  # no reply, and applied up to `late_s` after the window ended
     late_s: float = 5.0
@@ -90,6 +91,7 @@ class PlacedOrder(msgspec.Struct):
     placed_s: float
     changed_ms: int
     waits_for_trigger: bool = False
+    meddled_with: bool = False
     state: OrderState = OrderState.OPEN
     filled: Decimal = Decimal(0)
     fills: tuple[Fill, ...] = ()
@@ -112,6 +114,8 @@ class AdversarialVenue:
         self.late: list[tuple[float, Callable[[], object]]] = []  # (when it is done, what)
         self.refused: set[str] = set()
         self.amends = 0
+        self.overlapping_amends = 0  # sent while an earlier one of the same order could still land
+        self._landing: dict[str, int] = {}
         self.tell: Word = lambda _reports, _fills: None
         self._stamp_ms = 0
         self._entropy = entropy
@@ -160,17 +164,27 @@ class AdversarialVenue:
         self._changed(placed, fill)
 
     def churn(self) -> None:
-        """Let the market move: stops trigger, and get a new id; resting orders fill."""
+        """Let the market move: stops trigger, and get a new id; resting orders fill; somebody sits at the venue's own screen."""
         for placed in self.truth:
             if placed.state is not OrderState.OPEN or self._entropy.random() >= self.behaviour.move:
                 continue
-            if placed.waits_for_trigger:
+            if self._entropy.random() < self.behaviour.meddle:
+                self._meddle(placed)
+            elif placed.waits_for_trigger:
                 placed.waits_for_trigger = False
                 placed.venue_order_id = f"{placed.venue_order_id}-triggered"
                 self._changed(placed)
             else:
                 lots = int((placed.amount - placed.filled) / PERPETUAL.lot_size)
                 self.fill(placed, PERPETUAL.lot_size * (1 + self._entropy.randrange(lots)))
+
+    def _meddle(self, placed: PlacedOrder) -> None:
+        placed.meddled_with = True
+        if self._entropy.random() < 0.5:
+            placed.state = OrderState.CANCELLED
+        else:
+            placed.amount = placed.filled + PERPETUAL.lot_size * (1 + self._entropy.randrange(8))
+        self._changed(placed)
 
     def _changed(self, placed: PlacedOrder, *fills: Fill) -> None:
         placed.changed_ms = self._stamp()
@@ -289,8 +303,10 @@ class AdversarialVenue:
         await trio.sleep(self.behaviour.latency_s)
         self.pass_time()
         assert order.amend is not None
+        self.overlapping_amends += self._landing.get(order.client_order_id, 0)
         if self._entropy.random() < self.behaviour.amend_late:
-            self._later(order.amend.valid_until_ms, partial(self._apply, order))
+            self._landing[order.client_order_id] = 1
+            self._later(order.amend.valid_until_ms, partial(self._land, order))
             raise OutcomeUnknown("timeout")
         placed = self._apply(order)
         if placed is None:
@@ -298,6 +314,10 @@ class AdversarialVenue:
         if self._entropy.random() < self.behaviour.lose_reply:
             raise OutcomeUnknown("timeout")
         return self.report(placed), ()
+
+    def _land(self, order: Order) -> None:
+        del self._landing[order.client_order_id]
+        self._apply(order)
 
     def _apply(self, order: Order) -> PlacedOrder | None:
         """The amend, if there is still something to amend."""
