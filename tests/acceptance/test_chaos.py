@@ -58,7 +58,7 @@ async def kill_at_random(live: LiveNode, chance: Entropy, count: int, killed: Co
         if kill_if_up(live, path):
             killed[path] += 1
             left -= 1
-        await trio.sleep(chance.uniform(0.0, 0.35))
+        await trio.sleep(chance.uniform(0.0, 0.6))
 
 
 async def check_all_is_well(live: LiveNode) -> None:
@@ -76,7 +76,7 @@ async def test_any_actor_may_be_killed_at_any_time(tmp_path: Path) -> None:
     async with simulator(seed) as sim, live_node(tmp_path, with_maker(settings(sim))) as live:
         await live.until_live()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(live.trade)
+            nursery.start_soon(partial(live.trade, pause_s=0.08))
             killed = await kill_one_after_the_other(live, chance)
             await kill_at_random(live, chance, 22, killed)
             for path in victims(live, "supervisor"):
@@ -172,16 +172,16 @@ async def test_a_venue_that_is_not_there_keeps_nobody_from_starting(tmp_path: Pa
 
 
 async def test_more_orders_than_the_venue_takes_wait_and_none_becomes_unknown(tmp_path: Path) -> None:
-    slow = CreditLimits(trading=Pool(1, 10, 10))
+    slow = CreditLimits(trading=Pool(1, 8, 8))
     async with simulator(settings=WireSettings(credits=slow)) as sim:
         venue = sim.deribit
-        pace = DeribitSettings(ws_url=venue.ws_url, http_url=venue.http_url, orders_per_s=10, orders_burst=10)
+        pace = DeribitSettings(ws_url=venue.ws_url, http_url=venue.http_url, orders_per_s=8, orders_burst=8)
         async with live_node(tmp_path, settings(sim, venues={"deribit": section(sim, connection=pace)})) as live:
             await live.until_live()
-            for number in range(40):
+            for number in range(24):
                 await live.place(f"one of many {number}", share="0.95")
             store = live.node.parts.store
-            await live.until(lambda: store.counters()["open"] == 40)
+            await live.until(lambda: store.counters()["open"] == 24)
             await live.wind_up()
             assert not [entry for entry in store.journal() if entry.kind == "order.unknown"]
             assert live.judge(sim) == {}

@@ -21,6 +21,6 @@ async def test_a_send_that_is_cut_off_leaves_no_generator_behind() -> None:
             with pytest.raises(ReplyLost):
                 await client.request("POST", "/", timeout_s=0.2, body=bytes(16 << 20))  # more than any buffer takes
             gc.collect()
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
         await client.close()
     assert [str(warning.message) for warning in caught] == []

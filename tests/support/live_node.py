@@ -12,6 +12,7 @@ import trio
 from loguru import logger
 
 from actors.account import AccountSettings
+from actors.feed import FeedSettings
 from actors.messages import Accepted, CancelAll, CancelOrder, SetGate, SubmitOrder, SyncNow
 from actors.node import AccountSection, DeribitSection, Node, NodeSettings, open_node
 from actors.orders import OrdersSettings
@@ -89,6 +90,7 @@ def section_at(ws_url: str, http_url: str, client_id: str, client_secret: str, *
             orders_per_s=TIER.trading.refill,
             orders_burst=TIER.trading.size,
         ),
+        "feed": FeedSettings(clean_s=1.0),
         "session": SessionSettings(retry_min_s=0.1, retry_max_s=0.5),
         "stream": StreamSettings(retry_min_s=0.1, retry_max_s=0.5),
         "accounts": {
@@ -120,6 +122,7 @@ class LiveNode:
         self.node = node
         self.events: list[KernelEvent] = []
         self.log: list[str] = []
+        self.bid = 0.0
         self.told: dict[str, str] = {}  # request key → order id, of every order the customer was told is accepted
 
     @property
@@ -137,11 +140,11 @@ class LiveNode:
         return found
 
     def price(self, share: str) -> Decimal:
-        """A whole price, `share` of the best bid."""
+        """A whole price, `share` of the best bid as last seen: a book begins anew with its feed."""
         market = self.node.parts.market(f"deribit:{BTC}")
-        bid = market.book.best_bid() if market else None
-        assert bid is not None, "the book is empty"
-        return Decimal(int(Decimal(repr(bid[0])) * Decimal(share)))
+        best = market.book.best_bid() if market else None
+        self.bid = best[0] if best else self.bid
+        return Decimal(int(Decimal(repr(self.bid)) * Decimal(share)))
 
     def running(self) -> bool:
         """Whether every actor of the tree is up."""
@@ -155,9 +158,9 @@ class LiveNode:
         raise AssertionError(f"not reached within {limit_s} s: {show()} {self.status()}")
 
     async def until_live(self, limit_s: float = LIMIT_S) -> None:
-        """Every actor runs, every feed streams and nothing is stale."""
+        """Every actor runs, every feed streams, nothing is stale, and there is a price."""
         feeds = sum(len(venue.feeds) for venue in self.node.parts.venues.values())
-        await self.until(lambda: self.running() and self.status().feeds.live == feeds, limit_s)
+        await self.until(lambda: self.running() and self.status().feeds.live == feeds and self.price("1") > 0, limit_s)
 
     # ── the customer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
