@@ -70,7 +70,9 @@ async def test_a_lost_reply_makes_the_order_unknown_until_it_is_found(tmp_path: 
         assert len(rig.venue.truth) == 1
 
 
-async def test_a_lost_request_is_sent_again_only_after_proof_and_with_a_new_id(tmp_path: Path, autojump_clock: object) -> None:
+async def test_a_lost_request_is_sent_again_only_after_proof_and_with_a_new_id(
+    tmp_path: Path, autojump_clock: object
+) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=Behaviour(lose_request=1.0)) as rig:
         order_id = await place(rig)
         await trio.sleep(60)
@@ -81,7 +83,9 @@ async def test_a_lost_request_is_sent_again_only_after_proof_and_with_a_new_id(t
         assert rig.order(order_id).state is S.OPEN
 
 
-async def test_an_order_proved_absent_after_its_deadline_expires_and_is_not_sent(tmp_path: Path, autojump_clock: object) -> None:
+async def test_an_order_proved_absent_after_its_deadline_expires_and_is_not_sent(
+    tmp_path: Path, autojump_clock: object
+) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=Behaviour(lose_request=1.0)) as rig:
         order_id = await place(rig, good_for_s=10.0)
         rig.venue.behaviour = Behaviour(lose_request=1.0)
@@ -90,7 +94,9 @@ async def test_an_order_proved_absent_after_its_deadline_expires_and_is_not_sent
         assert rig.venue.truth == []
 
 
-async def test_while_an_order_is_unknown_its_instrument_waits_and_a_cancel_passes(tmp_path: Path, autojump_clock: object) -> None:
+async def test_while_an_order_is_unknown_its_instrument_waits_and_a_cancel_passes(
+    tmp_path: Path, autojump_clock: object
+) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=Behaviour(lose_reply=1.0, fill=0.0, deny=1.0, late_s=1e9)) as rig:
         lost = await place(rig)
         await trio.sleep(10)
@@ -125,7 +131,9 @@ async def test_what_was_certainly_not_executed_is_tried_again_without_asking(
         assert len(rig.venue.truth) == 1
 
 
-async def test_an_order_that_waits_longer_than_its_deadline_is_never_sent(tmp_path: Path, autojump_clock: object) -> None:
+async def test_an_order_that_waits_longer_than_its_deadline_is_never_sent(
+    tmp_path: Path, autojump_clock: object
+) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=HONEST) as rig:
         rig.orders.tell(Unsynced("cut"))
         order_id = await place(rig, good_for_s=5.0)
@@ -257,7 +265,9 @@ async def test_a_full_queue_refuses_and_keeps_what_it_has(tmp_path: Path, autoju
         assert [rig.order(order_id).state for order_id in kept] == [S.OPEN] * 3
 
 
-async def test_quiet_comes_when_nothing_is_in_flight_and_resting_orders_stay(tmp_path: Path, autojump_clock: object) -> None:
+async def test_quiet_comes_when_nothing_is_in_flight_and_resting_orders_stay(
+    tmp_path: Path, autojump_clock: object
+) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=HONEST) as rig:
         order_id = await place(rig)
         assert await rig.orders.call(QuiesceOrders(cancel=False), timeout_s=30) == 1
@@ -320,7 +330,9 @@ async def test_against_an_adversarial_venue_and_random_kills_every_order_is_plac
         by_label = {placed.client_order_id: placed for placed in rig.venue.truth}
         for order in rig.stored_orders():
             placed = by_label.get(order.client_order_id)
-            assert (placed.state if placed else S.REJECTED) is order.state, f"diverged: replay with seed {seed}: {order}"
+            assert (placed.state if placed else S.REJECTED) is order.state, (
+                f"diverged: replay with seed {seed}: {order}"
+            )
             assert (placed is None) == (order.client_order_id in rig.venue.refused)
         assert set(accepted) <= {order.order_id for order in rig.stored_orders()}, f"lost: replay with seed {seed}"
         status = await rig.orders.call(GetOrdersStatus(), timeout_s=10)
