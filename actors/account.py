@@ -17,12 +17,14 @@ long ago, the connection is given up for a new one.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import trio
 
+from actors._account_desk import AccountDesk, AccountSettings
 from actors._ledger import Ledger
+from actors._private_stream import PrivateStream, StreamDown, StreamEvents
 from actors.messages import (
     GetHoldings,
     HearFills,
@@ -40,69 +42,22 @@ from actors.recorder import Record
 from engine.kernel import (
     Actor,
     ActorDown,
-    Backoff,
     CallFailed,
     CallTimeout,
     MailboxFull,
     Message,
     Overflow,
-    Ref,
     Reply,
     Request,
     on,
 )
 from engine.model import ZERO, Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
-from engine.net import Library, WebSocketError, WebSocketLimits, connect
-from engine.store import Change, Commit, Put, Store
-from engine.venues.base import Connected, FillPage, PrivateAdapter, PrivateEvent, StreamTrouble, VenueError, VenueRest
+from engine.store import Change, Commit, Put
+from engine.venues.base import Connected, FillPage, VenueError, VenueRest
+
+__all__ = ["Account", "AccountDesk", "AccountSettings"]
 
 MAX_FILL_PAGES = 200
-
-
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
-
-
-class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an account is kept in step. `overlap_s`: how far a pass looks back behind the last one."""
-
-    sync_every_s: Seconds = 60.0
-    sync_retry_s: Seconds = 2.0
-    query_timeout_s: Seconds = 20.0
-    connect_timeout_s: Seconds = 10.0
-    silence_s: Seconds = 40.0  # the venue's heartbeat comes every 10 s or so
-    first_lookback_s: Seconds = 86_400.0
-    overlap_s: Seconds = 120.0
-    deaf_after_s: Seconds = 10.0  # a fill older than this that only a pass brought was not told by the stream
-    backoff_min_s: Seconds = 0.5
-    backoff_max_s: Seconds = 30.0
-
-
-class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account works with. It outlives incarnations."""
-
-    account: str
-    make_private: Callable[[], PrivateAdapter]
-    store: Store
-    settings: AccountSettings
-    session: Ref
-    recorder: Ref
-    notifier: Ref
-    orders: Ref
-
-
-class StreamEvents(Message, frozen=True):
-    """What one frame of the private stream said, and on which connection."""
-
-    overflow: ClassVar[Overflow] = Overflow.FAIL
-    events: tuple[PrivateEvent, ...]
-    connection: int
-
-
-class StreamDown(Message, frozen=True):
-    """The private stream ended."""
-
-    overflow: ClassVar[Overflow] = Overflow.FAIL
-    reason: str
 
 
 class SyncDue(Message, frozen=True):
@@ -134,9 +89,7 @@ class Account(Actor):
         self._ledger = Ledger(desk.recorder)
         self._positions: dict[str, Position] = {}
         self._balances: dict[str, Balance] = {}
-        self._connection = 0  # counts attempts to listen; what an earlier one said of itself is history
-        self._connected_s: float | None = None  # since when the present one is complete
-        self._listening = trio.CancelScope()
+        self._stream = PrivateStream(desk, self.ctx)
         self._synced = False
         self._waiting: list[Reply[bool]] = []
         self._wanted = trio.Event()
@@ -151,57 +104,11 @@ class Account(Actor):
         }
         self._balances = {key: row for key, row in self._desk.store.table("balances").iterate() if row.account == mine}
         self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
-        self.spawn(self._listen, name="private stream")
+        self.spawn(self._stream.run, name="private stream")
         self.spawn(self._keep_in_step, name="sync")
         self.every(self._settings.sync_every_s, SyncDue())
 
     # ── the private stream ────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _listen(self) -> None:
-        """Connect, listen, and again: a disconnect is a state, not a failure."""
-        backoff = Backoff(min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s, jitter=0.3)
-        failures = 0
-        while True:
-            try:
-                with trio.CancelScope() as self._listening:
-                    await self._listen_once()
-                reason = "it told nothing of a fill"
-            except trio.TooSlowError:
-                reason = "nothing came in time"
-            except (WebSocketError, VenueError) as error:
-                reason = f"{type(error).__name__}: {error}"
-            failures = 1 if self._connected_for_s() > self._settings.backoff_max_s else failures + 1
-            self._connected_s = None
-            self._connection += 1
-            self.ctx.self_ref.tell(StreamDown(reason))
-            await self.ctx.clock.sleep(backoff.delay_s(failures, self.ctx.entropy))
-
-    async def _listen_once(self) -> None:
-        """One connection, until it breaks; ends only by raising. The time to log in and subscribe is limited, and then
-        the time between two frames.
-        """
-        adapter = self._desk.make_private()
-        limits = WebSocketLimits(open_timeout_s=self._settings.connect_timeout_s)
-        complete = False
-        async with connect(adapter.url, library=Library.TRIO_WEBSOCKET, limits=limits) as socket:
-            with trio.fail_after(self._settings.connect_timeout_s) as patience:
-                for frame in adapter.greet():
-                    await socket.send(frame)
-                while True:
-                    events, replies = adapter.receive(await socket.receive())
-                    trouble = next((event for event in events if isinstance(event, StreamTrouble)), None)
-                    if trouble is not None:
-                        raise VenueError(trouble.reason)
-                    if events:
-                        self.ctx.self_ref.tell(StreamEvents(events, self._connection))
-                    complete = complete or any(isinstance(event, Connected) for event in events)
-                    if complete:
-                        patience.deadline = trio.current_time() + self._settings.silence_s
-                    for reply in replies:
-                        await socket.send(reply)
-
-    def _connected_for_s(self) -> float:
-        return 0.0 if self._connected_s is None else self.ctx.clock.monotonic_s() - self._connected_s
 
     @on(StreamEvents)
     def stream_events(self, message: StreamEvents) -> None:
@@ -214,9 +121,8 @@ class Account(Actor):
             [event for event in message.events if isinstance(event, Balance)],
             "stream",
         )
-        alive = message.connection == self._connection
-        if alive and any(isinstance(event, Connected) for event in message.events):
-            self._connected_s = self.ctx.clock.monotonic_s()
+        complete = any(isinstance(event, Connected) for event in message.events)
+        if complete and self._stream.heard_complete(message.connection):
             self.log.info("private stream connected")
             self._wanted.set()
 
@@ -262,18 +168,18 @@ class Account(Actor):
 
     async def _step(self) -> bool:
         """One pass, taken by the queue and on disk; only then does the next one look back less far."""
-        connection = self._connection
-        listening = self._connected_s is not None
+        connection = self._stream.connection
+        listening = self._stream.complete
         snapshot = await self._pass()
         if snapshot is None:
             return False
         self._take_holdings(snapshot)
-        if listening and connection == self._connection:
+        listening = listening and connection == self._stream.connection
+        if listening:
             self._doubt_stream(snapshot)
-        listening = listening and connection == self._connection
         if not await self._hand_over(Reconcile(snapshot.live, snapshot.fills, snapshot.asked_at_ms, listening)):
             return False
-        self._synced = listening and connection == self._connection
+        self._synced = listening and connection == self._stream.connection
         if listening and not self._synced:
             self._desk.orders.tell(Unsynced("the private stream ended during the pass"))
         self._move_cursor(snapshot.venue_ms)
@@ -294,12 +200,12 @@ class Account(Actor):
     def _doubt_stream(self, snapshot: Snapshot) -> None:
         """Give the connection up if a fill happened well within its life and it has not told it until now."""
         newest_ms = snapshot.venue_ms - int(self._settings.deaf_after_s * 1000)
-        oldest_ms = snapshot.venue_ms - int((self._connected_for_s() - self._settings.deaf_after_s) * 1000)
+        oldest_ms = snapshot.venue_ms - int((self._stream.complete_for_s - self._settings.deaf_after_s) * 1000)
         stored = self._desk.store.table("fills")
         for fill in snapshot.fills:
             if oldest_ms < fill.filled_at_ms < newest_ms and stored.get(fill.key) is None:
                 self.log.warning("the private stream is connected and did not tell of fill {}", fill.key)
-                self._listening.cancel()
+                self._stream.give_up()
                 return
 
     async def _pass(self) -> Snapshot | None:

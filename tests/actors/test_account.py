@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 
+import actors._private_stream
 import actors.account
 from actors.account import Account, AccountDesk, AccountSettings
 from actors.messages import GetHoldings, GetOrdersStatus, SyncNow
@@ -32,7 +33,7 @@ async def account_rig(
 ) -> AsyncIterator[tuple[Rig, Stage]]:
     """A real account beside a real order queue; the venue's REST side is the adversary, its stream is played."""
     stage = Stage(*scripts)
-    monkeypatch.setattr(actors.account, "connect", stage.connect)
+    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
     settings = msgspec.structs.replace(SETTINGS, **changes)
 
     def account(system: System, store: Store) -> Account:
