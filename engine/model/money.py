@@ -12,7 +12,6 @@ ZERO = Decimal(0)
 MAX_MAGNITUDE = Decimal("1e18")  # far above any amount or price of a listed instrument
 MAX_DECIMALS = 18
 _SHOWN = 60
-_LAST_DECIMAL = Decimal(1).scaleb(-MAX_DECIMALS)
 _EXACT = Context(prec=60)  # more digits than the largest magnitude with all its decimals
 SHORT = 18  # characters
 
@@ -30,20 +29,20 @@ def checked(value: Decimal, field: str) -> Decimal:
     return value
 
 
-def rounded(value: Decimal, field: str) -> Decimal:
+def rounded(value: Decimal, field: str, decimals: int = MAX_DECIMALS) -> Decimal:
     """`checked`, for figures a venue computed in floating point: decimals nobody can mean are rounded away."""
-    if value.is_finite() and abs(value) <= MAX_MAGNITUDE and _decimals(value) > MAX_DECIMALS:
-        value = _EXACT.quantize(value, _LAST_DECIMAL)
+    if value.is_finite() and abs(value) <= MAX_MAGNITUDE and _decimals(value) > decimals:
+        value = _EXACT.quantize(value, Decimal(1).scaleb(-decimals))
     return checked(value, field)
 
 
 def _decimals(value: Decimal) -> int:
     """Decimals that are not zeros at the end. Counted in digits: arithmetic would round, or refuse."""
     _, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or -exponent <= MAX_DECIMALS:
+    if not isinstance(exponent, int) or exponent >= 0:
         return 0
     zeros = next((count for count, digit in enumerate(reversed(digits)) if digit), len(digits))
-    return -exponent - zeros if zeros < len(digits) else 0
+    return max(0, -exponent - zeros) if zeros < len(digits) else 0
 
 
 def positive(value: Decimal, field: str) -> Decimal:
@@ -55,7 +54,7 @@ def positive(value: Decimal, field: str) -> Decimal:
 
 def on_grid(value: Decimal, step: Decimal) -> bool:
     """Whether `value` is a multiple of `step`."""
-    return not value % step
+    return not _EXACT.remainder(value, step)
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

@@ -65,3 +65,16 @@ def test_any_figure_is_sane_or_refused(value: Decimal) -> None:
 @given(st.floats(-1e6, 1e6, allow_nan=False))
 def test_no_figure_a_venue_computed_in_floating_point_is_refused_for_its_decimals(value: float) -> None:
     assert abs(float(rounded(Decimal(repr(value)), "average_price")) - value) <= 1e-15
+
+
+def test_the_dust_of_a_sum_in_floating_point_is_rounded_away() -> None:
+    assert rounded(Decimal(repr(0.1 + 0.2)), "filled_amount", 12) == Decimal("0.3")
+    assert str(rounded(Decimal("10.50"), "amount", 12)) == "10.50"
+
+
+@given(
+    st.decimals("-1e18", "1e18", places=18),
+    st.sampled_from([Decimal(step) for step in ("1e-18", "1e-10", "0.5", "10")]),
+)
+def test_the_grid_has_an_answer_for_every_sane_figure(value: Decimal, step: Decimal) -> None:
+    assert on_grid(value, step) in (True, False)

@@ -36,6 +36,7 @@ from engine.venues.deribit.wire import (
 P = ParamSpec("P")
 R = TypeVar("R")
 
+LOT_DECIMALS = 12  # no lot is smaller
 TRIGGERED = "triggered"
 _STATES = {
     "open": OrderState.OPEN,
@@ -88,10 +89,10 @@ class AccountView:
             venue_order_id="" if ours and data.order_state == TRIGGERED else data.order_id,
             state=state,
             side=Side(data.direction),
-            amount=positive(data.amount, "amount"),
+            amount=positive(_lots(data.amount, "amount"), "amount"),
             order_type=data.order_type,
             price=None if _at_market(data) else _price(data.price),
-            filled_amount=_not_negative(data.filled_amount or ZERO, "filled_amount"),
+            filled_amount=_not_negative(_lots(data.filled_amount or ZERO, "filled_amount"), "filled_amount"),
             average_price=_some(data.average_price, "average_price"),
             triggered=bool(data.triggered) or data.order_state == TRIGGERED or data.trigger_order_id is not None,
             reason=data.cancel_reason or "",
@@ -109,7 +110,7 @@ class AccountView:
             venue_order_id=data.order_id,
             side=Side(data.direction),
             price=data.price,
-            amount=data.amount,
+            amount=_lots(data.amount, "amount"),
             fee=data.fee or ZERO,
             fee_currency=data.fee_currency or "",
             liquidity=Liquidity.MAKER if data.liquidity == "M" else Liquidity.TAKER,
@@ -160,6 +161,11 @@ def _price(raw: msgspec.Raw) -> Decimal | None:
     if text in (b"", b"null", b'"market_price"'):
         return None
     return _some(decode(_DECIMAL, text), "price")
+
+
+def _lots(value: Decimal, field: str) -> Decimal:
+    """Amounts are sums of lots; what a sum in floating point adds to them would make an order filled beyond its amount."""
+    return rounded(value, field, LOT_DECIMALS)
 
 
 def _not_negative(value: Decimal, field: str) -> Decimal:
