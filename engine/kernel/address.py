@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,16 @@ from engine.kernel.bridge import Inbox
 from engine.kernel.errors import KernelError, MailboxOverflow, describe
 from engine.kernel.exits import State
 from engine.kernel.mailbox import Mailbox
-from engine.kernel.message import Message, policy_of
+from engine.kernel.message import Message, Request, policy_of
 from engine.kernel.ref import Ref
-from engine.kernel.reply import Reply, down
+from engine.kernel.reply import Frame, Reply, down
 from engine.kernel.watchers import Watchers
 
 if TYPE_CHECKING:
     from engine.kernel.system import System
+
+
+NOBODY = Frame(None)  # whom the reply to a told request is for
 
 
 class Address(abc.ABC):
@@ -42,6 +46,9 @@ class Address(abc.ABC):
             raise down(self.path, self.state.value)
         if self.mailbox.closed:
             self.bury(message, f"the address is {self.state.value}")
+            return
+        if isinstance(message, Request):
+            self.mailbox.put_call(message, policy, Reply(self, NOBODY, math.inf))  # its handler may defer the reply
             return
         try:
             self.mailbox.put(message, policy)

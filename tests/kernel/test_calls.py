@@ -125,6 +125,17 @@ async def test_a_plain_and_an_async_handler_reply_the_same_way(autojump_clock: o
         assert await ref.call(GetSlowly(), timeout_s=1) == 1
 
 
+async def test_a_request_that_is_told_is_handled_and_its_reply_is_nobodys(autojump_clock: object) -> None:
+    async with running(CALLEE) as system:
+        ref = system.address("root/callee")
+        for message in (Get(), Refuse(), Later(0.1), Later(0.1, fails=True)):
+            ref.tell(message)
+            await trio.sleep(1)
+        callee = system.tree().find("root/callee")
+        assert (callee.restarts, callee.last_error) == (0, "")
+        assert await ref.call(Get(), timeout_s=1) == 1
+
+
 async def test_a_refusal_is_a_value_and_costs_no_restart(autojump_clock: object) -> None:
     async with running(CALLEE) as system:
         assert await system.address("root/callee").call(Refuse(), timeout_s=1) == "REFUSED: price=0"
