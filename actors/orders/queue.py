@@ -46,7 +46,7 @@ class Orders(Taking):
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
         self._desk.recorder.tell(Observe(self.ctx.self_ref, commits=False))
-        gate: Gate | None = self._desk.store.meta(f"gate:{self._desk.account}", Gate)
+        gate = self._desk.store.gate(self._desk.account)
         self._gate = gate.state if gate else GateState.ACTIVE
         for order in self._desk.store.live_orders():
             if order.account == self._desk.account:
