@@ -1,19 +1,26 @@
 """Columns of numbers in time order: bars and trades of one instrument.
 
-A series keeps its rows in one float64 array twice as long as its capacity. Rows are appended at the end; when the end
-is reached the newest `capacity` rows are copied to the front, once every `capacity` appends. So the newest rows are
-always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the reader's next
-`await`.
+A series keeps its rows in one float64 array a little longer than its capacity. Rows are appended at the end; when the
+end is reached the newest `capacity` rows are moved to the front, once every `capacity / 8` appends: 1 µs for 500 bars,
+so an append pays nothing that could be felt, and 200 markets of four intervals and 1,000 trades fit into 46 MB. So the
+newest rows are always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the
+reader's next `await`. The array grows with what is in it: a quiet market holds no memory for trades it never had.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-BAR_COLUMNS = ("open_ms", "open", "high", "low", "close", "volume", "cost")
+#: The last three are NaN where a venue does not say them.
+BAR_COLUMNS = (
+    "open_ms", "open", "high", "low", "close", "volume", "cost", "trades", "taker_volume", "taker_cost",
+)  # fmt: skip
 TRADE_COLUMNS = ("time_ms", "price", "amount", "taker_side", "trade_seq")
 
 _VOLUME = BAR_COLUMNS.index("volume")
 _SEQ = TRADE_COLUMNS.index("trade_seq")
+
+_FIRST_ROWS = 16
+_MIN_SLACK = 16
 
 Columns = NDArray[np.float64]
 
@@ -25,7 +32,7 @@ class Series:
 
     def __init__(self, capacity: int, width: int) -> None:
         self.capacity = capacity
-        self._rows = np.empty((2 * capacity, width), dtype=np.float64)
+        self._rows = np.empty((min(capacity, _FIRST_ROWS), width), dtype=np.float64)
         self._start = 0
         self._end = 0
 
@@ -45,9 +52,7 @@ class Series:
 
     def append(self, row: tuple[float, ...]) -> None:
         if self._end == len(self._rows):
-            kept = self._rows[self._end - self.capacity : self._end].copy()
-            self._rows[: self.capacity] = kept
-            self._start, self._end = 0, self.capacity
+            self._make_room()
         self._rows[self._end] = row
         self._end += 1
         self._start = max(self._start, self._end - self.capacity)
@@ -55,38 +60,70 @@ class Series:
     def last_key(self) -> float | None:
         return None if self._end == self._start else float(self._rows[self._end - 1, 0])
 
-    def _load(self, rows: Columns) -> None:
-        """Hold the newest `capacity` of `rows` and nothing else."""
-        kept = rows[-self.capacity :]
+    def _make_room(self) -> None:
+        """At the array's end: a longer one, or the newest rows at its front."""
+        longest = self.capacity + max(_MIN_SLACK, self.capacity // 8)
+        if len(self._rows) < longest:
+            self._load(self._rows[self._start : self._end], rows=min(2 * len(self._rows), longest))
+        else:
+            self._load(self._rows[self._start : self._end])
+
+    def _load(self, kept: Columns, *, rows: int = 0) -> None:
+        """Hold the newest `capacity` of `kept` and nothing else, in an array of at least `rows` rows."""
+        kept = kept[-self.capacity :]
+        rows = max(rows, len(kept))
+        if rows > len(self._rows):
+            self._rows = np.empty((rows, self._rows.shape[1]), dtype=np.float64)
         self._start, self._end = 0, len(kept)
         self._rows[: self._end] = kept
 
 
 class Bars(Series):
-    """Bars of one interval, columns `BAR_COLUMNS`. The newest bar is unclosed until a later one appears."""
+    """Bars of one interval, columns `BAR_COLUMNS`.
 
-    __slots__ = ("interval_ms",)
+    The newest bar is unclosed until a later one appears or the venue says that it is closed.
+    """
+
+    __slots__ = ("_closed_ms", "interval_ms")
 
     def __init__(self, interval_ms: int, capacity: int = 500) -> None:
         super().__init__(capacity, len(BAR_COLUMNS))
         self.interval_ms = interval_ms
+        self._closed_ms = -1
 
-    def upsert(self, row: tuple[float, ...]) -> None:
-        """Write one bar by its open time: the same replaces, a later one appends, an older one mends history."""
+    @property
+    def closed_through_ms(self) -> int:
+        """Open time of the newest bar known to be closed, -1 if none is."""
+        before_last = int(self._rows[self._end - 2, 0]) if len(self) > 1 else -1
+        return max(self._closed_ms, before_last)
+
+    def upsert(self, row: tuple[float, ...], closed: bool = False) -> None:
+        """Write one bar by its open time: the same replaces, a later one appends, an older one mends history.
+
+        `closed`: the venue says that this is the bar's last version. An earlier version that comes after it changes
+        nothing.
+        """
         last = self.last_key()
         if last is None or row[0] > last:
             self.append(row)
-        elif row[0] == last:
+        elif row[0] < last:
+            self._mend(row, closed)
+        elif closed or last > self._closed_ms:
             self._rows[self._end - 1] = row
-        else:
-            self._mend(row)
+        if closed and row[0] > self._closed_ms:
+            self._closed_ms = int(row[0])
 
-    def merge(self, rows: Columns) -> None:
-        """Add bars from a second source. Of two versions of one bar the one with more volume is the later, so the order
-        in which the sources answered does not matter."""
+    def merge(self, rows: Columns, closed_through_ms: int = -1) -> None:
+        """Add bars from a second source, which knows them closed up to `closed_through_ms`.
+
+        Of two versions of one bar the one with more volume is the later, so the order in which the sources answered
+        does not matter.
+        """
         both = np.concatenate((self.view(), rows))
-        both = both[np.lexsort((both[:, _VOLUME], both[:, 0]))]
+        both = both[np.lexsort((np.nan_to_num(both[:, _VOLUME], nan=-1.0), both[:, 0]))]
         self._load(both[np.append(both[1:, 0] != both[:-1, 0], True)] if len(both) else both)
+        if len(self):
+            self._closed_ms = max(self._closed_ms, min(closed_through_ms, int(self._rows[self._end - 1, 0])))
 
     def missing(self) -> int:
         """How many bars between the oldest and the newest are not there."""
@@ -95,11 +132,12 @@ class Bars(Series):
         span = self._rows[self._end - 1, 0] - self._rows[self._start, 0]
         return int(span // self.interval_ms) + 1 - len(self)
 
-    def _mend(self, row: tuple[float, ...]) -> None:
+    def _mend(self, row: tuple[float, ...], closed: bool) -> None:
         keys = self._rows[self._start : self._end, 0]
         at = int(np.searchsorted(keys, row[0]))
         if keys[at] == row[0]:
-            self._rows[self._start + at] = row
+            if closed or row[0] > self._closed_ms:
+                self._rows[self._start + at] = row
         elif at > 0 or len(self) < self.capacity:  # what is older than a full window is not kept
             self._load(np.insert(self._rows[self._start : self._end], at, row, axis=0))
 

@@ -85,7 +85,7 @@ async def test_a_hole_is_asked_for_and_one_the_venue_has_itself_only_once(
         b.client.bars_now = whole
         await b.rest.take(DataClass.BARS)
         assert b.spans[1][0] == b.open_ms  # the venue has no more than that
-        b.state.bars["1m"].upsert((float(b.open_ms + 3 * MINUTE), 1, 1, 1, 1, 1, 1))
+        b.state.bars["1m"].upsert((float(b.open_ms + 3 * MINUTE), 1, 1, 1, 1, 1, 1, 1, 1, 1))
         await b.rest.take(DataClass.BARS)
         assert b.spans[2][0] < b.open_ms - 5 * MINUTE
         assert b.state.bars["1m"].missing() == 2  # the two minutes to come

@@ -1,5 +1,7 @@
 """Bars and trades keep the newest rows in time order, whatever order and from whatever source they come."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ CAPACITY = 8
 
 
 def bar(slot: int, volume: float) -> tuple[float, ...]:
-    return (float(slot * MINUTE), 1.0, 2.0, 0.5, 1.5, volume, 10 * volume)
+    return (float(slot * MINUTE), 1.0, 2.0, 0.5, 1.5, volume, 10 * volume, 3.0, math.nan, math.nan)
 
 
 def columns(rows: list[tuple[float, ...]], width: int) -> Columns:
@@ -131,3 +133,50 @@ def test_trades_older_than_a_full_window_are_not_taken_twice() -> None:
         add(trades, seq)
     assert trades.merge(columns([trade(seq) for seq in range(12)], 5)) == 2
     assert (trades.view()[:, 4].tolist(), trades.missed, trades.last_seq) == ([8, 9, 10, 11], 0, 11)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5).map(float), st.booleans()), max_size=40))
+def test_a_bar_known_to_be_closed_is_followed_by_no_earlier_version_of_it(
+    writes: list[tuple[int, float, bool]],
+) -> None:
+    """`closed_through_ms` is the newest bar that was called closed or has a later one after it, and never goes back."""
+    bars, expected, told, through = Bars(MINUTE, 21), {}, -1, -1
+    for slot, volume, closed in writes:
+        bars.upsert(bar(slot, volume), closed)
+        if closed or slot > told or slot not in expected:
+            expected[slot] = volume
+        told = max(told, slot) if closed else told
+        assert bars.closed_through_ms >= through
+        through = bars.closed_through_ms
+        before_newest = sorted(expected)[-2:-1] or [-1]
+        known = max(told, *before_newest)
+        assert through == (known * MINUTE if known >= 0 else -1)
+    assert [(int(row[0] // MINUTE), row[5]) for row in bars.view()] == sorted(expected.items())
+
+
+def test_a_second_source_may_know_more_bars_closed_but_none_that_is_not_there() -> None:
+    bars = Bars(MINUTE, 4)
+    bars.merge(columns([], len(BAR_COLUMNS)), closed_through_ms=5 * MINUTE)
+    assert bars.closed_through_ms == -1
+    bars.merge(columns([bar(1, 1.0), bar(2, 1.0)], len(BAR_COLUMNS)))
+    assert bars.closed_through_ms == MINUTE
+    bars.merge(columns([bar(2, 2.0)], len(BAR_COLUMNS)), closed_through_ms=5 * MINUTE)
+    assert bars.closed_through_ms == 2 * MINUTE
+
+
+def test_a_version_without_a_volume_gives_way_to_one_with() -> None:
+    for first, second in ((math.nan, 1.0), (1.0, math.nan)):
+        bars = Bars(MINUTE, 4)
+        bars.merge(columns([bar(1, first)], len(BAR_COLUMNS)))
+        bars.merge(columns([bar(1, second)], len(BAR_COLUMNS)))
+        assert bars.view()[:, 5].tolist() == [1.0]
+
+
+@given(st.integers(1, 300), st.integers(0, 700))
+def test_a_series_holds_little_more_memory_than_its_rows(capacity: int, count: int) -> None:
+    series = Series(capacity, 2)
+    for n in range(count):
+        series.append((float(n), -1.0))
+    held = len(series.view().base)
+    assert held <= 2 * max(16, min(count, capacity))
+    assert held <= capacity + max(16, capacity // 8)

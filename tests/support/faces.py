@@ -195,7 +195,7 @@ def market() -> MarketState:
     state.book.replace([(99.0, 5.0), (98.0, 1.0)], [(101.0, 2.0)], change_id=1, venue_ms=1)
     state.ticker.mark = 100.0
     state.trades.add(time_ms=1, price=100.0, amount=1.0, taker_side=1, trade_seq=1)
-    state.bars["1m"].upsert((60_000.0, 1.0, 2.0, 0.5, 1.5, 10.0, 100.0))
+    state.bars["1m"].upsert((60_000.0, 1.0, 2.0, 0.5, 1.5, 10.0, 100.0, 0.0, 0.0, 0.0))
     state.touch(DataClass.BOOK, Source.STREAM, now_s)
     state.touch(DataClass.TICKER, Source.STREAM, now_s)
     state.mode = "streaming"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import DataClass, MarketState
+from engine.model import BAR_COLUMNS, DataClass, MarketState
 from engine.venues.base import Applied
 from engine.venues.deribit import WireError
-from engine.venues.deribit.bars import BarHalves, merge_halves
+from engine.venues.deribit.bars import UNSAID, BarHalves, merge_halves
 from engine.venues.deribit.feed import DeribitFeed
 from tests.support.deribit import PERPETUAL, note
 
@@ -141,11 +141,11 @@ def test_a_four_hour_bar_is_made_of_both_halves_or_not_at_all() -> None:
 
 def test_the_first_half_may_come_from_rest() -> None:
     state, halves = _state(), BarHalves()
-    first = [[0.0, 5.0, 20.0, 4.0, 6.0, 7.0, 2.0]]
+    first = [[0.0, 5.0, 20.0, 4.0, 6.0, 7.0, 2.0, *UNSAID]]
     halves.seed(PERPETUAL, merge_halves_input(first))
     feed = DeribitFeed(PERPETUAL, halves)
     assert feed.apply(note(f"chart.trades.{PERPETUAL}.120", _bar(H2, 10.0, 3.0)), state, 1.0) == Applied.BARS
-    assert state.bars["4h"].copy()[0].tolist() == [0.0, 5.0, 20.0, 4.0, 6.0, 10.0, 4.0]
+    assert state.bars["4h"].copy()[0, :7].tolist() == [0.0, 5.0, 20.0, 4.0, 6.0, 10.0, 4.0]
 
 
 def merge_halves_input(rows: list[list[float]]) -> Any:
@@ -156,8 +156,8 @@ def merge_halves_input(rows: list[list[float]]) -> Any:
 
 @given(st.integers(min_value=0, max_value=20), st.integers(min_value=0, max_value=12))
 def test_merged_bars_begin_every_four_hours_and_keep_the_volume(start: int, count: int) -> None:
-    rows = [[float((start + n) * H2), 5.0, 6.0 + n, 4.0 - n, 5.5, 1.0, 2.0] for n in range(count)]
-    merged = merge_halves(merge_halves_input(rows).reshape(-1, 7))
+    rows = [[float((start + n) * H2), 5.0, 6.0 + n, 4.0 - n, 5.5, 1.0, 2.0, *UNSAID] for n in range(count)]
+    merged = merge_halves(merge_halves_input(rows).reshape(-1, len(BAR_COLUMNS)))
     assert all(row[0] % (2 * H2) == 0 for row in merged.tolist())
     dropped = 1 if count and start % 2 else 0
     assert merged[:, 5].sum() == count - dropped

@@ -4,13 +4,19 @@ High, low, volume and cost of a four-hour bar need both halves. A stream that be
 leaves its newest halves here and the feed adds the ones it is sent. A bar whose first half is unknown is not made up.
 """
 
+import math
+
 import numpy as np
 
-from engine.model import Columns
+from engine.model import BAR_COLUMNS, Columns
 from engine.venues.deribit.names import BAR_4H_MS
 
 Row = tuple[float, ...]
 
+#: In place of `BAR_COLUMNS` the venue does not say: number of trades, the takers' volume and cost.
+UNSAID = (math.nan, math.nan, math.nan)
+
+_VOLUME = BAR_COLUMNS.index("volume")
 _MAX_SYMBOLS = 5_000
 
 
@@ -50,8 +56,7 @@ def merged(halves: list[Row]) -> Row:
         max(half[2] for half in halves),
         min(half[3] for half in halves),
         last[4],
-        sum(half[5] for half in halves),
-        sum(half[6] for half in halves),
+        *(sum(column) for column in zip(*(half[_VOLUME:] for half in halves), strict=True)),
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied
-from engine.venues.deribit.bars import BarHalves
+from engine.venues.deribit.bars import UNSAID, BarHalves
 from engine.venues.deribit.names import INTERVALS, channel_of
 from engine.venues.deribit.wire import BookData, ChartData, Note, TickerData, TradeData, WireError, decode
 
@@ -24,6 +24,8 @@ Apply = Callable[[bytes, MarketState, float], Applied]
 
 class DeribitFeed:
     """See `engine.venues.base.FeedAdapter`."""
+
+    seed = None
 
     def __init__(self, symbol: str, halves: BarHalves) -> None:
         self._symbol = symbol
@@ -65,6 +67,7 @@ class DeribitFeed:
                 data.close,
                 data.volume,
                 data.cost,
+                *UNSAID,
             )
             if interval == "4h" and row is not None:
                 row = self._halves.put(self._symbol, row)
