@@ -14,7 +14,7 @@ from engine.venues.base import Applied, BadReply, FeedAdapter, Venue
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_APPLIED = tuple(Applied(bits) for bits in range(64))  # making a flag is slow, looking it up is not
+_APPLIED = tuple(Applied(bits) for bits in range(256))  # making a flag is slow, looking it up is not
 
 
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +92,7 @@ class FeedSeat:
         "handed_over",
         "lost_s",
         "refused",
+        "route",
         "session",
         "settings",
         "state",
@@ -108,6 +109,7 @@ class FeedSeat:
         venue: Venue,
         venue_state: VenueState,
         symbol: str,
+        route: str,
         state: MarketState,
         settings: FeedSettings,
         session: Ref,
@@ -116,6 +118,7 @@ class FeedSeat:
         self.venue = venue
         self.venue_state = venue_state
         self.symbol = symbol
+        self.route = route
         self.state = state
         self.settings = settings
         self.session = session
@@ -180,7 +183,7 @@ class BaseFeed(Actor):
         self._state = seat.state
         self._settings = seat.settings
         self._now_s = self.ctx.clock.monotonic_s
-        self._adapter: FeedAdapter = seat.venue.feed(seat.symbol)
+        self._adapter: FeedAdapter = seat.venue.feed(seat.symbol, seat.route)
         self._rest = MarketRest(
             seat.session, seat.symbol, seat.state, seat.venue_state, self.ctx.clock, seat.settings.request_timeout_s
         )

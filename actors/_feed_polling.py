@@ -35,7 +35,7 @@ class PollingFeed(BaseFeed):
 
     async def on_start(self) -> None:
         await super().on_start()
-        self._state.mode = POLLING
+        self._state.modes[self._seat.route] = POLLING
         for data_class, every_s in self._settings.polls_s().items():
             if data_class in self._state.fresh:
                 self.spawn(self._serve, data_class, every_s, name=f"poll {data_class}")

@@ -38,7 +38,7 @@ class StreamingFeed(BaseFeed):
         if seat.handed_over:
             seat.handed_over = False
         else:
-            state.mode = "starting"
+            state.modes[seat.route] = "starting"
             state.book.lose()  # whatever ended the last life may have been in the middle of it
             self._await_snapshot(self._began_s)
             if seat.stream_up:
@@ -91,7 +91,7 @@ class StreamingFeed(BaseFeed):
     def stream_changed(self, message: StreamChanged) -> None:
         self._remember(message)
         if message.up:
-            self._state.mode = "starting"
+            self._state.modes[self._seat.route] = "starting"
             self._lateness = Lateness(self._seat.venue_state)
             self._await_snapshot(message.at_s)
             self._start_fill()
@@ -146,7 +146,7 @@ class StreamingFeed(BaseFeed):
         elif now_s - max(seat.lost_s, self._began_s) > self._settings.disconnected_s:
             self.step_down(f"no stream for {self._settings.disconnected_s} s: {seat.down_reason}")
         if seat.stream_up and self._filled and self._snapshot_due_s is None:
-            self._state.mode = STREAMING
+            self._state.modes[seat.route] = STREAMING
 
     def _look_at_ages(self, now_s: float) -> None:
         """Too old is too old, and so is too late; at half the age the venue is asked whether there is anything newer."""

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from actors.messages import ask_venue
+from actors.messages import ask_market
 from engine.kernel import Clock, Ref
 from engine.model import TRADE_COLUMNS, Bars, Columns, DataClass, MarketState, Source, VenueState
-from engine.venues.base import Applied, NotSent, TradeRow, VenueRest
+from engine.venues.base import Applied, NotSent, PublicRest, TradeRow
 
 R = TypeVar("R")
 
@@ -163,12 +163,12 @@ class MarketRest:
             DataClass.BARS, f"bars {interval}", lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms)
         )
 
-    async def _ask(self, data_class: DataClass, what: str, do: Callable[[VenueRest], Awaitable[R]]) -> R:
-        async def begin(rest: VenueRest) -> R:  # after the wait for a turn: that is not the data's age
+    async def _ask(self, data_class: DataClass, what: str, do: Callable[[PublicRest], Awaitable[R]]) -> R:
+        async def begin(rest: PublicRest) -> R:  # after the wait for a turn: that is not the data's age
             self._began_s[data_class] = self._clock.monotonic_s()
             return await do(rest)
 
-        return await ask_venue(self._session, f"{self._symbol} {what}", begin, timeout_s=self._timeout_s)
+        return await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=self._timeout_s)
 
 
 def _same_side(theirs: tuple[tuple[float, float], ...], ours: tuple[tuple[float, float], ...]) -> bool:

@@ -56,9 +56,11 @@ def feed_specs(
         stream_ref = address(f"{under}/{_FEEDS}/stream:{number}")
         for symbol in shard:
             market = state.markets[symbol] = feed.market(instrument_id(state.name, symbol))
-            children.append(_feed_spec(FeedSeat(venue, state, symbol, market, feed, session, stream_ref)))
+            children.append(_feed_spec(FeedSeat(venue, state, symbol, "", market, feed, session, stream_ref)))
         feeds = {symbol: address(feed_path(under, symbol)) for symbol in shard}
-        streams.append(_stream_spec(number, StreamPlan(venue.stream, feeds, feed.intervals), stream))
+        streams.append(
+            _stream_spec(number, StreamPlan(lambda: venue.stream("", venue.routes[""]), feeds, feed.intervals), stream)
+        )
     return SupervisorSpec(_FEEDS, children=(*children, *streams), on_exhausted=OnExhausted.PARK)
 
 

@@ -34,7 +34,7 @@ from engine.model import (
     OrderRequest,
     Position,
 )
-from engine.venues.base import Applied, NotSent, OutcomeUnknown, VenueError, VenueRest
+from engine.venues.base import Applied, NotSent, OutcomeUnknown, PublicRest, VenueError, VenueRest
 
 R = TypeVar("R")
 
@@ -52,10 +52,11 @@ class VenueCall(Request[Answered[Any]], frozen=True):
     """Run `do` against the venue's client. `what` names it in logs; the deadline is the call's own."""
 
     what: str
-    do: Callable[[VenueRest], Awaitable[Any]]
+    do: Callable[[Any], Awaitable[Any]]  # gets a `VenueRest`; a `PublicRest` where there is no account
     deadline_s: float
     account: str = ""  # whose credentials; empty for public data
     urgent: bool = False  # an order or a cancel: places are kept for them
+    history: bool = False  # nobody waits for it: everything else goes first
 
 
 async def ask_venue(
@@ -64,22 +65,44 @@ async def ask_venue(
     do: Callable[[VenueRest], Awaitable[R]],
     *,
     timeout_s: float,
-    account: str = "",
+    account: str,
     urgent: bool = False,
 ) -> R:
-    """The venue's answer to `do`. Raises the `VenueError` that says what may have happened, and nothing else.
+    """The venue's answer to `do`, as `account`. Raises the `VenueError` that says what may have happened, and nothing else.
 
     A call that never reached the session was not sent. One that vanished inside it may have been.
     """
+    answer: R = await _ask(session, VenueCall(what, do, timeout_s, account, urgent))
+    return answer
+
+
+async def ask_market(
+    session: Ref,
+    what: str,
+    do: Callable[[PublicRest], Awaitable[R]],
+    *,
+    timeout_s: float,
+    history: bool = False,
+) -> R:
+    """The venue's answer to a question about its markets. Raises as `ask_venue` does.
+
+    `history`: it may wait behind everything else, for as long as `timeout_s` says.
+    """
+    answer: R = await _ask(session, VenueCall(what, do, timeout_s, history=history))
+    return answer
+
+
+async def _ask(session: Ref, call: VenueCall) -> Any:
+    what = call.what
     try:
-        answer = await session.call(VenueCall(what, do, timeout_s, account, urgent), timeout_s=timeout_s + 1.0)
+        answer = await session.call(call, timeout_s=call.deadline_s + 1.0)
     except (MailboxFull, ActorDown) as error:
         raise NotSent(f"{what}: {error}") from error
     except (CallTimeout, CallFailed) as error:
         raise OutcomeUnknown(f"{what}: {error}") from error
     if answer.error is not None:
         raise answer.error
-    return answer.value  # type: ignore[return-value]  # `do` returned it
+    return answer.value
 
 
 class VenueReachable(Message, frozen=True):

@@ -20,11 +20,11 @@ from engine.venues.base import (
     BadReply,
     NotSent,
     OutcomeUnknown,
+    PublicRest,
     RateLimited,
     Unavailable,
     Venue,
     VenueError,
-    VenueRest,
 )
 
 R = TypeVar("R")
@@ -51,7 +51,7 @@ class _Line:
 
     __slots__ = ("limiter", "pending", "questions", "rest")
 
-    def __init__(self, rest: VenueRest, concurrent: int) -> None:
+    def __init__(self, rest: PublicRest, concurrent: int) -> None:
         self.rest = rest
         self.limiter = trio.CapacityLimiter(concurrent)
         self.questions = trio.CapacityLimiter(concurrent - concurrent // 4)  # the others are kept for what is urgent
@@ -94,7 +94,8 @@ class Session(Actor):
     async def on_start(self) -> None:
         self.spawn(self._close_clients_at_the_end)
         for account in ("", *self._accounts):
-            self._lines[account] = _Line(self._venue.rest(account or None), self._settings.concurrent)
+            rest = self._venue.rest(account) if account else self._venue.public()
+            self._lines[account] = _Line(rest, self._settings.concurrent)
         self.spawn(self._keep_in_touch)
 
     async def _close_clients_at_the_end(self) -> None:
@@ -165,7 +166,7 @@ class Session(Actor):
             self._state.instruments = _gone(self._state.instruments) | listed
             self._loaded_s = self.ctx.clock.monotonic_s()
 
-    async def _read_clock(self, rest: VenueRest) -> None:
+    async def _read_clock(self, rest: PublicRest) -> None:
         """Of a few readings the one with the shortest round trip counts; the venue read its clock half a round trip ago."""
         best_s = float("inf")
         for _ in range(_CLOCK_SAMPLES):

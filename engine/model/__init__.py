@@ -3,18 +3,17 @@
 from engine.model.book import Book, Level
 from engine.model.errors import IllegalTransition, ModelError
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
+from engine.model.freshness import ClassSummary, Freshness, Source
 from engine.model.gate import Gate, GateState
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
 from engine.model.limits import Denial, OrderLimits, bad_request, check_shape, denied, deny_order
 from engine.model.market import (
+    FORCED_COLUMNS,
     INTERVAL_MS,
-    ClassSummary,
     DataClass,
-    Freshness,
     MarketState,
     MarketSummary,
-    Source,
     Ticker,
     VenueState,
 )
@@ -50,10 +49,14 @@ from engine.model.orders import (
     want_amend,
     want_cancel,
 )
+from engine.model.policy import DataCells, DataRow
+from engine.model.quality import Quality, QualitySummary
+from engine.model.samples import Samples
 from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
 
 __all__ = [
     "BAR_COLUMNS",
+    "FORCED_COLUMNS",
     "INTERVAL_MS",
     "TERMINAL",
     "TRADE_COLUMNS",
@@ -65,7 +68,9 @@ __all__ = [
     "CancelState",
     "ClassSummary",
     "Columns",
+    "DataCells",
     "DataClass",
+    "DataRow",
     "Denial",
     "Fill",
     "Freshness",
@@ -90,13 +95,16 @@ __all__ = [
     "Position",
     "PositionSide",
     "ProofRules",
+    "Quality",
+    "QualitySummary",
+    "Samples",
     "Series",
     "Severity",
     "Side",
     "Snap",
     "Source",
-    "Ticker",
     "TickStep",
+    "Ticker",
     "TimeInForce",
     "Trades",
     "TriggerBy",

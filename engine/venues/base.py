@@ -1,6 +1,6 @@
 """The venue contract: what every exchange looks like to the actors.
 
-A venue is three small things. `VenueRest` asks and orders, one reply for one request. `StreamAdapter` and
+A venue is three small things. `PublicRest` asks and `VenueRest` orders, one reply for one request. `StreamAdapter` and
 `PrivateAdapter` are sans-I/O: they say which frames to send and what received frames mean, and own no socket, so one
 stream actor serves every venue and a test needs no network. What differs between venues is data and these adapters,
 never a copy of an actor.
@@ -19,13 +19,27 @@ What a call may raise says who must act::
 A failed query is never an empty answer, and only `Refused` is final.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntFlag
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from engine.model import Balance, Columns, Fill, Instrument, MarketState, Order, OrderReport, Position, ProofRules
+from engine.model import (
+    Balance,
+    Columns,
+    DataClass,
+    DataRow,
+    Fill,
+    Instrument,
+    MarketState,
+    Order,
+    OrderReport,
+    Position,
+    ProofRules,
+)
+
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 class VenueError(Exception):
@@ -112,6 +126,14 @@ class TickerSnapshot(msgspec.Struct, frozen=True):
     venue_ms: int
 
 
+class MarkSnapshot(msgspec.Struct, frozen=True):
+    mark: float | None
+    index: float | None
+    funding: float | None
+    next_funding_ms: int | None
+    venue_ms: int
+
+
 class TradeRow(msgspec.Struct, frozen=True):
     """One public trade; `taker_side` is 1 for a buyer, -1 for a seller."""
 
@@ -122,22 +144,34 @@ class TradeRow(msgspec.Struct, frozen=True):
     trade_seq: int
 
 
-class VenueRest(Protocol):
-    """Requests and replies of one venue for one account (or none: market data only).
+class PublicRest(Protocol):
+    """Requests and replies of one venue's market data. Every call has a deadline of its own.
 
-    Every call has a deadline of its own.
+    `history` marks a request nobody waits for: it spends only what everything else leaves over, and may wait long.
     """
 
     name: str
-    resolve: ProofRules
 
     async def server_time_ms(self) -> int: ...
     async def instruments(self) -> tuple[Instrument, ...]: ...
     async def book(self, symbol: str, depth: int) -> BookSnapshot: ...
     async def ticker(self, symbol: str) -> TickerSnapshot: ...
-    async def trades(self, symbol: str, limit: int) -> tuple[TradeRow, ...]: ...
-    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Columns:
-        """Rows of `engine.model.BAR_COLUMNS`, ascending by open time."""
+    async def mark(self, symbol: str) -> MarkSnapshot: ...
+    async def trades(
+        self, symbol: str, limit: int, *, after_seq: int | None = None, history: bool = False
+    ) -> tuple[TradeRow, ...]:
+        """The newest `limit` trades, or the first `limit` after `after_seq`; oldest first."""
+
+    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int, *, history: bool = False) -> Columns:
+        """Rows of `engine.model.BAR_COLUMNS`, ascending by open time; the newest may be unclosed."""
+
+    async def close(self) -> None: ...
+
+
+class VenueRest(PublicRest, Protocol):
+    """Requests and replies of one account at a venue."""
+
+    resolve: ProofRules
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         """Send the order's current attempt by its `client_order_id`; not to be started after `valid_until_ms`."""
@@ -158,7 +192,21 @@ class VenueRest(Protocol):
     async def fills_since(self, since_ms: int) -> FillPage: ...
     async def positions(self) -> tuple[Position, ...]: ...
     async def balances(self) -> tuple[Balance, ...]: ...
-    async def close(self) -> None: ...
+
+
+class PolledSource(Protocol[R_contra]):
+    """One class of data that is asked for and never streamed: an adapter, and its row in the routing table.
+
+    `columns` name what a row holds, the venue's time in ms first. With `at_once` one request serves every symbol.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    row: DataRow
+    at_once: bool
+
+    async def fetch(self, rest: R_contra, symbols: Sequence[str], limit: int) -> Mapping[str, Columns]:
+        """Rows by symbol, at most the newest `limit`, ascending. A symbol the venue has nothing of is absent."""
 
 
 class Applied(IntFlag):
@@ -171,6 +219,8 @@ class Applied(IntFlag):
     BARS = 8
     GAP = 16  # the book lost a message: it shows nothing until a new snapshot
     SNAPSHOT = 32
+    MARK = 64
+    FORCED = 128
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -183,9 +233,17 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class StreamAdapter(Protocol):
-    """Public market data over one socket, sans I/O. One instance per connection."""
+    """Public market data over one socket, sans I/O. One instance per connection.
+
+    `frames_per_s` is how fast the venue lets us speak; `life_s` is how long it lets a connection live, None: for ever.
+    """
 
     url: str
+
+    @property
+    def frames_per_s(self) -> float: ...
+    @property
+    def life_s(self) -> float | None: ...
 
     def greet(self) -> tuple[bytes, ...]:
         """Frames to send first (heartbeat set-up)."""
@@ -205,7 +263,15 @@ class StreamAdapter(Protocol):
 
 
 class FeedAdapter(Protocol):
-    """Frames of one symbol decoded into its `MarketState`. One instance per feed."""
+    """Frames of one symbol and route decoded into its `MarketState`. One instance per feed.
+
+    It must take frames twice and out of order: while a connection is replaced both bring the same. `seed` is None where the
+    stream brings the book's snapshots itself. Where it brings changes only, the feed fetches a snapshot and calls
+    `seed(snapshot, state, now_s)`: the book starts from it and is brought up to what the stream has sent meanwhile.
+    """
+
+    @property
+    def seed(self) -> Callable[[BookSnapshot, MarketState, float], Applied] | None: ...
 
     def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
         """Write what the frame says; `BadReply` for a frame that does not decode (the state is untouched)."""
@@ -236,12 +302,27 @@ class PrivateAdapter(Protocol):
         """Events in the frame and the frames to send in reply."""
 
 
-class Venue(Protocol):
-    """One exchange: makes the parts the actors need. `account` is the node's name for an account at it."""
+class MarketVenue(Protocol):
+    """The public side of one exchange: makes the parts the actors need.
+
+    A route is a connection of its own kind, by which some classes of data come; a venue with one kind has the route "".
+    `policy` is its routing table, for feeds' classes and polled sources alike.
+    """
 
     name: str
+    policy: Mapping[str, DataRow]
+    routes: Mapping[str, frozenset[DataClass]]
+    sources: Mapping[str, PolledSource[Any]]
 
-    def rest(self, account: str | None) -> VenueRest: ...
-    def stream(self) -> StreamAdapter: ...
-    def feed(self, symbol: str) -> FeedAdapter: ...
+    def public(self) -> PublicRest: ...
+    def stream(self, route: str, classes: frozenset[DataClass]) -> StreamAdapter:
+        """For one connection on `route` that carries `classes` and nothing else."""
+
+    def feed(self, symbol: str, route: str) -> FeedAdapter: ...
+
+
+class Venue(MarketVenue, Protocol):
+    """One exchange with its accounts. `account` is the node's name for an account at it."""
+
+    def rest(self, account: str) -> VenueRest: ...
     def private(self, account: str) -> PrivateAdapter: ...

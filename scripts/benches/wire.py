@@ -107,9 +107,9 @@ class Sink:
     def __init__(self) -> None:
         settings = DeribitSettings()
         venue = DeribitVenue("deribit", settings, clock=SystemClock(), entropy=Entropy(1), credentials={})
-        self._stream = venue.stream()
+        self._stream = venue.stream("", venue.routes[""])
         self._stream.subscribe([SYMBOL], ["1m"])
-        self._feed = venue.feed(SYMBOL)
+        self._feed = venue.feed(SYMBOL, "")
         self._state = MarketState(f"deribit:{SYMBOL}", bounds_s=dict.fromkeys(DataClass, 5.0), intervals=("1m",))
         self.seen = 0
 

@@ -18,7 +18,7 @@ from loguru import logger
 
 from actors._ledger import Ledger
 from actors.account import AccountSettings
-from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder, ask_venue
+from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder, ask_market
 from actors.node import AccountSection, DeribitSection, Node, NodeSeams, NodeSettings, open_node
 from actors.orders import Orders, OrdersDesk, OrdersSettings
 from actors.recorder import ThreadHost
@@ -233,7 +233,7 @@ async def _price(life: Life, node: Node) -> Decimal:
     session = node.parts.venues["deribit"].session
     while True:
         try:
-            ticker = await ask_venue(session, "ticker", lambda rest: rest.ticker("BTC-PERPETUAL"), timeout_s=2.0)
+            ticker = await ask_market(session, "ticker", lambda rest: rest.ticker("BTC-PERPETUAL"), timeout_s=2.0)
         except VenueError:
             await trio.sleep(0.05)
             continue

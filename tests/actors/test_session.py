@@ -127,7 +127,7 @@ async def test_what_its_caller_gave_up_before_its_turn_is_not_done(autojump_cloc
         nursery.start_soon(partial(ask, session, 1, delay_s=3))
         await trio.sleep(0.1)
         with trio.move_on_after(1):
-            await ask_venue(session, "late", do, timeout_s=60)
+            await ask_venue(session, "late", do, timeout_s=60, account="")
         await trio.sleep(10)
     assert done == []
 

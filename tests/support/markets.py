@@ -1,6 +1,6 @@
 """A venue in memory and a system on trio's clock, for tests of the market-data actors. `ScriptedVenue` never touches a network."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -9,8 +9,17 @@ import numpy as np
 import trio
 
 from engine.kernel import Actor, ChildSpec, Entropy, Message, Ref, SupervisorSpec, System, TrioClock, on, open_system
-from engine.model import Columns, Instrument, InstrumentKind
-from engine.venues.base import BookSnapshot, FeedAdapter, NotSent, StreamAdapter, TickerSnapshot, TradeRow, VenueError
+from engine.model import BAR_COLUMNS, Columns, DataClass, DataRow, Instrument, InstrumentKind
+from engine.venues.base import (
+    BookSnapshot,
+    FeedAdapter,
+    MarkSnapshot,
+    NotSent,
+    StreamAdapter,
+    TickerSnapshot,
+    TradeRow,
+    VenueError,
+)
 
 SYMBOL = "X-PERPETUAL"
 
@@ -33,8 +42,9 @@ def instrument(symbol: str = SYMBOL) -> Instrument:
 
 
 def bar_rows(first_ms: int, count: int, *, step_ms: int = 60_000, volume: float = 0.0) -> Columns:
-    rows = [(float(first_ms + n * step_ms), 1.0, 2.0, 0.5, 1.5, volume, volume * 10) for n in range(count)]
-    return np.array(rows, dtype=np.float64).reshape(count, 7)
+    figures = (1.0, 2.0, 0.5, 1.5, volume, volume * 10, 0.0, 0.0, 0.0)
+    rows = [(float(first_ms + n * step_ms), *figures) for n in range(count)]
+    return np.array(rows, dtype=np.float64).reshape(count, len(BAR_COLUMNS))
 
 
 class ScriptedRest:
@@ -77,15 +87,30 @@ class ScriptedRest:
         answer: TickerSnapshot = await self._say("ticker", lambda: self.ticker_now)
         return answer
 
-    async def trades(self, symbol: str, limit: int) -> tuple[TradeRow, ...]:
+    async def mark(self, symbol: str) -> MarkSnapshot:
+        ticker: TickerSnapshot = await self._say("mark", lambda: self.ticker_now)
+        return MarkSnapshot(ticker.mark, ticker.index, ticker.funding, None, ticker.venue_ms)
+
+    async def trades(
+        self, symbol: str, limit: int, *, after_seq: int | None = None, history: bool = False
+    ) -> tuple[TradeRow, ...]:
         return tuple(await self._say("trades", lambda: self.trades_now))
 
-    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Columns:
+    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int, *, history: bool = False) -> Columns:
         answer: Columns = await self._say("bars", lambda: self.bars_now(start_ms, end_ms))
         return answer
 
     async def close(self) -> None:
         self.closed = True
+
+
+CLASSES = frozenset((DataClass.BOOK, DataClass.TICKER, DataClass.TRADES, DataClass.BARS))
+POLICY = {
+    "book": DataRow(age_s=5.0, poll_s=1.0, silence_s=5.0),
+    "ticker": DataRow(age_s=5.0, poll_s=1.0, silence_s=5.0),
+    "trades": DataRow(age_s=60.0, poll_s=3.0, silence_s=60.0, keep=1000),
+    "bars": DataRow(age_s=90.0, poll_s=15.0, silence_s=90.0, keep=500),
+}
 
 
 class ScriptedVenue:
@@ -95,12 +120,21 @@ class ScriptedVenue:
         self, stream: Callable[[], StreamAdapter] | None = None, feed: Callable[[str], FeedAdapter] | None = None
     ) -> None:
         self.name = "sim"
+        self.policy: Mapping[str, DataRow] = POLICY
+        self.routes: Mapping[str, frozenset[DataClass]] = {"": CLASSES}
+        self.sources: Mapping[str, Any] = {}
         self.clients: list[ScriptedRest] = []
         self.trouble: VenueError | None = None
         self._stream = stream
         self._feed = feed
 
-    def rest(self, account: str | None) -> Any:
+    def public(self) -> Any:
+        return self._make(None)
+
+    def rest(self, account: str) -> Any:
+        return self._make(account)
+
+    def _make(self, account: str | None) -> Any:
         client = ScriptedRest(self.name, account)
         client.trouble = self.trouble
         self.clients.append(client)
@@ -120,11 +154,11 @@ class ScriptedVenue:
         for client in self.clients:
             client.trouble = None
 
-    def stream(self) -> StreamAdapter:
+    def stream(self, route: str, classes: frozenset[DataClass]) -> StreamAdapter:
         assert self._stream is not None
         return self._stream()
 
-    def feed(self, symbol: str) -> FeedAdapter:
+    def feed(self, symbol: str, route: str) -> FeedAdapter:
         assert self._feed is not None
         return self._feed(symbol)
 

@@ -61,7 +61,10 @@ class OneVenue:
     def __init__(self, rest: AdversarialVenue) -> None:
         self._rest = rest
 
-    def rest(self, account: str | None) -> AdversarialVenue:
+    def public(self) -> AdversarialVenue:
+        return self._rest
+
+    def rest(self, account: str) -> AdversarialVenue:
         return self._rest
 
 

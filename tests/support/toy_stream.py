@@ -20,6 +20,9 @@ CHANNELS = ("book", "ticker", "trades", "bars")
 class ToyStream:
     """Implements `StreamAdapter`."""
 
+    frames_per_s = 1000.0
+    life_s = None
+
     def __init__(self, url: str) -> None:
         self.url = url
 
@@ -55,6 +58,8 @@ class ToyStream:
 class ToyFeed:
     """Implements `FeedAdapter`."""
 
+    seed = None
+
     def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
         _, kind, *numbers = frame.decode().split(" ")
         try:
@@ -83,7 +88,7 @@ class ToyFeed:
                 state.touch(DataClass.TRADES, Source.STREAM, now_s)
                 return Applied.TRADES
             case "B":
-                state.bars["1m"].upsert((float(values[0]), 1.0, 2.0, 0.5, 1.5, float(values[1]), 1.0))
+                state.bars["1m"].upsert((float(values[0]), 1.0, 2.0, 0.5, 1.5, float(values[1]), 1.0, 0.0, 0.0, 0.0))
                 state.touch(DataClass.BARS, Source.STREAM, now_s)
                 return Applied.BARS
         raise BadReply(f"kind: expected S, C, T, X or B, got {kind}")

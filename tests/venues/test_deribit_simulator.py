@@ -62,7 +62,7 @@ async def test_market_data_over_rest() -> None:
 async def _follow(
     desk: Desk, state: MarketState, seconds: float, library: Library, started: trio.Event
 ) -> list[Applied]:
-    stream, feed = desk.venue.stream(), desk.venue.feed(PERPETUAL)
+    stream, feed = desk.venue.stream("", desk.venue.routes[""]), desk.venue.feed(PERPETUAL, "")
     seen: list[Applied] = []
     async with connect(stream.url, library=library) as connection:
         for frame in (*stream.greet(), *stream.subscribe([PERPETUAL], list(state.bars))):

@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 
 from engine.model import BAR_COLUMNS, Columns, Instrument, ProofRules
-from engine.venues.base import BookSnapshot, TickerSnapshot, TradeRow
-from engine.venues.deribit.bars import BarHalves, merge_halves
+from engine.venues.base import BookSnapshot, MarkSnapshot, TickerSnapshot, TradeRow
+from engine.venues.deribit.bars import UNSAID, BarHalves, merge_halves
 from engine.venues.deribit.instruments import read_instruments
 from engine.venues.deribit.names import RESOLUTIONS
 from engine.venues.deribit.rpc import RpcClient
@@ -58,13 +58,20 @@ class PublicRest:
             venue_ms=data.timestamp,
         )
 
-    async def trades(self, symbol: str, limit: int) -> tuple[TradeRow, ...]:
-        """The newest `limit` trades (at most 1000), oldest first."""
-        params = {"instrument_name": symbol, "count": max(1, min(limit, _MAX_TRADES)), "sorting": "desc"}
+    async def mark(self, symbol: str) -> MarkSnapshot:
+        ticker = await self.ticker(symbol)
+        return MarkSnapshot(ticker.mark, ticker.index, ticker.funding, None, ticker.venue_ms)
+
+    async def trades(
+        self, symbol: str, limit: int, *, after_seq: int | None = None, history: bool = False
+    ) -> tuple[TradeRow, ...]:
+        """At most 1000. One budget line serves all requests here, so `history` makes no difference."""
+        params: dict[str, str | int] = {"instrument_name": symbol, "count": max(1, min(limit, _MAX_TRADES))}
+        params |= {"sorting": "desc"} if after_seq is None else {"sorting": "asc", "start_seq": after_seq + 1}
         page = (await self._rpc.call("public/get_last_trades_by_instrument", params, _TRADES)).result
         return tuple(trade_row(trade) for trade in sorted(page.trades, key=lambda trade: trade.trade_seq))
 
-    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Columns:
+    async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int, *, history: bool = False) -> Columns:
         """Rows of `BAR_COLUMNS`, ascending; at most 5000 of the venue's own bars a call."""
         resolution, parts = RESOLUTIONS[interval]
         params = {
@@ -94,4 +101,7 @@ def _rows(chart: ChartResult) -> Columns:
         raise WireError("$", f"columns of one length up to {_MAX_BARS * 2}", f"lengths {sorted(lengths)}")
     if any(later <= earlier for earlier, later in zip(chart.ticks, chart.ticks[1:], strict=False)):
         raise WireError("ticks", "ascending bar starts", "a bar that is not later than the one before")
-    return np.array(columns, dtype=np.float64).reshape(len(BAR_COLUMNS), -1).T.copy()
+    rows = np.empty((len(chart.ticks), len(BAR_COLUMNS)), dtype=np.float64)
+    rows[:, : len(columns)] = np.array(columns, dtype=np.float64).T
+    rows[:, len(columns) :] = UNSAID
+    return rows

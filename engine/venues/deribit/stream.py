@@ -28,6 +28,9 @@ class _Asked(msgspec.Struct, frozen=True):
 class DeribitStream:
     """See `engine.venues.base.StreamAdapter`. Remembers what it asked, so that an answer can be read."""
 
+    frames_per_s = 20.0
+    life_s = None
+
     def __init__(self, url: str, *, book_interval: str, heartbeat_s: int) -> None:
         self.url = url
         self._book_interval = book_interval

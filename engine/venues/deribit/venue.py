@@ -1,13 +1,15 @@
 """Deribit as a venue: makes the parts the actors need."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 
 from engine.kernel import Clock, Entropy
-from engine.model import ProofRules
+from engine.model import DataClass, DataRow, ProofRules
 from engine.net import HttpClient, HttpLimits
-from engine.venues.base import Credentials, NotAuthorised
+from engine.venues.base import Credentials, NotAuthorised, PolledSource
 from engine.venues.deribit.account_stream import DeribitPrivate
 from engine.venues.deribit.bars import BarHalves
 from engine.venues.deribit.clock import VenueClock
@@ -19,9 +21,21 @@ from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.settings import DeribitSettings
 from engine.venues.deribit.stream import DeribitStream
 
+_CLASSES = frozenset((DataClass.BOOK, DataClass.TICKER, DataClass.TRADES, DataClass.BARS))
+_POLICY = {
+    "book": DataRow(age_s=5.0, poll_s=1.0, silence_s=5.0),
+    "ticker": DataRow(age_s=5.0, poll_s=1.0, silence_s=5.0),
+    "trades": DataRow(age_s=60.0, poll_s=3.0, silence_s=60.0, keep=1000),
+    "bars": DataRow(age_s=90.0, poll_s=15.0, silence_s=90.0, keep=500),
+}
+
 
 class DeribitVenue:
     """See `engine.venues.base.Venue`. `credentials` by the name the node gives an account; `transport` replaces the network."""
+
+    policy: Mapping[str, DataRow] = _POLICY
+    routes: Mapping[str, frozenset[DataClass]] = MappingProxyType({"": _CLASSES})
+    sources: Mapping[str, PolledSource[Any]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -41,7 +55,13 @@ class DeribitVenue:
         self._clock = VenueClock(clock)
         self._halves = BarHalves()
 
-    def rest(self, account: str | None) -> DeribitRest:
+    def public(self) -> DeribitRest:
+        return self._client(None)
+
+    def rest(self, account: str) -> DeribitRest:
+        return self._client(account)
+
+    def _client(self, account: str | None) -> DeribitRest:
         settings = self._settings
         rpc = RpcClient(
             settings.http_url,
@@ -65,11 +85,12 @@ class DeribitVenue:
             currencies=settings.currencies,
         )
 
-    def stream(self) -> DeribitStream:
+    def stream(self, route: str, classes: frozenset[DataClass]) -> DeribitStream:
+        """One kind of connection brings every class; a subscription is of all of them."""
         settings = self._settings
         return DeribitStream(settings.ws_url, book_interval=settings.book_interval, heartbeat_s=settings.heartbeat_s)
 
-    def feed(self, symbol: str) -> DeribitFeed:
+    def feed(self, symbol: str, route: str) -> DeribitFeed:
         return DeribitFeed(symbol, self._halves)
 
     def private(self, account: str) -> DeribitPrivate:
