@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from engine.kernel import Clock, Entropy
-from engine.simulator.wire.faults import AnyFault, Drop, Fault, GarbageFrame, SkipSequence
+from engine.simulator.wire.faults import AnyFault, DayCut, Drop, Fault, GarbageFrame, SkipSequence
 
 __all__ = ["ActiveFault", "Effects", "FaultBoard", "Site", "TooManyFaults"]
 
@@ -22,12 +22,17 @@ class TooManyFaults(Exception):
 
 
 class Site(msgspec.Struct, frozen=True):
-    """A point where a fault may strike: a socket, a request or reply (`method`), or a notification (`channel`)."""
+    """A point where a fault may strike: a connection, a request or reply (`method`), or a notification (`channel`).
+
+    `aliases` are more names of the channel. `socket` is False where HTTP is spoken, or nothing yet.
+    """
 
     venue: str
     connection: int | None = None
     method: str = ""
     channel: str = ""
+    aliases: tuple[str, ...] = ()
+    socket: bool = True
 
 
 class Effects(Protocol):
@@ -64,6 +69,11 @@ class FaultBoard:
     def attach(self, venue: str, effects: Effects) -> None:
         """Tell `effects` of each fault that concerns `venue`."""
         self._effects[venue] = effects
+
+    @property
+    def calm(self) -> bool:
+        """No fault at all is in force: for those who ask often."""
+        return not self._active
 
     def add(self, fault: AnyFault) -> int:
         """Put `fault` in force; its id lifts it. One that acts at once and never again is over when this returns."""
@@ -124,9 +134,20 @@ class FaultBoard:
         """Whether a fault of `kind` is in force at `site`; nothing is rolled or counted."""
         return any(_matches(active.fault, site) for active in self._by_kind.get(kind, ()))
 
-    def take(self, kind: type[F], site: Site) -> F | None:
-        """The fault of `kind` that strikes at `site` now, if any: its probability is rolled and its count used up."""
+    def ends_in_s(self, kind: type[Fault], site: Site) -> float | None:
+        """How long faults of `kind` will still be in force at `site`; None if one has no end."""
+        ends = [active.until_s for active in self._by_kind.get(kind, ()) if _matches(active.fault, site)]
+        known = [until_s for until_s in ends if until_s is not None]
+        return max(known, default=0.0) - self._clock.monotonic_s() if len(known) == len(ends) else None
+
+    def take(self, kind: type[F], site: Site, *, sockets_only: bool = False) -> F | None:
+        """The fault of `kind` that strikes at `site` now, if any: its probability is rolled and its count used up.
+
+        With `sockets_only` faults that strike HTTP as well are passed over: they had their turn before.
+        """
         for active in self._by_kind.get(kind, ()):
+            if sockets_only and not active.fault.sockets_only:
+                continue
             if _matches(active.fault, site) and self._roll(active.fault.probability):
                 self._strike(active)
                 return cast(F, active.fault)
@@ -175,7 +196,7 @@ class FaultBoard:
 
 
 def _acts_once(fault: Fault) -> bool:
-    if isinstance(fault, SkipSequence):
+    if isinstance(fault, SkipSequence | DayCut):
         return True
     if isinstance(fault, Drop):
         return not fault.method and fault.duration_s is None
@@ -191,8 +212,13 @@ def _matches(fault: Fault, site: Site) -> bool:
         return False
     if fault.connection is not None and fault.connection != site.connection:
         return False
+    if fault.sockets_only and not site.socket:
+        return False
     if not fault.method and not fault.channel:
         return True
     by_method = bool(fault.method) and site.method.startswith(fault.method)
-    by_channel = bool(fault.channel) and site.channel.startswith(fault.channel)
-    return by_method or by_channel
+    return by_method or (bool(fault.channel) and _names(site, fault.channel))
+
+
+def _names(site: Site, prefix: str) -> bool:
+    return site.channel.startswith(prefix) or any(alias.startswith(prefix) for alias in site.aliases)

@@ -1,8 +1,12 @@
 """What a simulated venue can be told to do wrong. One struct a fault, so that a typing mistake is an answer and not a silence.
 
-Every fault may be narrowed: `method` and `channel` are prefixes, `connection` is one socket, `probability` is rolled
-for each candidate, `count` is how often it strikes at most and `duration_s` how long it stays. A fault without `count`
-and `duration_s` stays until it is lifted.
+Every fault may be narrowed: `method` and `channel` are prefixes, `connection` is one socket, with `sockets_only` HTTP
+goes unharmed, `probability` is rolled for each candidate, `count` is how often it strikes at most and `duration_s` how
+long it stays. A fault without `count` and `duration_s` stays until it is lifted.
+
+What the prefixes are compared with is the venue's: Deribit's method and channel names; for Binance USD-M the path of a
+request ("/fapi/v1/klines") or the method of a socket's message ("SUBSCRIBE"), and for a stream its name
+("btcusdt@kline_1m"), its kind ("kline_1m", "depth", "aggTrade") or its route ("market/"), whichever the prefix fits.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -11,7 +15,9 @@ import msgspec
 
 __all__ = [
     "AnyFault",
+    "Ban",
     "ClockOffset",
+    "DayCut",
     "Delay",
     "Drop",
     "Duplicate",
@@ -24,6 +30,7 @@ __all__ = [
     "HideOrders",
     "HttpStatus",
     "LateFills",
+    "LoseFrames",
     "LoseReply",
     "LoseRequest",
     "Maintenance",
@@ -49,6 +56,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     method: str = ""
     channel: str = ""
     connection: int | None = None
+    sockets_only: bool = False
     probability: Share = 1.0
     count: Count | None = None
     duration_s: Seconds | None = None
@@ -73,6 +81,18 @@ class HalfOpen(Fault, frozen=True, tag="half_open"):
 
 class Silence(Fault, frozen=True, tag="silence"):
     """Acknowledge subscriptions and never send their data; requests are answered as usual."""
+
+
+class LoseFrames(Fault, frozen=True, tag="lose_frames"):
+    """Lose matching messages of streams on their way to a socket, `count` of them; the venue knows nothing of it."""
+
+
+class DayCut(Fault, frozen=True, tag="day_cut"):
+    """Matching Binance sockets reach their 24 hours now: the server closes them, with a close frame."""
+
+
+class Ban(Fault, frozen=True, tag="ban"):
+    """Binance has banned this address: 418 with the seconds that are left; without a `method`, handshakes as well."""
 
 
 class LoseRequest(Fault, frozen=True, tag="lose_request"):
@@ -105,7 +125,7 @@ class Reorder(Fault, frozen=True, tag="reorder"):
 
 
 class SkipSequence(Fault, frozen=True, tag="skip_sequence"):
-    """Lose one book change of `instrument`: the next one does not follow from the last one sent."""
+    """Lose one book change of `instrument` for all: the next one does not follow from the last one sent."""
 
     instrument: str
 
@@ -174,6 +194,9 @@ AnyFault: TypeAlias = (
     | Stall
     | HalfOpen
     | Silence
+    | LoseFrames
+    | DayCut
+    | Ban
     | LoseRequest
     | LoseReply
     | Delay

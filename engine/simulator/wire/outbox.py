@@ -51,9 +51,12 @@ class Outbox:
 
     def send(self, frame: bytes, site: Site) -> None:
         """Queue `frame`, subject to the faults in force at `site`."""
+        if self._board.calm:
+            self.put(frame)
+            return
         garbage = self._board.take(GarbageFrame, site)
         if garbage is not None:
-            frame = garbage_frame(garbage.variant, self._entropy)
+            frame = garbage_frame(garbage.variant, self._entropy, site.venue)
         copies = 2 if self._board.take(Duplicate, site) else 1
         delay = self._board.take(Delay, site)
         reorder = self._board.take(Reorder, site)

@@ -10,11 +10,11 @@ from engine.simulator.wire.deribit.envelope import MalformedRequest, Request
 from engine.simulator.wire.deribit.grants import Grant
 from engine.simulator.wire.deribit.query import query_params
 from engine.simulator.wire.faultboard import Site
-from engine.simulator.wire.faults import Delay, Drop, GarbageFrame, HttpStatus, LoseReply, LoseRequest
-from engine.simulator.wire.garbage import garbage_body
+from engine.simulator.wire.faults import HttpStatus
 from engine.simulator.wire.http import HttpReply, HttpRequest, json_reply
+from engine.simulator.wire.httpfaults import HttpFaults
 
-__all__ = ["NoAnswer", "Rest"]
+__all__ = ["Rest", "http_fault"]
 
 BASE = "/api/v2"
 SOCKET_ONLY = (
@@ -33,19 +33,12 @@ SOCKET_ONLY = (
 )
 
 
-class NoAnswer(Exception):
-    """A fault wants this request left without an answer, on a closed connection or on an open one."""
-
-    def __init__(self, *, close: bool) -> None:
-        super().__init__("no answer")
-        self.close = close
-
-
 class Rest:
     """Answers HTTP requests, one at a time for each connection."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._faults = HttpFaults(desk.board, desk.entropy)
         self._own: dict[str, OwnMethod] = {
             **desk.common_methods(None, _forget),
             **dict.fromkeys(SOCKET_ONLY, _socket_only),
@@ -61,13 +54,14 @@ class Rest:
             request = _read(http)
         except MalformedRequest as malformed:
             return self._error(malformed.id, malformed.error, us_in)
-        site = Site(NAME, connection, method=request.method)
-        early = await self._before(site)
-        if early is not None:
-            return early
+        site = Site(NAME, connection, method=request.method, socket=False)
+        self._faults.before(site)
+        status = self._desk.board.take(HttpStatus, site)
+        if status is not None:
+            return http_fault(status)
         outcome = await self._perform(http, request, connection)
         reply = self._reply(request, outcome, us_in)
-        return await self._after(site, reply)
+        return await self._faults.after(site, reply)
 
     @staticmethod
     def _wrong_path(http: HttpRequest) -> HttpReply | None:
@@ -76,31 +70,6 @@ class Rest:
         if http.method not in ("GET", "POST"):
             return json_reply(405, {"error": f"expected GET or POST, got {http.method[:20]}"})
         return None
-
-    async def _before(self, site: Site) -> HttpReply | None:
-        """Faults that strike before anything is executed."""
-        board = self._desk.board
-        if board.take(Drop, site):
-            raise NoAnswer(close=True)
-        lost = board.take(LoseRequest, site)
-        if lost is not None:
-            raise NoAnswer(close=lost.close)
-        status = board.take(HttpStatus, site)
-        return None if status is None else http_fault(status)
-
-    async def _after(self, site: Site, reply: HttpReply) -> HttpReply:
-        """Faults that strike once it is done."""
-        board = self._desk.board
-        lost = board.take(LoseReply, site)
-        if lost is not None:
-            raise NoAnswer(close=lost.close)
-        delay = board.take(Delay, site)
-        if delay is not None:
-            await trio.sleep(max(0.0, delay.delay_s + delay.jitter_s * self._desk.entropy.uniform(-1, 1)))
-        garbage = board.take(GarbageFrame, site)
-        if garbage is not None:
-            return HttpReply(reply.status, garbage_body(garbage.variant, self._desk.entropy))
-        return reply
 
     async def _perform(self, http: HttpRequest, request: Request, connection: int) -> Outcome:
         try:

@@ -87,6 +87,11 @@ class SocketSession:
         self._desk.grants.forget_connection(self.connection)
         if self._cod and reason is not End.LOGOUT:
             self._desk.venue.cancel_for_connection(self.connection)
+        self._desk.after_call()
+
+    async def companion(self) -> None:
+        """The heartbeat runs beside the socket."""
+        await self.heartbeat.run()
 
     def _lost_on_the_way(self, method: str) -> bool:
         if self._desk.board.take(Drop, self._site(method)):

@@ -1,20 +1,29 @@
 """Lets the venue live: time passes in it because somebody pushes it, and wakes up for what comes next."""
 
+from typing import Protocol
+
 import trio
 
-from engine.simulator.deribit.venue import DeribitVenue
 from engine.simulator.wire.clock import VenueClock
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "Moving"]
 
 MIN_NAP_S = 0.001
 MAX_NAP_S = 1.0
 
 
+class Moving(Protocol):
+    """A venue in which time passes."""
+
+    def advance(self, now_ms: int) -> None: ...
+
+    def next_due_ms(self) -> int: ...
+
+
 class Driver:
     """The one task that calls `advance`."""
 
-    def __init__(self, venue: DeribitVenue, clock: VenueClock) -> None:
+    def __init__(self, venue: Moving, clock: VenueClock) -> None:
         self._venue = venue
         self._clock = clock
         self._planned_ms = 0
