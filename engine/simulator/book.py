@@ -5,7 +5,7 @@ beats a tree); within a level a dict gives first-in-first-out order with removal
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from engine.simulator.orders import ZERO, Order, Side
@@ -30,8 +30,11 @@ class Level:
 
 
 class BookSide:
-    def __init__(self, side: Side) -> None:
+    """`changed` is called each time something may have changed for the public since the last drain."""
+
+    def __init__(self, side: Side, changed: Callable[[], None]) -> None:
         self.side = side
+        self._changed = changed
         self._levels: dict[Decimal, Level] = {}
         self._prices: list[Decimal] = []
         self._touched: dict[Decimal, Decimal] = {}
@@ -82,6 +85,8 @@ class BookSide:
         level.visible -= amount
 
     def _touch(self, price: Decimal, before: Decimal) -> None:
+        if not self._touched:
+            self._changed()
         self._touched.setdefault(price, before)
 
     def drain(self) -> list[BookRow]:
@@ -100,11 +105,11 @@ class BookSide:
 
 
 class Book:
-    """Both sides and the number of the last public change."""
+    """Both sides and the number of the last public change. `changed`: see BookSide."""
 
-    def __init__(self) -> None:
-        self.bids = BookSide(Side.BUY)
-        self.asks = BookSide(Side.SELL)
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self.bids = BookSide(Side.BUY, changed)
+        self.asks = BookSide(Side.SELL, changed)
         self.change_id = 0
         self.changed_ms = 0
 

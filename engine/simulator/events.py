@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.simulator.book import BookRow
-from engine.simulator.orders import Fill, Order, Trade
+from engine.simulator.orders import Fill, Order, Submission, Trade
 
 __all__ = ["Batch", "BookChange"]
 
@@ -27,6 +27,7 @@ class Batch(msgspec.Struct):
     at_ms: int = 0
     books: list[BookChange] = msgspec.field(default_factory=list)
     trades: list[Trade] = msgspec.field(default_factory=list)
+    forced: list[Submission] = msgspec.field(default_factory=list)  # liquidations that traded
     tickers: dict[str, None] = msgspec.field(default_factory=dict)
     indexes: dict[str, None] = msgspec.field(default_factory=dict)
     states: dict[str, None] = msgspec.field(default_factory=dict)

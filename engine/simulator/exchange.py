@@ -8,6 +8,7 @@ would trade is cancelled when it asked for that.
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 
 from engine.kernel import Entropy
 from engine.simulator import checks
@@ -20,6 +21,7 @@ from engine.simulator.market import Market
 from engine.simulator.matching import Names
 from engine.simulator.orders import Kind, Lifetime, Order, OrderSpec, Side, State, Submission
 from engine.simulator.refusal import Reason, Refusal
+from engine.simulator.tape import MAX_TRADES
 
 __all__ = ["Exchange", "Listing"]
 
@@ -31,7 +33,16 @@ Listing = tuple[Instrument, Decimal, float, float]  # instrument, opening index,
 
 
 class Exchange(Floor):
-    def __init__(self, listings: Iterable[Listing], *, start_ms: int, names: Names, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        listings: Iterable[Listing],
+        *,
+        start_ms: int,
+        names: Names,
+        entropy: Entropy,
+        keep_trades: int = MAX_TRADES,
+    ) -> None:
+        changed: dict[str, None] = {}
         markets = {
             instrument.name: Market(
                 instrument,
@@ -40,10 +51,15 @@ class Exchange(Floor):
                 volatility=volatility,
                 volume=volume,
                 entropy=entropy.fork(instrument.name),
+                changed=partial(changed.__setitem__, instrument.name, None),
+                keep_trades=keep_trades,
             )
             for instrument, index, volatility, volume in listings
         }
-        super().__init__(markets, start_ms=start_ms, names=names)
+        super().__init__(markets, changed, start_ms=start_ms, names=names)
+        self._by_index: dict[str, list[Market]] = {}
+        for market in markets.values():
+            self._by_index.setdefault(market.instrument.index, []).append(market)
         self.listener: Listener = _ignore
 
     # -- accounts and time
@@ -108,8 +124,8 @@ class Exchange(Floor):
     def move_index(self, index: str, price: Decimal) -> None:
         """A new index price: marks, funding and conditional orders follow."""
         self.batch.indexes[index] = None
-        for market in self.markets.values():
-            if market.instrument.index == index and market.state == "open":
+        for market in self._by_index[index]:
+            if market.state == "open":
                 market.remark(self.now_ms, price)
                 self.batch.tickers[market.instrument.name] = None
                 self.moved[market.instrument.name] = None
@@ -224,7 +240,10 @@ class Exchange(Floor):
         return resting + waiting
 
     def _drain_books(self) -> None:
-        for name, market in self.markets.items():
+        changed = list(self.changed_books)
+        self.changed_books.clear()
+        for name in changed:
+            market = self.markets[name]
             bids, asks = market.book.bids.drain(), market.book.asks.drain()
             if not bids and not asks:
                 continue

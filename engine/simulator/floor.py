@@ -15,10 +15,15 @@ __all__ = ["Floor"]
 
 
 class Floor:
-    def __init__(self, markets: dict[str, Market], *, start_ms: int, names: Names) -> None:
+    """`changed_books` holds the names of markets whose books may have changed since they were last told about."""
+
+    def __init__(
+        self, markets: dict[str, Market], changed_books: dict[str, None], *, start_ms: int, names: Names
+    ) -> None:
         self.now_ms = start_ms
         self.names = names
         self.markets = markets
+        self.changed_books = changed_books
         self.ledger = Ledger(markets)
         self.batch = Batch(start_ms)
         self.moved: dict[str, None] = {}  # markets whose prices moved since their conditional orders were looked at
@@ -81,6 +86,8 @@ class Floor:
         fills = self._matcher.match(market, order, order.price, self.now_ms)
         if fills:
             self.moved[order.instrument] = None
+            if order.is_liquidation:
+                self.batch.forced.append(Submission(order, fills))
             if order.kind is Kind.MARKET_LIMIT:
                 order.price = fills[-1].trade.price
         if order.state is State.OPEN:

@@ -21,7 +21,8 @@ DAYS_A_YEAR_MS = 365 * 86_400_000
 
 
 class FlowStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """`basis` is the yearly premium of a dated future. A taker's median order is `take_steps` amount steps."""
+    """`basis` is the yearly premium of a dated future, `premium` the constant one of a perpetual, as a fraction.
+    A taker's median order is `take_steps` amount steps; some are those of liquidated traders who are not simulated."""
 
     period_ms: int = 250
     rungs: int = 24
@@ -31,13 +32,17 @@ class FlowStyle(msgspec.Struct, frozen=True, kw_only=True):
     quote_steps: int = 2000
     take_steps: int = 60
     basis: float = 0.0
+    premium: float = 0.0
+    liquidations_per_h: float = 0.0
 
 
 class Flow:
     def __init__(self, exchange: Exchange, instrument: str, style: FlowStyle, entropy: Entropy) -> None:
         self._exchange = exchange
-        self._market = exchange.market(instrument)
+        self.market = exchange.market(instrument)
         self._style = style
+        self.period_ms = style.period_ms
+        self._liquidation_odds = style.liquidations_per_h * style.period_ms / 3_600_000
         self._entropy = entropy
         self._maker = f"~maker-{instrument}"
         self._taker = f"~taker-{instrument}"
@@ -47,7 +52,7 @@ class Flow:
 
     def step(self) -> None:
         """Follow the index, then trade a little."""
-        if self._market.state != "open":
+        if self.market.state != "open":
             return
         fair = self._fair()
         quotes = {side: self._quote(side, fair) for side in Side}
@@ -59,23 +64,25 @@ class Flow:
         expected = self._style.trades_per_s * self._style.period_ms / 1000
         for _ in range(self._draw_count(expected)):
             self._take()
+        if self._liquidation_odds and self._entropy.random() < self._liquidation_odds:
+            self._take(liquidated=True)
 
     def _fair(self) -> float:
-        index = float(self._market.index)
-        expires = self._market.instrument.expires_ms
+        index = float(self.market.index)
+        expires = self.market.instrument.expires_ms
         if expires is None or not self._style.basis:
-            return index
+            return index * (1.0 + self._style.premium)
         years = max(0, expires - self._exchange.now_ms) / DAYS_A_YEAR_MS
         return index * math.exp(self._style.basis * years)
 
     def _quote(self, side: Side, fair: float) -> int:
         """The best price to quote, in ticks."""
-        tick = float(self._market.instrument.tick)
+        tick = float(self.market.instrument.tick)
         half = fair * self._style.spread / 2
         return math.floor((fair - half) / tick) if side is Side.BUY else math.ceil((fair + half) / tick)
 
     def _price(self, ticks: int) -> Decimal:
-        return ticks * self._market.instrument.tick
+        return ticks * self.market.instrument.tick
 
     def _clear(self, side: Side, best_ticks: int) -> None:
         """Cancel rungs that are now too close to the middle or too far behind, and drop those that were filled."""
@@ -108,12 +115,12 @@ class Flow:
         """A price for the next rung: gaps are random, on average the reach divided by the rungs."""
         gap = max(1, round(best_ticks * self._style.reach / self._style.rungs * 2 * self._entropy.random()))
         last = ladder[-1].price if ladder else None
-        ticks = best_ticks if last is None else int(last / self._market.instrument.tick)
+        ticks = best_ticks if last is None else int(last / self.market.instrument.tick)
         return ticks - self._sign(side) * gap
 
     def _place(self, side: Side, ticks: int, *, at_front: bool) -> bool:
         spec = OrderSpec(
-            instrument=self._market.instrument.name,
+            instrument=self.market.instrument.name,
             side=side,
             amount=self._amount(self._style.quote_steps),
             price=self._price(ticks),
@@ -135,21 +142,22 @@ class Flow:
         if order.state is State.OPEN and amount != order.amount:
             self._exchange.amend(order, Amendment(amount=amount))
 
-    def _take(self) -> None:
+    def _take(self, *, liquidated: bool = False) -> None:
         side = Side.BUY if self._entropy.random() < 0.5 else Side.SELL
         spec = OrderSpec(
-            instrument=self._market.instrument.name,
+            instrument=self.market.instrument.name,
             side=side,
             amount=self._amount(self._style.take_steps),
             kind=Kind.MARKET,
             lifetime=Lifetime.IMMEDIATE_OR_CANCEL,
+            is_liquidation=liquidated,
         )
         self._exchange.submit(self._taker, spec)
 
     def _amount(self, median_steps: int) -> Decimal:
         """A log-uniform amount within a factor of twelve on either side of the median."""
         steps = max(1, round(median_steps * math.exp(self._entropy.uniform(-2.5, 2.5))))
-        return steps * self._market.instrument.min_amount
+        return steps * self.market.instrument.min_amount
 
     def _draw_count(self, expected: float) -> int:
         """How many trades happen in this step: Poisson, at most eight."""

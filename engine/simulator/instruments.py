@@ -33,6 +33,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     band: Decimal  # how far from the mark a buy's limit may lie above it, or a sell's below, as a fraction
     created_ms: int
     expires_ms: int | None = None
+    reference_step: Decimal = Decimal("0.01")  # of the index and the mark
+    funding_accrues: bool = True  # continuously, as the mark moves; otherwise the venue's face pays it at fixed times
 
     def worth(self, size: Decimal, price: Decimal) -> Decimal:
         """The signed settlement-coin value of a signed size, such that profit = worth(now) - worth(then).

@@ -19,12 +19,15 @@ class Ledger:
     def __init__(self, markets: dict[str, Market]) -> None:
         self.markets = markets
         self.accounts: dict[str, Account] = {}
+        self.clients: list[Account] = []  # accounts that are not the house's
         self.fees: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.insurance: defaultdict[str, Decimal] = defaultdict(Decimal)
 
     def open(self, account: Account, balances: dict[str, Decimal], at_ms: int) -> None:
         assert account.name not in self.accounts, f"account {account.name!r} exists already"
         self.accounts[account.name] = account
+        if not account.house:
+            self.clients.append(account)
         for currency, amount in balances.items():
             account.wallet(currency).balance += amount
             self._log(account, "deposit", at_ms, currency, change=amount)

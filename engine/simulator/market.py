@@ -1,6 +1,7 @@
 """One instrument's market: its book, its prices, its conditional orders and its past."""
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
 
 from engine.kernel import Entropy
@@ -8,17 +9,16 @@ from engine.simulator.book import Book
 from engine.simulator.funding import Funding
 from engine.simulator.instruments import Instrument
 from engine.simulator.orders import Reference, Side
-from engine.simulator.tape import Tape
+from engine.simulator.tape import MAX_TRADES, Tape
 from engine.simulator.triggers import Triggers
 
 __all__ = ["Market"]
 
-PRICE_STEP = Decimal("0.01")
 PREMIUM_MEMORY_S = 30.0
 
 
 class Market:
-    """`state` is open or closed; a dated future closes when it is delivered."""
+    """`state` is open or closed; a dated future closes when it is delivered. `changed`: the book did, see BookSide."""
 
     def __init__(
         self,
@@ -29,9 +29,11 @@ class Market:
         volatility: float,
         volume: float,
         entropy: Entropy,
+        changed: Callable[[], None],
+        keep_trades: int = MAX_TRADES,
     ) -> None:
         self.instrument = instrument
-        self.book = Book()
+        self.book = Book(changed)
         self.triggers = Triggers()
         self.tape = Tape(
             instrument,
@@ -40,9 +42,10 @@ class Market:
             volatility=volatility,
             volume=volume,
             entropy=entropy.fork("tape"),
+            keep_trades=keep_trades,
         )
         self.funding: Funding | None = None
-        if instrument.perpetual:
+        if instrument.perpetual and instrument.funding_accrues:
             self.funding = Funding(instrument, start_ms=start_ms, index=index, entropy=entropy.fork("funding"))
         self.index = index
         self.mark = index
@@ -92,7 +95,7 @@ class Market:
             self._premium = before + (premium - before) * -math.expm1(-elapsed_s / PREMIUM_MEMORY_S)
         bound = 0.005 if self.instrument.perpetual else 0.2
         premium = max(-bound, min(bound, self._premium or 0.0))
-        self.mark = Decimal(float(index) * (1.0 + premium)).quantize(PRICE_STEP)
+        self.mark = Decimal(float(index) * (1.0 + premium)).quantize(self.instrument.reference_step)
         if self.funding is not None:
             self.funding.accrue(at_ms, self.mark, index)
 

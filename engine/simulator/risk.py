@@ -18,9 +18,7 @@ SHARE = Decimal("0.25")
 
 def watch_margins(exchange: Exchange) -> None:
     """Look at every account that could owe something, and liquidate those that must be."""
-    for account in exchange.ledger.accounts.values():
-        if account.house:
-            continue
+    for account in exchange.ledger.clients:
         for currency in list(account.wallets):
             if any(_held(exchange, account, currency)):
                 _check(exchange, account, currency)

@@ -11,7 +11,7 @@ from engine.simulator.bars import Bar, Bars
 from engine.simulator.instruments import Instrument
 from engine.simulator.orders import Trade
 
-__all__ = ["DayStats", "Tape"]
+__all__ = ["MAX_TRADES", "DayStats", "Tape"]
 
 MAX_TRADES = 10_000
 MINUTE_MS = 60_000
@@ -41,9 +41,10 @@ class Tape:
         volatility: float,
         volume: float,
         entropy: Entropy,
+        keep_trades: int = MAX_TRADES,
     ) -> None:
         self._instrument = instrument
-        self.trades: deque[Trade] = deque(maxlen=MAX_TRADES)
+        self.trades: deque[Trade] = deque(maxlen=keep_trades)
         self.last: Decimal | None = None
         self.direction = 0
         self._seq = 1 + entropy.randrange(100_000_000)
