@@ -3,10 +3,11 @@
 Plain handlers run one after the other inside `_drain` without a trip through trio's scheduler, which costs as much as
 ten messages; only an async handler, a full turn or an empty mailbox gives the turn away.
 
-While the loop is parked, `Ref.call` may run a plain handler on the *caller's* turn (`run_inline`). That is sound
-because a parked loop means that nothing waits and nothing runs: no order is changed and no handler is entered twice.
-A plain function cannot await, so it cannot call on: the depth is one by construction. An exception there reaches the
-caller wrapped and ends the incarnation exactly as if the loop had run the handler.
+While the loop is parked, a plain handler may run on the turn of whoever *calls* (`run_called`), or *tells* a message
+whose class says `prompt` (`run_told`). That is sound because a parked loop means that nothing waits and nothing runs:
+no order is changed and no handler is entered twice. A plain function cannot await, so it cannot call on, and what it
+tells meanwhile goes to mailboxes: the depth is one. An exception there ends the incarnation exactly as if the loop had
+run the handler; it reaches a caller wrapped, and a teller not at all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import trio
 from engine.kernel.errors import CallTimeout, KernelError, LadderMove
 from engine.kernel.exits import Exit
 from engine.kernel.handlers import Dispatch
+from engine.kernel.host import BATCH, BATCHES_PER_TURN, TURN_S
 from engine.kernel.mailbox import StopSignal
 from engine.kernel.reply import Frame, Reply, down
 
@@ -26,10 +28,7 @@ if TYPE_CHECKING:
     from engine.kernel.incarnation import Incarnation
     from engine.kernel.message import Message
 
-# A turn ends after 1,024 messages or 2 ms, whichever is first; the time is looked at once per batch.
-_BATCH = range(32)
-_BATCHES_PER_TURN = 32
-_TURN_S = 0.002
+_BATCH = range(BATCH)
 
 
 class Loop:
@@ -39,6 +38,7 @@ class Loop:
         self._life = life
         self._path = life.slot.path
         self._box = life.slot.mailbox
+        self._host = life.slot.system.host
         self._task: trio.lowlevel.Task | None = None
         self._in_hand: Reply[Any] | None = None
         self._deferred: set[Reply[Any]] = set()
@@ -52,18 +52,18 @@ class Loop:
     async def run(self) -> None:
         """Handle messages until the incarnation's end is decided."""
         self._task = trio.lowlevel.current_task()
-        life, box, batches, turn_ends_s = self._life, self._box, 0, trio.current_time() + _TURN_S
+        life, box, batches, turn_ends_s = self._life, self._box, 0, trio.current_time() + TURN_S
         while life.verdict is None:
             coroutine = self._drain()
             if coroutine is not None:
                 await self._await(coroutine)
             elif not box.control and not box.user and life.verdict is None:
                 await self._park()
-                batches, turn_ends_s = 0, trio.current_time() + _TURN_S
+                batches, turn_ends_s = 0, self._host.new_turn()
             batches += 1
-            if batches >= _BATCHES_PER_TURN or trio.current_time() >= turn_ends_s:
+            if batches >= BATCHES_PER_TURN or trio.current_time() >= turn_ends_s:
                 await trio.lowlevel.checkpoint()
-                batches, turn_ends_s = 0, trio.current_time() + _TURN_S
+                batches, turn_ends_s = 0, self._host.new_turn()
 
     def _drain(self) -> Coroutine[Any, Any, Any] | None:
         """Handle what waits, up to a batch. An async handler's coroutine is returned, to be awaited."""
@@ -122,23 +122,38 @@ class Loop:
             raise
         self._answer(result)
 
-    def run_inline(self, handler: Callable[[Any], Any], message: Message, reply: Reply[Any]) -> None:
-        """Handle a call while the loop is parked; `reply` is settled unless the handler deferred it."""
-        box = self._box
-        assert box.sleeper is self, "run_inline on an actor that is busy or has mail"
+    # -- on another's turn, while parked -------------------------------------------------------------------------------
+
+    def run_called(self, handler: Callable[[Any], Any], message: Message, reply: Reply[Any]) -> None:
+        """Handle a call; `reply` is settled unless the handler deferred it."""
+        self._in_hand = self.frame.serving = reply
+        self._answer(self._run_inline(handler, message))
+
+    def run_told(self, message: Message) -> bool:
+        """Handle what was told, unless that takes a task of its own or the turn is used up: then False."""
+        handler = self.plain.get(message.__class__)
+        if handler is None or not self._host.allows_prompt():
+            return False
+        self._run_inline(handler, message)
+        return True
+
+    def _run_inline(self, handler: Callable[[Any], Any], message: Message) -> Any:
+        """The handler's result; None if it raised, which the supervisor and a caller are told."""
+        box, host = self._box, self._host
+        assert box.sleeper is self, "a handler was to run inside an actor that is busy or has mail"
         box.accepted += 1
         box.handled += 1
-        self._in_hand = self.frame.serving = reply
+        host.inline = True
         try:
-            result = handler(message)
-        except Exception as error:  # noqa: BLE001 - the caller and the supervisor are told
+            return handler(message)
+        except Exception as error:  # noqa: BLE001 - as in _run of an incarnation: any failure is the supervisor's
             self._fail(error)
             self._life.end_with(Exit.crash(error))
         except BaseException as error:
             self._fail(error)
             raise
-        else:
-            self._answer(result)
+        finally:
+            host.inline = False
 
     # -- parking -------------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ class Message(msgspec.Struct, frozen=True):
     lane: ClassVar[Lane] = Lane.USER
     overflow: ClassVar[Overflow] = Overflow.REJECT
     while_down: ClassVar[WhileDown] = WhileDown.HOLD
+    prompt: ClassVar[bool] = False  # handled on the teller's turn if the receiver is idle and its handler plain
 
     def conflation_key(self) -> Hashable:
         """What the value is about; asked only of CONFLATE messages."""
@@ -79,9 +80,12 @@ _policies: dict[type, Policy] = {}
 #: Classes that need nothing but an append while there is room: user lane, held while down, not conflated.
 PLAIN: set[type] = set()
 
+#: Those of PLAIN that need not even wait for the receiver's turn.
+PROMPT: set[type] = set()
+
 
 def policy_of(cls: type[Any]) -> Policy:
-    """The rules of a message class. Raises TypeError for what is not a Message."""
+    """The rules of a message class. Raises TypeError for what is not a Message, or is one whose rules do not fit together."""
     policy = _policies.get(cls)
     return policy if policy is not None else _learn(cls)
 
@@ -90,7 +94,12 @@ def _learn(cls: type[Any]) -> Policy:
     if not issubclass(cls, Message):
         raise TypeError(f"actors are sent subclasses of engine.kernel.Message, got {cls.__qualname__}")
     policy = Policy(cls.lane is Lane.CONTROL, cls.overflow, cls.while_down is WhileDown.REFUSE)
+    plain = not policy.control and not policy.refuse_while_down and policy.overflow is not Overflow.CONFLATE
+    if cls.prompt and not plain:
+        raise TypeError(f"{cls.__qualname__}: prompt expects Lane.USER, WhileDown.HOLD and no Overflow.CONFLATE")
     _policies[cls] = policy
-    if not policy.control and not policy.refuse_while_down and policy.overflow is not Overflow.CONFLATE:
+    if plain:
         PLAIN.add(cls)
+    if cls.prompt:
+        PROMPT.add(cls)
     return policy

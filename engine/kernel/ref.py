@@ -11,28 +11,14 @@ from pykka._envelope import Envelope as PykkaEnvelope
 
 from engine.kernel.bridge import BridgeFuture, thread_id
 from engine.kernel.errors import ActorDown, WrongThread
-from engine.kernel.message import PLAIN, Message, Request
+from engine.kernel.host import Host
+from engine.kernel.message import PLAIN, PROMPT, Message, Request
 from engine.kernel.reply import FRAME, Reply, refuse_cycle
 
 if TYPE_CHECKING:
     from engine.kernel.address import Address
 
 R = TypeVar("R")
-_CALLS_PER_TURN = 64
-
-
-class Host:
-    """The loop that a system's refs belong to.
-
-    `thread` is its thread's id, 0 once the system has ended (ids are used again). `calls_left` is how many more calls
-    may run on their callers' turns before one has to give the turn away.
-    """
-
-    __slots__ = ("calls_left", "thread")
-
-    def __init__(self) -> None:
-        self.thread = thread_id()
-        self.calls_left = _CALLS_PER_TURN
 
 
 class Ref(pykka.ActorRef[Any]):
@@ -50,7 +36,7 @@ class Ref(pykka.ActorRef[Any]):
         self.actor_stopped.set()  # until a child is placed here
         self.address = address  # the kernel's own side of the address
         self._box = address.mailbox
-        self._host = address.system.host
+        self._host: Host = address.system.host
 
     def __str__(self) -> str:
         return self.path
@@ -61,16 +47,22 @@ class Ref(pykka.ActorRef[Any]):
     def tell(self, message: Message) -> None:
         """Put a message in the mailbox; never waits.
 
+        A message whose class says `prompt` is handled before this returns if the receiver is idle, its handler is a
+        plain function and the turn is not used up. What goes wrong there is the receiver's, as ever.
+
         Raises MailboxFull or ActorDown if the message's class says so. A message that is held while down but meets a
         dead address becomes a dead letter. From another thread the rest of the decision is made on the loop: what is
         refused there becomes a dead letter too.
         """
         box = self._box
         if message.__class__ in PLAIN and thread_id() == self._host.thread and len(box.user) < box.room:
+            idle = box.sleeper
+            if idle is not None and message.__class__ in PROMPT and idle.run_told(message):
+                return
             box.accepted += 1
             box.user.append(message)
-            if box.sleeper is not None:
-                box.sleeper.wake()
+            if idle is not None:
+                idle.wake()
         elif thread_id() == self._host.thread:
             self.address.tell(message)
         else:
@@ -91,12 +83,10 @@ class Ref(pykka.ActorRef[Any]):
         reply: Reply[R] = Reply(self.address, frame, trio.current_time() + timeout_s)
         idle = self._box.sleeper
         handler = idle.plain.get(request.__class__) if idle is not None else None
-        if idle is not None and handler is not None and self._host.calls_left > 0:
-            self._host.calls_left -= 1
-            idle.run_inline(handler, request, reply)
+        if idle is not None and handler is not None and self._host.allows_call():
+            idle.run_called(handler, request, reply)
         else:
             refuse_cycle(self.address, frame)
-            self._host.calls_left = _CALLS_PER_TURN
             self.address.call(request, reply)
         return await reply.wait()
 

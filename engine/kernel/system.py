@@ -16,8 +16,9 @@ from engine.kernel.dead_letters import DeadLetters
 from engine.kernel.entropy import Entropy
 from engine.kernel.errors import Killed, SpecError, StartFailed
 from engine.kernel.exits import EventKind, Exit, KernelEvent, State
+from engine.kernel.host import Host
 from engine.kernel.node import Node
-from engine.kernel.ref import Host, Ref
+from engine.kernel.ref import Ref
 from engine.kernel.slot import INTERNAL_ERROR, Slot
 from engine.kernel.spec import NodeSpec, SupervisorSpec
 from engine.kernel.supervisor import Supervisor

@@ -1,0 +1,65 @@
+"""The loop that a system's refs belong to, and how long one task may keep it for others' work.
+
+A handler that runs on its sender's turn saves a trip through trio's scheduler, but the scheduler, and with it every
+socket and every timer, waits meanwhile. So what one turn may take is limited, with the same figures for a loop that
+empties its own mailbox and for a teller of prompt messages.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from engine.kernel.bridge import thread_id
+
+# A turn ends after 1,024 messages or 2 ms, whichever is first; the time is looked at once per batch.
+BATCH = 32
+BATCHES_PER_TURN = 32
+TURN_S = 0.002
+
+_CALLS_PER_TURN = 64
+
+
+class Host:
+    """`thread` is the loop's thread's id, 0 once the system has ended (ids are used again).
+
+    `inline` is set while a handler runs on its sender's turn: what that handler tells is not handled inside it.
+    """
+
+    __slots__ = ("_calls_left", "_prompts", "_spent", "_turn_ends_s", "inline", "thread")
+
+    def __init__(self) -> None:
+        self.thread = thread_id()
+        self.inline = False
+        self._calls_left = _CALLS_PER_TURN
+        self._prompts = 0
+        self._spent = False
+        self._turn_ends_s = trio.current_time() + TURN_S
+
+    def allows_call(self) -> bool:
+        """Whether one more call may be served on its caller's turn; after a no the next one may again."""
+        if self._calls_left > 0:
+            self._calls_left -= 1
+            return True
+        self._calls_left = _CALLS_PER_TURN
+        return False
+
+    def allows_prompt(self) -> bool:
+        """Whether one more told message may be handled on its teller's turn.
+
+        A teller's turn has no beginning that could be seen from here, so it is taken to have begun when an actor was
+        last woken. A teller that often gives its turn away by itself is refused once in a while for nothing; the
+        message then wakes its receiver, and that begins a new turn.
+        """
+        if self.inline or self._spent:
+            return False
+        self._prompts += 1
+        if self._prompts % BATCH == 0:
+            self._spent = self._prompts >= BATCH * BATCHES_PER_TURN or trio.current_time() >= self._turn_ends_s
+        return True
+
+    def new_turn(self) -> float:
+        """An actor was given the turn by the scheduler: when that turn ends."""
+        self._prompts = 0
+        self._spent = False
+        self._turn_ends_s = trio.current_time() + TURN_S
+        return self._turn_ends_s
