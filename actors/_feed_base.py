@@ -14,7 +14,7 @@ from engine.venues.base import Applied, BadReply, FeedAdapter, Venue
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
-_APPLIED = tuple(Applied(bits) for bits in range(256))  # making a flag is slow, looking it up is not
+_APPLIED = tuple(Applied(bits) for bits in range(512))  # making a flag is slow, looking it up is not
 
 
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -221,6 +221,7 @@ class Applied(IntFlag):
     SNAPSHOT = 32
     MARK = 64
     FORCED = 128
+    HOLE = 256  # bars or trades are known to be missing: ask for them
 
 
 class Route(msgspec.Struct, frozen=True):
