@@ -72,6 +72,20 @@ def test_best_levels_and_depths_agree_with_the_whole_side(
     assert book.mid() == ((whole[0][0][0] + whole[1][0][0]) / 2 if whole[0] and whole[1] else None)
 
 
+@given(st.lists(st.tuples(BIDS, AMOUNTS), max_size=8), st.lists(st.tuples(ASKS, AMOUNTS), max_size=8), st.booleans())
+def test_a_snapshot_in_any_order_shows_each_level_once_best_first(
+    bids: list[Level], asks: list[Level], lost_between: bool
+) -> None:
+    """No order is promised on the wire. Of two amounts for one price the later one counts."""
+    book = Book()
+    for n in range(2):
+        assert book.replace(iter(bids), iter(asks), change_id=n, venue_ms=1)
+        assert book.bids() == sorted_side({p: a for p, a in bids if a}, best_high=True)
+        assert book.asks() == sorted_side({p: a for p, a in asks if a}, best_high=False)
+        if lost_between:
+            book.lose()
+
+
 def test_a_crossed_snapshot_is_refused_and_shows_nothing() -> None:
     book = Book()
     assert not book.replace([(10.0, 1.0)], [(10.0, 1.0)], change_id=1, venue_ms=1)
