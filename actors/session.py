@@ -1,6 +1,8 @@
 """The session of one venue: every request to it, its clock, its instruments.
 
-One client per account and one for public data, each with its own line: a flood of polls for market data does not hold up an order. What the
+One client per account and one for public data, each with its own line: a flood of polls for market data does not hold up an order. A line
+has places; questions leave some of them to what is urgent. History, for which nobody waits, has places of its own: it may lie there for
+minutes until the venue's budget allows it, and nobody else's turn comes later for that. What the
 venue or the network does wrong is a value (`Answered.error`), never a crash: a venue may be away for a day and no restart is used up.
 Whoever asks for something is always answered, and truthfully: a request that was begun and came to no end is `OutcomeUnknown`, also when
 the session itself ends under it; one that had not begun is `NotSent`.
@@ -8,7 +10,7 @@ the session itself ends under it; one that had not begun is `NotSent`.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import msgspec
 import trio
@@ -18,6 +20,7 @@ from engine.kernel import Actor, Backoff, ChildSpec, MailboxFull, OnExhausted, R
 from engine.model import Instrument, VenueState
 from engine.venues.base import (
     BadReply,
+    MarketVenue,
     NotSent,
     OutcomeUnknown,
     PublicRest,
@@ -39,6 +42,8 @@ class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     concurrent: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16  # requests in progress
     waiting: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000  # requests that wait for their turn
+    history_concurrent: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8  # of history in progress, beside the others
+    history_waiting: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
     check_every_s: Seconds = 60.0  # how often the venue's clock is read
     check_timeout_s: Seconds = 10.0
     instruments_every_s: Seconds = 3600.0
@@ -46,35 +51,51 @@ class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_max_s: Seconds = 30.0
 
 
-class _Line:
-    """One client, how many may use it at once, and how many do or want to."""
+class _Queue:
+    """Some places, and how many have one or want one."""
 
-    __slots__ = ("limiter", "pending", "questions", "rest")
+    __slots__ = ("most", "pending", "places")
 
-    def __init__(self, rest: PublicRest, concurrent: int) -> None:
-        self.rest = rest
-        self.limiter = trio.CapacityLimiter(concurrent)
-        self.questions = trio.CapacityLimiter(concurrent - concurrent // 4)  # the others are kept for what is urgent
+    def __init__(self, places: int, most: int) -> None:
+        self.places = trio.CapacityLimiter(places)
+        self.most = most
         self.pending = 0
 
+
+class _Line:
+    """One client, who may use it at once, and how many do or want to."""
+
+    __slots__ = ("history", "others", "questions", "rest")
+
+    def __init__(self, rest: PublicRest, settings: SessionSettings) -> None:
+        concurrent = settings.concurrent
+        self.rest = rest
+        self.others = _Queue(concurrent, settings.waiting)
+        self.questions = trio.CapacityLimiter(concurrent - concurrent // 4)  # the others are kept for what is urgent
+        self.history = _Queue(settings.history_concurrent, settings.history_waiting)
+
+    def queue_of(self, call: VenueCall) -> _Queue:
+        return self.history if call.history else self.others
+
     @asynccontextmanager
-    async def turn(self, *, urgent: bool) -> AsyncIterator[None]:
+    async def turn(self, call: VenueCall) -> AsyncIterator[None]:
         """One of the places. Questions nobody answers must not keep an order or a cancel waiting."""
         async with AsyncExitStack() as taken:
-            if not urgent:
+            if not call.urgent and not call.history:
                 await taken.enter_async_context(self.questions)
-            await taken.enter_async_context(self.limiter)
+            await taken.enter_async_context(self.queue_of(call).places)
             yield
 
 
 class Session(Actor):
     """Owns the clients of one venue and writes its `VenueState`."""
 
-    max_tasks = 1_000_000  # `SessionSettings.waiting` is the limit
+    mailbox_capacity = 10_000  # a thousand feeds ask at once when the venue is reached
+    max_tasks = 2_000_000  # `SessionSettings` has the limits
 
     def __init__(
         self,
-        venue: Venue,
+        venue: MarketVenue,
         accounts: Sequence[str],
         state: VenueState,
         settings: SessionSettings,
@@ -94,8 +115,8 @@ class Session(Actor):
     async def on_start(self) -> None:
         self.spawn(self._close_clients_at_the_end)
         for account in ("", *self._accounts):
-            rest = self._venue.rest(account) if account else self._venue.public()
-            self._lines[account] = _Line(rest, self._settings.concurrent)
+            rest = cast("Venue", self._venue).rest(account) if account else self._venue.public()
+            self._lines[account] = _Line(rest, self._settings)
         self.spawn(self._keep_in_touch)
 
     async def _close_clients_at_the_end(self) -> None:
@@ -116,9 +137,10 @@ class Session(Actor):
             return Answered(
                 error=NotSent(f"{call.what}: expected an account of {sorted(self._lines)}, got {call.account!r}")
             )
-        if line.pending >= self._settings.waiting:
-            return Answered(error=NotSent(f"{call.what}: {line.pending} requests wait for {self._state.name} already"))
-        line.pending += 1
+        queue = line.queue_of(call)
+        if queue.pending >= queue.most:
+            return Answered(error=NotSent(f"{call.what}: {queue.pending} requests wait for {self._state.name} already"))
+        queue.pending += 1
         self.spawn(self._carry_out, call, line, self.defer_reply(), name=call.what)
         return None
 
@@ -126,15 +148,16 @@ class Session(Actor):
         begun = False
         try:
             with trio.move_on_after(call.deadline_s):
-                async with line.turn(urgent=call.urgent):
+                async with line.turn(call):
                     if not reply.done:  # whoever gave up meanwhile does not want it done behind his back
                         begun = True
+                        self._state.rest_calls += not call.account
                         reply.send(Answered(value=await call.do(line.rest)))
         except VenueError as error:
             self._note(error)
             reply.send(Answered(error=error))
         finally:  # at the deadline, and when the session ends; the first word sent is the one that counts
-            line.pending -= 1
+            line.queue_of(call).pending -= 1
             reply.send(Answered(error=_unanswered(call, begun=begun)))
 
     def _note(self, error: VenueError) -> None:
@@ -229,9 +252,17 @@ def _gone(instruments: Mapping[str, Instrument]) -> dict[str, Instrument]:
 
 
 def session_spec(
-    venue: Venue, *, accounts: Sequence[str], state: VenueState, settings: SessionSettings, announce: Sequence[Ref]
+    venue: MarketVenue,
+    *,
+    accounts: Sequence[str] = (),
+    state: VenueState,
+    settings: SessionSettings,
+    announce: Sequence[Ref],
 ) -> ChildSpec:
-    """The session's place. `accounts` are the names `Venue.rest` and `VenueCall.account` use; `announce` are told `VenueReachable`."""
+    """The session's place; `announce` are told `VenueReachable`.
+
+    `accounts` are the names `Venue.rest` and `VenueCall.account` use: whoever names some brings a `Venue`.
+    """
     return ChildSpec(
         "session", lambda: Session(venue, accounts, state, settings, announce), on_exhausted=OnExhausted.PARK
     )

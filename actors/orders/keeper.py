@@ -20,7 +20,6 @@ from actors.messages import (
 from actors.orders.desk import OrdersDesk
 from engine.kernel import Actor, Reply
 from engine.model import (
-    DataClass,
     GateState,
     Inquiry,
     Instrument,
@@ -186,10 +185,10 @@ class Keeper(Actor):
     def _mark(self, name: str) -> Decimal | None:
         """A fresh mark price, None when there is none."""
         market = self._desk.venue.markets.get(split_instrument(name, self._desk.venue.name)[1])
-        ticker_age = market.fresh.get(DataClass.TICKER) if market else None
-        if market is None or market.ticker.mark is None or ticker_age is None:
+        mark_age = market.mark_fresh if market else None
+        if market is None or market.ticker.mark is None or mark_age is None:
             return None
-        if ticker_age.stale(self.ctx.clock.monotonic_s()) or not 0 < market.ticker.mark < float("inf"):
+        if mark_age.stale(self.ctx.clock.monotonic_s()) or not 0 < market.ticker.mark < float("inf"):
             return None
         return Decimal(repr(market.ticker.mark))
 

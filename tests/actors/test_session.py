@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from actors.messages import Answered, VenueCall, VenueReachable, ask_venue
+from actors.messages import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 from actors.session import SessionSettings, session_spec
 from engine.kernel import Message, Ref, State, System
 from engine.model import VenueState
@@ -240,6 +240,52 @@ async def test_questions_nobody_answers_leave_places_for_what_is_urgent(autojump
 async def swallow(session: Ref) -> None:
     with pytest.raises(VenueError):
         await ask(session, "late", delay_s=100, timeout_s=50, account="main")
+
+
+async def test_history_that_lies_for_minutes_delays_no_question_and_takes_nobodys_room(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench(SessionSettings(concurrent=2, waiting=3, history_concurrent=2, history_waiting=1500))
+    done: list[float] = []
+
+    async def history(session: Ref) -> None:
+        await ask_market(session, "bars", lambda rest: after(0.5, 1), timeout_s=600, history=True)
+        done.append(trio.current_time())
+
+    async with tree(bench.children) as system, trio.open_nursery() as nursery:
+        session = system.address(PATH)
+        for _ in range(1200):
+            nursery.start_soon(history, session)
+        await trio.sleep(0.1)
+        with trio.fail_after(0.1):
+            assert await ask_market(session, "book", lambda rest: after(0, "now"), timeout_s=1) == "now"
+    assert done[-1] - done[0] == pytest.approx(300, abs=1), "two at a time"
+    assert bench.state.rest_calls == 1201
+
+
+async def test_more_history_than_may_wait_is_refused_unsent(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(SessionSettings(history_concurrent=1, history_waiting=2))
+    async with tree(bench.children) as system, trio.open_nursery() as nursery:
+        session = system.address(PATH)
+        history = partial(ask_market, session, "bars", lambda rest: after(1, 1), timeout_s=60, history=True)
+        nursery.start_soon(history)
+        nursery.start_soon(history)
+        await trio.sleep(0.1)
+        with pytest.raises(NotSent, match="2 requests wait"):
+            await history()
+        assert await ask(session, "not history") == "not history"
+
+
+async def test_a_venue_without_accounts_is_asked_about_its_markets(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+
+    def children(system: System) -> list[Any]:
+        return [session_spec(bench.venue, state=bench.state, settings=SETTINGS, announce=())]
+
+    async with tree(children) as system:
+        assert await ask(system.address(PATH), "here") == "here"
+        await eventually(lambda: bench.state.instruments)
+    assert len(bench.venue.clients) == 1
 
 
 async def test_an_instrument_that_is_listed_no_more_is_remembered_and_takes_nothing_new(
