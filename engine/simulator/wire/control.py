@@ -4,14 +4,15 @@ POST   /fault        {"kind": "drop", …}   → {"id": 1}
 GET    /fault                              → [{"id", "fault", "left", "struck"}]
 DELETE /fault/1                            → {"lifted": 1}
 DELETE /fault                              → {"lifted": how many}
-GET    /truth[?account=NAME]               → {"deribit": {account: {orders, fills, positions, balances}}}
+GET    /truth[?account=NAME]               → {"deribit": {account: {orders, fills, positions, balances}}, …}
+GET    /truth?symbol=NAME[&venue=VENUE]    → {"binance_usdm": {symbol: {…}}, …}
 GET    /stats                              → {"deribit": {…}, "faults": {kind: strikes}}
 POST   /clock        {"offset_ms": 5000}   → {"offset_ms": 5000, "now_ms": …}
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
@@ -21,23 +22,30 @@ from engine.simulator.wire.faults import AnyFault
 from engine.simulator.wire.http import BadRequest, HttpPeer, HttpReply, HttpRequest, json_reply
 from engine.simulator.wire.port import RESOURCE_GONE
 
-__all__ = ["Control", "UnknownAccount", "Venue"]
+__all__ = ["Control", "Place", "UnknownName", "Venue"]
 
 
-class UnknownAccount(LookupError):
-    """No such account."""
+class UnknownName(LookupError):
+    """No such account or symbol; the text says which there are."""
 
 
 class Venue(Protocol):
     """What the endpoint asks of a venue."""
 
-    def truth(self, account: str | None) -> dict[str, Any]:
-        """By account name, of one or of all. Raises `UnknownAccount`."""
+    def truths(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """What is really so, by name, as far as the query `asked` concerns this venue. Raises `UnknownName`."""
 
     def stats(self) -> dict[str, Any]: ...
 
     def set_clock(self, offset_ms: int) -> int:
         """Put the venue's clock `offset_ms` from ours; returns its time now, in ms."""
+
+
+class Place(Protocol):
+    """Where the venues are; one may come while we serve."""
+
+    @property
+    def venues(self) -> Mapping[str, Venue]: ...
 
 
 class _Clock(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,9 +61,9 @@ class _Refused(Exception):
 class Control:
     """Answers control requests about one simulator."""
 
-    def __init__(self, board: FaultBoard, venues: Mapping[str, Venue]) -> None:
+    def __init__(self, board: FaultBoard, place: Place) -> None:
         self._board = board
-        self._venues = venues
+        self._place = place
         self._routes: dict[tuple[str, str], Callable[[HttpRequest, str], Any]] = {
             ("POST", "fault"): self._add,
             ("GET", "fault"): self._list,
@@ -91,8 +99,8 @@ class Control:
 
     def _add(self, request: HttpRequest, _: str) -> dict[str, int]:
         fault = _decode(request.body, AnyFault)
-        if fault.venue and fault.venue not in self._venues:
-            raise _Refused(400, f"venue: expected one of {', '.join(self._venues)}, got {fault.venue!r}")
+        if fault.venue and fault.venue not in self._place.venues:
+            raise _Refused(400, f"venue: expected one of {', '.join(self._place.venues)}, got {fault.venue!r}")
         try:
             return {"id": self._board.add(fault)}
         except TooManyFaults as error:
@@ -112,19 +120,27 @@ class Control:
         return {"lifted": 1}
 
     def _truth(self, request: HttpRequest, _: str) -> dict[str, Any]:
-        account = parse_qs(request.query).get("account", [None])[-1]
+        asked = dict(parse_qsl(request.query))
         try:
-            return {name: venue.truth(account) for name, venue in self._venues.items()}
-        except UnknownAccount as error:
+            return {name: self._place.venues[name].truths(asked) for name in self._asked_venues(asked)}
+        except UnknownName as error:
             raise _Refused(404, str(error)) from error
 
+    def _asked_venues(self, asked: Mapping[str, str]) -> Iterable[str]:
+        name = asked.get("venue")
+        if name is None:
+            return self._place.venues
+        if name not in self._place.venues:
+            raise _Refused(404, f"venue: expected one of {', '.join(self._place.venues)}, got {name!r}")
+        return (name,)
+
     def _stats(self, _: HttpRequest, __: str) -> dict[str, Any]:
-        venues = {name: venue.stats() for name, venue in self._venues.items()}
+        venues = {name: venue.stats() for name, venue in self._place.venues.items()}
         return {**venues, "faults": dict(self._board.struck)}
 
     def _set_clock(self, request: HttpRequest, _: str) -> dict[str, int]:
         offset_ms = _decode(request.body, _Clock).offset_ms
-        now_ms = [venue.set_clock(offset_ms) for venue in self._venues.values()]
+        now_ms = [venue.set_clock(offset_ms) for venue in self._place.venues.values()]
         return {"offset_ms": offset_ms, "now_ms": now_ms[0]}
 
 

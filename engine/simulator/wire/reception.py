@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 import trio
+from wsproto.events import Ping, Pong
 
 from engine.kernel import Entropy
 from engine.simulator.wire.faultboard import FaultBoard, Site
@@ -32,6 +33,9 @@ class Session(Protocol):
 
     def on_end(self, reason: End) -> None:
         """The socket is gone; called once."""
+
+    def on_control(self, event: Ping | Pong) -> None:
+        """A ping, which is answered already, or a pong."""
 
     async def companion(self) -> None:
         """What runs beside the socket, as long as it lives."""
@@ -192,7 +196,9 @@ class Reception:
             self.ends[reason.value] = self.ends.get(reason.value, 0) + 1
             session.on_end(reason)
 
-        await peer.serve(on_message=session.on_message, on_end=on_end, companion=session.companion)
+        await peer.serve(
+            on_message=session.on_message, on_end=on_end, companion=session.companion, on_control=session.on_control
+        )
 
     def _sessions(self) -> Iterator[Session]:
         return (connection.session for connection in self._connections.values() if connection.session is not None)

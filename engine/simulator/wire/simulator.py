@@ -1,6 +1,6 @@
 """One simulator: its venues, the faults they share, and the control endpoint."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ import trio
 
 from engine.kernel import Clock, Entropy
 from engine.simulator.replay import Recording
-from engine.simulator.wire.control import Control
+from engine.simulator.wire.control import Control, Venue
 from engine.simulator.wire.deribit import Credentials, DeribitEndpoint, DeribitSettings, open_deribit
 from engine.simulator.wire.deribit.endpoint import MAIN_ACCOUNT
 from engine.simulator.wire.faultboard import FaultBoard
@@ -26,6 +26,11 @@ class Simulator:
         self.deribit = deribit
         self.faults = faults
         self.control_url = ""
+
+    @property
+    def venues(self) -> Mapping[str, Venue]:
+        """The venues that live, by name."""
+        return {"deribit": self.deribit}
 
     def truth(self, account: str = MAIN_ACCOUNT) -> dict[str, Any]:
         """Orders, fills, positions and balances of one Deribit account, whatever the wire says of them."""
@@ -67,7 +72,7 @@ async def open_simulator(
         ) as endpoint:
             simulator = Simulator(endpoint, faults)
             if control_port is not None:
-                nursery.start_soon(control_port.serve, Control(faults, {"deribit": endpoint}).serve_stream)
+                nursery.start_soon(control_port.serve, Control(faults, simulator).serve_stream)
                 simulator.control_url = f"http://{control_port.netloc}"
             yield simulator
         nursery.cancel_scope.cancel()

@@ -10,7 +10,7 @@ from enum import Enum
 
 import trio
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
 from engine.kernel import Entropy
@@ -36,13 +36,14 @@ class End(Enum):
     DROPPED = "dropped"  # a fault: closed without a word
     LOGOUT = "logout"
     RATE_LIMIT = "rate limit"
-    UNANSWERED = "unanswered"  # a test_request without its answer
+    UNANSWERED = "unanswered"  # a test_request or a ping without its answer
     INACTIVE = "inactive"
+    EXPIRED = "expired"  # a socket has a longest life
     TOO_SLOW = "too slow"
 
 
 # Ends with a close frame behind everything that waits.
-_CLOSE_CODES = {End.LOGOUT: 1000, End.RATE_LIMIT: 1008, End.UNANSWERED: 1001, End.INACTIVE: 1001}
+_CLOSE_CODES = {End.LOGOUT: 1000, End.RATE_LIMIT: 1008, End.UNANSWERED: 1001, End.INACTIVE: 1001, End.EXPIRED: 1001}
 _ORDERLY = {End.PEER_CLOSED, *_CLOSE_CODES}
 
 
@@ -70,6 +71,7 @@ class WebSocketPeer:
         self._ended = trio.Event()
         self.end_reason: End | None = None
         self._on_message: Callable[[bytes | None], None] = _ignore
+        self._on_control: Callable[[Ping | Pong], None] = _ignore
 
     async def handshake(self, request: HttpRequest) -> bool:
         """Answer the upgrade request. False if it was no valid one; the refusal has been sent then."""
@@ -104,6 +106,10 @@ class WebSocketPeer:
         if self.end_reason is None:
             self._outbox.put(ready)
 
+    def ping(self, payload: bytes) -> None:
+        """Queue a ping frame."""
+        self.inject(self._ws.send(Ping(payload)))
+
     def end(self, reason: End) -> None:
         """End the session now; the transport follows. Only the first reason counts."""
         if self.end_reason is not None:
@@ -119,13 +125,16 @@ class WebSocketPeer:
         on_message: Callable[[bytes | None], None],
         on_end: Callable[[End], None],
         companion: Callable[[], Awaitable[None]],
+        on_control: Callable[[Ping | Pong], None] | None = None,
     ) -> None:
         """Read and write until the socket ends.
 
-        `on_message` gets each message, None for one above `MAX_MESSAGE_BYTES`. `companion` runs beside and is cancelled
-        at the end; `on_end` is called once then, from here and never from within a `send`.
+        `on_message` gets each message, None for one above `MAX_MESSAGE_BYTES`, `on_control` each ping, answered
+        already, and each pong. `companion` runs beside and is cancelled at the end; `on_end` is called once then, from
+        here and never from within a `send`.
         """
         self._on_message = on_message
+        self._on_control = on_control or _ignore
         async with trio.open_nursery() as transport:
             transport.start_soon(self._write)
             async with trio.open_nursery() as session:
@@ -179,6 +188,9 @@ class WebSocketPeer:
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ping):
             self._outbox.put(self._ws.send(event.response()))
+            self._on_control(event)
+        elif isinstance(event, Pong):
+            self._on_control(event)
         elif isinstance(event, TextMessage):
             self._collect(event.data.encode(), finished=event.message_finished)
         elif isinstance(event, BytesMessage):
@@ -206,5 +218,5 @@ class WebSocketPeer:
         await linger(self._stream)
 
 
-def _ignore(message: bytes | None) -> None:
-    """Before `serve` nobody listens."""
+def _ignore(_: object) -> None:
+    """Nobody listens, or not yet."""

@@ -13,7 +13,7 @@ from engine.kernel import Clock, Entropy
 from engine.simulator.deribit.venue import DeribitVenue
 from engine.simulator.replay import Recording
 from engine.simulator.wire.clock import VenueClock
-from engine.simulator.wire.control import UnknownAccount
+from engine.simulator.wire.control import UnknownName
 from engine.simulator.wire.deribit.scopes import FULL_ACCESS
 from engine.simulator.wire.deribit.server import DeribitServer
 from engine.simulator.wire.deribit.settings import DeribitSettings
@@ -82,12 +82,13 @@ class DeribitEndpoint:
         """The venue's time."""
         return self._clock.now_ms()
 
-    def truth(self, account: str | None = None) -> dict[str, Any]:
-        """What is really so, by account. Raises `UnknownAccount`."""
+    def truths(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """What is really so, by account. Raises `UnknownName`."""
+        account = asked.get("account")
         if account is None:
             return {name: self.venue.truth(name) for name in self._accounts}
         if account not in self._accounts:
-            raise UnknownAccount(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
+            raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
         return {account: self.venue.truth(account)}
 
     def stats(self) -> dict[str, Any]:

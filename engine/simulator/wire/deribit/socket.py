@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from wsproto.events import Ping, Pong
+
 from engine.simulator.deribit.params import Param, choice, flag, integer, listing, parse, required, text
 from engine.simulator.deribit.rpc import RpcError
 from engine.simulator.wire.deribit import envelope
@@ -70,6 +72,9 @@ class SocketSession:
         self.heartbeat.heard(request.method)
         if not self._lost_on_the_way(request.method):
             self._perform(request, us_in)
+
+    def on_control(self, event: Ping | Pong) -> None:
+        """Proof of life is a matter of methods here."""
 
     def notify(self, channel: str, ready: bytes) -> None:
         """Pass on a notification that was built for all listeners of `channel`."""
