@@ -4,14 +4,18 @@ strategies.
 Addresses belong to slots, so everything here stays valid across restarts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from engine.kernel import Clock, Entropy, Ref, System
-from engine.model import MarketState, VenueState, split_instrument
+from engine.model import DataClass, DataRow, MarketState, VenueState, split_instrument
 from engine.store import Store
+
+#: `await follow(symbols, intervals)`: have these markets followed too, from now on.
+Follow: TypeAlias = Callable[[Sequence[str], Sequence[str]], Awaitable[None]]
 
 
 class AccountParts(msgspec.Struct):
@@ -23,11 +27,18 @@ class AccountParts(msgspec.Struct):
 
 
 class VenueParts(msgspec.Struct):
-    """One venue: `accounts` by full name, `feeds` by native symbol."""
+    """One venue: `accounts` by full name, `feeds` by native symbol.
+
+    `policy` is the routing table in force, the venue's with the configuration's cells; `routes` says which class comes
+    by which kind of connection. `follow` is None where nothing can be added to the running tree.
+    """
 
     name: str
     state: VenueState
     session: Ref
+    policy: Mapping[str, DataRow] = {}
+    routes: Mapping[str, frozenset[DataClass]] = {}
+    follow: Follow | None = None
     accounts: dict[str, AccountParts] = {}
     feeds: dict[str, Ref] = {}
 
