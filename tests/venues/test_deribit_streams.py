@@ -12,9 +12,9 @@ from engine.kernel import Entropy, SystemClock
 from engine.model import Balance, Fill, OrderReport, OrderState, Position
 from engine.net import client_signature
 from engine.venues.base import Connected, StreamTrouble
+from engine.venues.clock import VenueClock
 from engine.venues.deribit import WireError
 from engine.venues.deribit.account_stream import CHANNELS, DeribitPrivate
-from engine.venues.deribit.clock import VenueClock
 from engine.venues.deribit.mapping import AccountView
 from engine.venues.deribit.names import channel_of
 from engine.venues.deribit.stream import DeribitStream

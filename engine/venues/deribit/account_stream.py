@@ -12,21 +12,13 @@ import msgspec
 from engine.kernel import Entropy
 from engine.net import client_signature
 from engine.venues.base import Connected, Credentials, PrivateEvent, StreamTrouble
-from engine.venues.deribit.clock import VenueClock
+from engine.venues.clock import VenueClock
+from engine.venues.decoding import WireError, decode
 from engine.venues.deribit.errors import venue_error
 from engine.venues.deribit.mapping import AccountView
 from engine.venues.deribit.names import channel_of
 from engine.venues.deribit.rpc import encode_request
-from engine.venues.deribit.wire import (
-    AuthResult,
-    ChangesData,
-    Envelope,
-    Heartbeat,
-    Note,
-    SummaryData,
-    WireError,
-    decode,
-)
+from engine.venues.deribit.wire import AuthResult, ChangesData, Envelope, Heartbeat, Note, SummaryData
 
 CHANNELS = ("user.changes.any.any.raw", "user.portfolio.any")
 

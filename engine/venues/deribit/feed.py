@@ -9,9 +9,10 @@ import msgspec
 
 from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied
+from engine.venues.decoding import WireError, decode
 from engine.venues.deribit.bars import UNSAID, BarHalves
 from engine.venues.deribit.names import INTERVALS, channel_of
-from engine.venues.deribit.wire import BookData, ChartData, Note, TickerData, TradeData, WireError, decode
+from engine.venues.deribit.wire import BookData, ChartData, Note, TickerData, TradeData
 
 _BOOK = msgspec.json.Decoder(Note[BookData])
 _TICKER = msgspec.json.Decoder(Note[TickerData])

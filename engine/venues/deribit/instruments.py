@@ -4,7 +4,8 @@ import msgspec
 from loguru import logger
 
 from engine.model import Instrument, InstrumentKind, ModelError, TickStep, checked, instrument_id, positive
-from engine.venues.deribit.wire import InstrumentData, InstrumentKindData, WireError, decode, wire_error
+from engine.venues.decoding import WireError, decode, wire_error
+from engine.venues.deribit.wire import InstrumentData, InstrumentKindData
 
 _NEVER_MS = 32_503_708_800_000  # the year 3000: how Deribit says that a perpetual does not expire
 _KINDS = {"future": InstrumentKind.FUTURE, "option": InstrumentKind.OPTION, "spot": InstrumentKind.SPOT}

@@ -22,16 +22,9 @@ from engine.model import (
     positive,
     rounded,
 )
+from engine.venues.decoding import WireError, decode, wire_error
 from engine.venues.deribit.names import settlement_currency
-from engine.venues.deribit.wire import (
-    OrderData,
-    PositionData,
-    SummaryData,
-    UserTradeData,
-    WireError,
-    decode,
-    wire_error,
-)
+from engine.venues.deribit.wire import OrderData, PositionData, SummaryData, UserTradeData
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,11 +5,12 @@ import numpy as np
 
 from engine.model import BAR_COLUMNS, Columns, Instrument, ProofRules
 from engine.venues.base import BookSnapshot, MarkSnapshot, TickerSnapshot, TradeRow
+from engine.venues.decoding import WireError
 from engine.venues.deribit.bars import UNSAID, BarHalves, merge_halves
 from engine.venues.deribit.instruments import read_instruments
 from engine.venues.deribit.names import RESOLUTIONS
 from engine.venues.deribit.rpc import RpcClient
-from engine.venues.deribit.wire import ChartResult, OrderBookResult, TickerData, TradeData, TradesResult, WireError
+from engine.venues.deribit.wire import ChartResult, OrderBookResult, TickerData, TradeData, TradesResult
 
 _DEPTHS = (1, 5, 10, 20, 50, 100, 1000, 10_000)
 _MAX_TRADES = 1000

@@ -32,10 +32,11 @@ from engine.venues.base import (
     RateLimited,
     VenueError,
 )
-from engine.venues.deribit.clock import VenueClock
+from engine.venues.clock import VenueClock
+from engine.venues.decoding import WireError, decode
 from engine.venues.deribit.credits import price_of, priority_of
 from engine.venues.deribit.errors import WRONG_TOKEN, venue_error
-from engine.venues.deribit.wire import Envelope, WireError, decode
+from engine.venues.deribit.wire import Envelope
 
 T = TypeVar("T")
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import msgspec
 
 from engine.venues.base import NotAuthorised, RateLimited, Route, Unavailable
+from engine.venues.decoding import WireError, decode
 from engine.venues.deribit.errors import venue_error
 from engine.venues.deribit.names import book_channel, channel_of, channels, symbol_of
 from engine.venues.deribit.rpc import encode_request
-from engine.venues.deribit.wire import Envelope, Heartbeat, WireError, decode
+from engine.venues.deribit.wire import Envelope, Heartbeat
 
 _CHANNELS_PER_REQUEST = 500  # and a frame stays below 32 kB
 _MAX_UNANSWERED = 1000

@@ -10,9 +10,9 @@ from engine.kernel import Clock, Entropy
 from engine.model import DataClass, DataRow, ProofRules
 from engine.net import HttpClient, HttpLimits
 from engine.venues.base import Credentials, NotAuthorised, PolledSource
+from engine.venues.clock import VenueClock
 from engine.venues.deribit.account_stream import DeribitPrivate
 from engine.venues.deribit.bars import BarHalves
-from engine.venues.deribit.clock import VenueClock
 from engine.venues.deribit.credits import budget_of
 from engine.venues.deribit.feed import DeribitFeed
 from engine.venues.deribit.mapping import AccountView
