@@ -260,7 +260,13 @@ class StreamAdapter(Protocol):
         """Symbol a frame belongs to, found without parsing JSON; None for a control frame."""
 
     def control(self, frame: bytes) -> Route:
-        """Meaning of a control frame (acknowledgement, heartbeat, error)."""
+        """Meaning of a control frame (acknowledgement, heartbeat, error).
+
+        Each frame of `subscribe` is answered by one that acknowledges or refuses some of what it asked for.
+        """
+
+    def symbol_of(self, channel: str) -> str | None:
+        """The symbol a channel named by `Route` belongs to; None for one that was not asked for."""
 
 
 class FeedAdapter(Protocol):

@@ -73,6 +73,9 @@ class DeribitStream:
             return Route()
         return self._answered(asked, envelope)
 
+    def symbol_of(self, channel: str) -> str | None:
+        return self._symbols.get(channel.encode())
+
     def _heartbeat(self, envelope: Envelope) -> Route:
         wants_proof = decode(_HEARTBEAT, envelope.params).type == "test_request"
         return Route(replies=(self._ask("public/test", {}, _Asked("other")),) if wants_proof else ())
