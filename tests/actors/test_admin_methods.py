@@ -47,7 +47,7 @@ async def test_status_has_exactly_the_documented_keys(tmp_path):
 
 async def test_a_feed_is_stale_before_it_is_polling_before_it_is_live(tmp_path):
     async with faces(tmp_path) as rig, rig.client() as client:
-        rig.market.mode = "polling"
+        rig.market.modes[""] = "polling"
         assert (await client.call("status", timeout_s=T))["feeds"] == {"live": 0, "polling": 1, "stale": 0}
         rig.market.fresh[next(iter(rig.market.fresh))].updated_s = float("-inf")
         assert (await client.call("status", timeout_s=T))["feeds"] == {"live": 0, "polling": 0, "stale": 1}

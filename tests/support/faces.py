@@ -198,7 +198,7 @@ def market() -> MarketState:
     state.bars["1m"].upsert((60_000.0, 1.0, 2.0, 0.5, 1.5, 10.0, 100.0, 0.0, 0.0, 0.0))
     state.touch(DataClass.BOOK, Source.STREAM, now_s)
     state.touch(DataClass.TICKER, Source.STREAM, now_s)
-    state.mode = "streaming"
+    state.modes[""] = "streaming"
     return state
 
 
@@ -238,7 +238,9 @@ async def faces(
             state.markets["X-PERPETUAL"] = rig.market
             account = AccountParts(ACCOUNT, system.address("root/account"), system.address("root/orders"))
             feeds = {"X-PERPETUAL": system.address("root/feed")}
-            parts.venues["sim"] = VenueParts("sim", state, system.address("root/session"), {ACCOUNT: account}, feeds)
+            parts.venues["sim"] = VenueParts(
+                "sim", state, system.address("root/session"), accounts={ACCOUNT: account}, feeds=feeds
+            )
             control = NodeControl(rig.stops.append, FaceSettings(), {"napper": ChildSpec("napper", Napper)})
             children = (
                 ChildSpec("recorder", lambda: Recorder(store), exit_code=74),
