@@ -1,8 +1,8 @@
 """Columns of numbers in time order: bars and trades of one instrument.
 
 A series keeps its rows in one float64 array a little longer than its capacity. Rows are appended at the end; when the
-end is reached the newest `capacity` rows are moved to the front, once every `capacity / 8` appends: 1 µs for 500 bars,
-so an append pays nothing that could be felt, and 200 markets of four intervals and 1,000 trades fit into 46 MB. So the
+end is reached the newest `capacity` rows are moved to the front, once every `capacity / 16` appends: 1 µs for 500 bars,
+so an append pays nothing that could be felt, and 200 markets of four intervals and 1,000 trades fit into 43 MB. So the
 newest rows are always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the
 reader's next `await`. The array grows with what is in it: a quiet market holds no memory for trades it never had.
 """
@@ -62,7 +62,7 @@ class Series:
 
     def _make_room(self) -> None:
         """At the array's end: a longer one, or the newest rows at its front."""
-        longest = self.capacity + max(_MIN_SLACK, self.capacity // 8)
+        longest = self.capacity + max(_MIN_SLACK, self.capacity // 16)
         if len(self._rows) < longest:
             self._load(self._rows[self._start : self._end], rows=min(2 * len(self._rows), longest))
         else:
