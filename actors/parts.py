@@ -4,18 +4,16 @@ strategies.
 Addresses belong to slots, so everything here stays valid across restarts.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 
+from actors.data import DataManager, Follow
 from engine.kernel import Clock, Entropy, Ref, System
 from engine.model import DataClass, DataRow, MarketState, VenueState, split_instrument
 from engine.store import Store
-
-#: `await follow(symbols, intervals)`: have these markets followed too, from now on.
-Follow: TypeAlias = Callable[[Sequence[str], Sequence[str]], Awaitable[None]]
 
 
 class AccountParts(msgspec.Struct):
@@ -43,7 +41,7 @@ class VenueParts(msgspec.Struct):
     feeds: dict[str, Ref] = {}
 
 
-class NodeParts(msgspec.Struct):
+class NodeParts(msgspec.Struct, dict=True):
     """Everything a face or a strategy may reach."""
 
     name: str
@@ -60,6 +58,11 @@ class NodeParts(msgspec.Struct):
     default_venue: str
     venues: dict[str, VenueParts] = {}
     strategies: dict[str, Ref] = {}
+
+    @cached_property
+    def data(self) -> DataManager:
+        """Market data of every venue by one interface, counting its reads together."""
+        return DataManager(self.venues, self.clock, default_venue=self.default_venue)
 
     def accounts(self) -> Iterator[AccountParts]:
         for venue in self.venues.values():

@@ -12,6 +12,7 @@ Subclass `Strategy`, say what to follow in `started`, and override what you care
 
         def market_changed(self, change: MarketChanged) -> None:
             book = self.market(change.instrument).book
+            hours = self.data.klines(change.instrument, "1h", 24)
             ...
             self.submit(OrderRequest(instrument=..., side=Side.BUY, amount=..., price=...))
 
@@ -26,6 +27,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from actors.data import DataManager
 from actors.messages import (
     Accepted,
     AmendOrder,
@@ -126,6 +128,11 @@ class Strategy(Actor):
         if market is None:
             raise ValueError(f"instrument: expected one the node feeds, got {instrument}")
         return market
+
+    @property
+    def data(self) -> DataManager:
+        """Every kind of market data by one interface; in handlers read it without waiting: `self.data.klines(…)`."""
+        return self._parts.data
 
     def instrument(self, instrument: str) -> Instrument | None:
         """Tick, lot and contract rules; None until the venue was reached."""
