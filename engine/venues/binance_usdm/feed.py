@@ -1,0 +1,154 @@
+"""Frames of one instrument and route → its `MarketState`.
+
+Decoding is typed and bounded, and finished before anything is written: a frame that does not decode leaves the state as it
+was. Whatever the venue has stamped older than what is here changes nothing but a counter: while one connection replaces
+another both bring the same, and not in step.
+"""
+
+from collections.abc import Callable
+
+from engine.model import DataClass, MarketState, Source
+from engine.venues.base import Applied, BookSnapshot
+from engine.venues.binance_usdm.barfeed import bars_applier
+from engine.venues.binance_usdm.localbook import COUNTS_ANEW_MS, LocalBook, note_old
+from engine.venues.binance_usdm.names import stream_of
+from engine.venues.binance_usdm.settings import BinanceUsdmSettings
+from engine.venues.binance_usdm.wire import (
+    DepthEvent,
+    ForcedEvent,
+    MarkEvent,
+    QuoteEvent,
+    TopBookEvent,
+    TradeEvent,
+    Wrapped,
+    decoder,
+)
+from engine.venues.decoding import WireError, decode
+
+_TOP_BOOK = decoder(Wrapped[TopBookEvent])
+_DEPTH = decoder(Wrapped[DepthEvent])
+_QUOTE = decoder(Wrapped[QuoteEvent])
+_TRADE = decoder(Wrapped[TradeEvent])
+_MARK = decoder(Wrapped[MarkEvent])
+_FORCED = decoder(Wrapped[ForcedEvent])
+
+_MAX_STREAMS = 64
+_RECENT_FORCED = 16  # liquidations among which a second copy is looked for: one a second at most
+
+_BOOK_SNAPSHOT = Applied.BOOK | Applied.SNAPSHOT
+_BOOK_GAP = Applied.BOOK | Applied.GAP
+_TRADES_HOLE = Applied.TRADES | Applied.HOLE
+
+Apply = Callable[[bytes, MarketState, float], Applied]
+
+
+class BinanceUsdmFeed:
+    """See `engine.venues.base.FeedAdapter`."""
+
+    def __init__(self, symbol: str, settings: BinanceUsdmSettings) -> None:
+        self._symbol = symbol
+        self._chain = LocalBook() if settings.book == "diff" else None
+        self._quote_id = -1
+        self._appliers: dict[bytes, Apply] = {}  # by stream, learned from the first frame of each
+
+    @property
+    def seed(self) -> Callable[[BookSnapshot, MarketState, float], Applied] | None:
+        return None if self._chain is None else self._chain.seed
+
+    def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        stream = stream_of(frame)
+        applier = self._appliers.get(stream) if stream is not None else None
+        return (applier or self._learn(stream))(frame, state, now_s)
+
+    def _learn(self, stream: bytes | None) -> Apply:
+        applier = self._applier((stream or b"").decode("ascii", "replace"))
+        if stream is not None and len(self._appliers) < _MAX_STREAMS:
+            self._appliers[stream] = applier
+        return applier
+
+    def _applier(self, stream: str) -> Apply:
+        topic = stream.partition("@")[2].partition("@")[0]
+        appliers: dict[str, Apply] = {
+            "depth": self._apply_depth,
+            "depth20": _apply_top_book,
+            "bookTicker": self._apply_quote,
+            "aggTrade": _apply_trade,
+            "markPrice": _apply_mark,
+            "forceOrder": _apply_forced,
+        }
+        kind, _, interval = topic.partition("_")
+        applier = bars_applier(interval) if kind == "kline" else appliers.get(topic)
+        if applier is None:
+            raise WireError("stream", "a book, quote, trade, bar, mark or liquidation stream", repr(stream[:80]))
+        return applier
+
+    def _apply_depth(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        if self._chain is None:
+            raise WireError("stream", "depth20, as the settings say", "depth")
+        return self._chain.take(decode(_DEPTH, frame).data, state, now_s)
+
+    def _apply_quote(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        event, ticker = decode(_QUOTE, frame).data, state.ticker
+        if event.u <= self._quote_id and event.E - ticker.venue_ms < COUNTS_ANEW_MS:
+            note_old(state.quality[DataClass.TICKER], event.u == self._quote_id)
+            return Applied.NOTHING
+        self._quote_id = event.u
+        ticker.bid = event.b or None
+        ticker.ask = event.a or None
+        ticker.venue_ms = event.E
+        state.touch(DataClass.TICKER, Source.STREAM, now_s)
+        return Applied.TICKER
+
+
+def _apply_top_book(frame: bytes, state: MarketState, now_s: float) -> Applied:
+    event, book = decode(_TOP_BOOK, frame).data, state.book
+    if event.u <= book.change_id and book.ready and event.E - book.venue_ms < COUNTS_ANEW_MS:
+        note_old(state.quality[DataClass.BOOK], event.u == book.change_id)
+        return Applied.NOTHING
+    if not book.replace(event.b, event.a, change_id=event.u, venue_ms=event.E):
+        return _BOOK_GAP
+    state.touch(DataClass.BOOK, Source.STREAM, now_s)
+    return _BOOK_SNAPSHOT
+
+
+def _apply_trade(frame: bytes, state: MarketState, now_s: float) -> Applied:
+    event, trades = decode(_TRADE, frame).data, state.trades
+    last = trades.last_seq
+    side = -1 if event.m else 1  # the buyer was there first, so the taker sold
+    if not trades.add(time_ms=event.T, price=event.p, amount=event.q, taker_side=side, trade_seq=event.a):
+        state.quality[DataClass.TRADES].duplicates += 1
+        return Applied.NOTHING
+    state.ticker.last = event.p
+    state.touch(DataClass.TRADES, Source.STREAM, now_s)
+    if event.a == last + 1 or last < 0:
+        return Applied.TRADES
+    state.quality[DataClass.TRADES].missing += event.a - last - 1
+    return _TRADES_HOLE
+
+
+def _apply_mark(frame: bytes, state: MarketState, now_s: float) -> Applied:
+    event, ticker = decode(_MARK, frame).data, state.ticker
+    if ticker.mark_ms >= event.E:
+        note_old(state.quality[DataClass.MARK], ticker.mark_ms == event.E)
+        return Applied.NOTHING
+    ticker.mark = event.p
+    ticker.index = event.i or None
+    ticker.funding = None if event.r == "" else event.r
+    ticker.next_funding_ms = event.T or None
+    ticker.mark_ms = event.E
+    state.touch(DataClass.MARK, Source.STREAM, now_s)
+    return Applied.MARK
+
+
+def _apply_forced(frame: bytes, state: MarketState, now_s: float) -> Applied:
+    order, forced = decode(_FORCED, frame).data.o, state.forced
+    row = (float(order.T), order.p, order.ap, order.q, order.z, 1.0 if order.S == "BUY" else -1.0)
+    last = forced.last_key()
+    if last is not None and row[0] <= last:
+        same = any(tuple(known) == row for known in forced.view(_RECENT_FORCED).tolist())
+        if same or row[0] < last:
+            note_old(state.quality[DataClass.FORCED], same)
+            return Applied.NOTHING
+    forced.append(row)
+    state.touch(DataClass.FORCED, Source.STREAM, now_s)
+    return Applied.FORCED
