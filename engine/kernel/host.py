@@ -19,10 +19,14 @@ TURN_S = 0.002
 _CALLS_PER_TURN = 64
 
 
-class Host:
+class Host(trio.abc.Instrument):
     """`thread` is the loop's thread's id, 0 once the system has ended (ids are used again).
 
     `inline` is set while a handler runs on its sender's turn: what that handler tells is not handled inside it.
+
+    A teller's turn has no beginning that it would say. But between two looks at the sockets trio runs each task that can
+    run once, so what must be limited is the work done for tellers between two such looks, and trio tells an instrument
+    when it has looked.
     """
 
     __slots__ = ("_calls_left", "_prompts", "_spent", "_turn_ends_s", "inline", "thread")
@@ -33,7 +37,13 @@ class Host:
         self._calls_left = _CALLS_PER_TURN
         self._prompts = 0
         self._spent = False
-        self._turn_ends_s = trio.current_time() + TURN_S
+        self._turn_ends_s = 0.0
+        trio.lowlevel.add_instrument(self)
+
+    def close(self) -> None:
+        """The system has ended."""
+        self.thread = 0
+        trio.lowlevel.remove_instrument(self)
 
     def allows_call(self) -> bool:
         """Whether one more call may be served on its caller's turn; after a no the next one may again."""
@@ -44,22 +54,21 @@ class Host:
         return False
 
     def allows_prompt(self) -> bool:
-        """Whether one more told message may be handled on its teller's turn.
-
-        A teller's turn has no beginning that could be seen from here, so it is taken to have begun when an actor was
-        last woken. A teller that often gives its turn away by itself is refused once in a while for nothing; the
-        message then wakes its receiver, and that begins a new turn.
-        """
+        """Whether one more told message may be handled on its teller's turn; after a no none before the next turn."""
         if self.inline or self._spent:
             return False
-        self._prompts += 1
         if self._prompts % BATCH == 0:
-            self._spent = self._prompts >= BATCH * BATCHES_PER_TURN or trio.current_time() >= self._turn_ends_s
-        return True
+            self._look_at_the_time()
+        self._prompts += 1
+        return not self._spent
 
-    def new_turn(self) -> float:
-        """An actor was given the turn by the scheduler: when that turn ends."""
+    def _look_at_the_time(self) -> None:
+        now_s = trio.current_time()
+        if self._prompts == 0:
+            self._turn_ends_s = now_s + TURN_S
+        self._spent = self._prompts >= BATCH * BATCHES_PER_TURN or now_s >= self._turn_ends_s
+
+    def after_io_wait(self, timeout: float) -> None:
+        """trio has looked at the sockets: a new turn."""
         self._prompts = 0
         self._spent = False
-        self._turn_ends_s = trio.current_time() + TURN_S
-        return self._turn_ends_s

@@ -59,11 +59,11 @@ class Loop:
                 await self._await(coroutine)
             elif not box.control and not box.user and life.verdict is None:
                 await self._park()
-                batches, turn_ends_s = 0, self._host.new_turn()
+                batches, turn_ends_s = 0, trio.current_time() + TURN_S
             batches += 1
             if batches >= BATCHES_PER_TURN or trio.current_time() >= turn_ends_s:
                 await trio.lowlevel.checkpoint()
-                batches, turn_ends_s = 0, self._host.new_turn()
+                batches, turn_ends_s = 0, trio.current_time() + TURN_S
 
     def _drain(self) -> Coroutine[Any, Any, Any] | None:
         """Handle what waits, up to a batch. An async handler's coroutine is returned, to be awaited."""

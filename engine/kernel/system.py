@@ -207,6 +207,6 @@ async def open_system(
     finally:
         system.close("the system has ended")
         system.bridge.close()
-        system.host.thread = 0
+        system.host.close()
     if failure is not None:
         raise failure
