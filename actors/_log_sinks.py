@@ -16,11 +16,16 @@ from actors._log_text import json_line, terminal_line
 if TYPE_CHECKING:
     from loguru import Message
 
+_CLEAR_LINE = "\r\x1b[K"
+_COLUMNS = 80
 CHUNK_BYTES = 4096  # what a pipe or terminal that polls as writable takes without blocking (PIPE_BUF)
 
 
 class TerminalSink:
-    """Lines for a person. When nobody reads (a stopped terminal, a full pipe) lines are dropped, and counted aloud later."""
+    """Lines for a person. When nobody reads (a stopped terminal, a full pipe) lines are dropped, and counted aloud later.
+
+    A text may be pinned to the last line: what is said appears above it.
+    """
 
     def __init__(self, fd: int, *, colour: bool) -> None:
         self._fd = fd
@@ -29,6 +34,7 @@ class TerminalSink:
         self._poll = select.poll()
         if self._waits:
             self._poll.register(self._fd, select.POLLOUT)
+        self._pinned = ""
         self.dropped = 0
 
     def __call__(self, message: "Message") -> None:
@@ -39,10 +45,24 @@ class TerminalSink:
         """Write a text that ends its line, or count it as dropped."""
         if self.dropped:
             text = f"({self.dropped} log lines were not shown: the terminal was not reading)\n{text}"
+        if self._pinned:
+            text = f"{_CLEAR_LINE}{text}{self._pinned}"
         if self._write(text.encode(errors="backslashreplace")):
             self.dropped = 0
         else:
             self.dropped += 1
+
+    def pin(self, text: str) -> None:
+        """Keep `text`, of one line, below everything that is said; empty takes it away. For a terminal only."""
+        if text != self._pinned:
+            self._pinned = text[: self._columns() - 1]
+            self._write(f"{_CLEAR_LINE}{self._pinned}".encode())
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._fd).columns or _COLUMNS
+        except OSError:
+            return _COLUMNS
 
     def _write(self, data: bytes) -> bool:
         """Whether the first chunk went out. A long traceback may be cut short where the reader stopped."""

@@ -25,9 +25,10 @@ _QUIET = ("httpcore", "httpx", "pykka", "trio-websocket", "websockets")
 
 
 @contextlib.contextmanager
-def open_logs(settings: LogSettings, directory: Path, name: str, fd: int = 2) -> Iterator[None]:
+def open_logs(settings: LogSettings, directory: Path, name: str, fd: int = 2) -> Iterator[TerminalSink]:
     """Inside the block logs go to the terminal `fd` and to `directory/<name>.jsonl`; afterwards loguru is without sinks.
 
+    The terminal is handed out for whoever has to show something between the lines.
     `name` is the program's: processes that share a directory must not share a file.
     """
     coloured = settings.colour == "always" or (settings.colour == "auto" and os.isatty(fd))
@@ -38,7 +39,7 @@ def open_logs(settings: LogSettings, directory: Path, name: str, fd: int = 2) ->
     _add(file, settings.file_level)
     try:
         with _standard_logging():
-            yield
+            yield terminal
     finally:
         logger.remove()
         file.close()

@@ -18,6 +18,7 @@ asked).
 """
 
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ from actors._tree import (
 from actors.logs import open_logs
 from actors.messages import Notify, QuiesceOrders
 from actors.parts import NodeParts
+from actors.progress import follow_history
 from actors.recorder import Enter, ThreadHost
 from actors.simulator import SimulatorSettings, choose_place
 from actors.status import status
@@ -266,9 +268,10 @@ def run_node(
     `seed` and `replay` go to the simulated venue. With `as_json` the last line said is the final status.
     """
     settings = _with_simulation(settings, seed, replay)
-    with open_logs(settings.log, directory / LOG, "node"):
+    with open_logs(settings.log, directory / LOG, "node") as terminal:
+        pin = terminal.pin if os.isatty(2) else None
         try:
-            return trio.run(_main, settings, directory, profile, for_s, as_json, say)
+            return trio.run(_main, settings, directory, profile, for_s, as_json, say, pin)
         except StoreError as error:
             logger.critical("{}", error)
             return error.exit_code
@@ -302,9 +305,11 @@ async def _main(
     for_s: float | None,
     as_json: bool,
     say: Callable[[str], None],
+    pin: Callable[[str], None] | None,
 ) -> int:
     async with open_node(settings, directory, profile=profile) as node, trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, node)
+        nursery.start_soon(follow_history, node.parts, pin)
         if for_s is not None:
             nursery.start_soon(_stop_after, node, for_s)
         spare_the_living()

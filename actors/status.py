@@ -10,11 +10,20 @@ _GATES = (GateState.ACTIVE, GateState.REDUCING, GateState.HALTED)  # from open t
 
 
 class FeedCounts(msgspec.Struct, frozen=True):
-    """Every feed is in one of the three: stale if anything it owes is older than it may be, else by its mode."""
+    """Every followed market is in one of the three: stale if anything its feeds owe is older than it may be, live if all of
+    them stream, polling if any of them is served by REST or on its way back to the stream.
+    """
 
     live: int = 0
     polling: int = 0
     stale: int = 0
+
+
+class HistoryCounts(msgspec.Struct, frozen=True):
+    """Of the histories of bars wanted at the start, how many are in."""
+
+    loaded: int
+    wanted: int
 
 
 class OrderCounts(msgspec.Struct, frozen=True):
@@ -38,6 +47,7 @@ class Status(msgspec.Struct, frozen=True):
     actors: int
     restarts: int
     feeds: FeedCounts
+    history: HistoryCounts
     orders: OrderCounts
     fills: int
     positions: int
@@ -60,6 +70,7 @@ def status(parts: NodeParts) -> Status:
         feeds=feed_counts(
             [market for venue in parts.venues.values() for market in venue.state.markets.values()], now_s
         ),
+        history=history_counts(parts),
         orders=OrderCounts(
             open=counts["open"],
             unknown=counts["unknown"],
@@ -94,8 +105,14 @@ def feed_counts(markets: list[MarketState], now_s: float) -> FeedCounts:
     for market in markets:
         if market.stale_classes(now_s):
             stale += 1
-        elif market.mode == "polling":
-            polling += 1
-        else:
+        elif market.mode == "streaming":
             live += 1
+        else:
+            polling += 1
     return FeedCounts(live, polling, stale)
+
+
+def history_counts(parts: NodeParts) -> HistoryCounts:
+    """All venues' histories together."""
+    counts = [venue.state.history() for venue in parts.venues.values()]
+    return HistoryCounts(sum(loaded for loaded, _ in counts), sum(wanted for _, wanted in counts))

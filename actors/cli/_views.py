@@ -8,12 +8,13 @@ Answer = Any
 
 
 def status(answer: Answer) -> str:
-    feeds, orders = answer["feeds"], answer["orders"]
+    feeds, history, orders = answer["feeds"], answer["history"], answer["orders"]
     return "\n".join(
         (
             f"{answer['node']} ({answer['profile']}, {answer['mode']})  up {_duration(answer['uptime_s'])}  gate {answer['gate']}",
             f"actors     {answer['actors']} running, {answer['restarts']} restarts, {answer['dead_letters']} dead letters",
             f"feeds      {feeds['live']} live, {feeds['polling']} polling, {feeds['stale']} stale",
+            f"history    {history['loaded']} of {history['wanted']} loaded",
             f"orders     {orders['open']} open, {orders['unknown']} unknown",
             f"of all     {orders['accepted']} accepted, {orders['filled']} filled, {orders['rejected']} rejected",
             f"fills      {answer['fills']}",

@@ -27,6 +27,7 @@ STATUS_KEYS = {
     "actors",
     "restarts",
     "feeds",
+    "history",
     "orders",
     "fills",
     "positions",

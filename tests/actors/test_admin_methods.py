@@ -38,6 +38,7 @@ async def test_status_has_exactly_the_documented_keys(tmp_path):
             "gate": "active",
             "restarts": 0,
             "feeds": {"live": 1, "polling": 0, "stale": 0},
+            "history": {"loaded": 0, "wanted": 1},
             "orders": {"open": 2, "unknown": 1, "accepted": 4, "filled": 1, "rejected": 0},
             "fills": 0,
             "positions": 1,
