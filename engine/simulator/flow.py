@@ -85,23 +85,34 @@ class Flow:
         return ticks * self.market.instrument.tick
 
     def _clear(self, side: Side, best_ticks: int) -> None:
-        """Cancel rungs that are now too close to the middle or too far behind, and drop those that were filled."""
+        """Cancel rungs that are now too close to the middle or too far behind, and drop those that were filled.
+
+        A ladder is in order of price, best first, and is filled from there: only its ends need a look.
+        """
+        ladder = self._ladders[side]
         best = self._price(best_ticks)
         far = self._price(best_ticks - round(self._sign(side) * best_ticks * self._style.reach * 2))
-        kept = []
-        for order in self._ladders[side]:
-            if order.state is not State.OPEN:
-                continue
-            assert order.price is not None, "rungs are limit orders"
-            inside = side.reaches(order.price, best) and order.price != best
-            if inside or side.reaches(far, order.price):
+        most = self._style.rungs + 6
+        first, end = 0, len(ladder)
+        while first < end and self._is_inside(side, ladder[first], best):
+            first += 1
+        while first < end and (end - first > most or self._is_far(side, ladder[end - 1], far)):
+            end -= 1
+        for order in ladder[:first] + ladder[end:]:
+            if order.state is State.OPEN:
                 self._exchange.cancel(order)
-            else:
-                kept.append(order)
-        excess = len(kept) - self._style.rungs - 6
-        for _ in range(max(0, excess)):
-            self._exchange.cancel(kept.pop())
-        self._ladders[side] = kept
+        self._ladders[side] = ladder[first:end]
+
+    @staticmethod
+    def _is_inside(side: Side, order: Order, best: Decimal) -> bool:
+        """Whether a rung is gone or better than the best price to quote."""
+        assert order.price is not None, "rungs are limit orders"
+        return order.state is not State.OPEN or (order.price != best and side.reaches(order.price, best))
+
+    @staticmethod
+    def _is_far(side: Side, order: Order, far: Decimal) -> bool:
+        assert order.price is not None, "rungs are limit orders"
+        return order.state is not State.OPEN or side.reaches(far, order.price)
 
     def _fill_ladder(self, side: Side, best_ticks: int) -> None:
         ladder = self._ladders[side]
