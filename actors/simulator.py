@@ -1,15 +1,17 @@
-"""The simulated venue as a child process of the demo: started before the venues, restarted at the same address if it
+"""The simulated venues as a child process of the demo: started before the venues, restarted at the same addresses if it
 dies.
 
-The node picks the port and the credentials beforehand, so that nothing else has to know whether the child was
+The node picks the ports and the credentials beforehand, so that nothing else has to know whether the child was
 restarted.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
+from typing import Annotated
 
 import msgspec
 import trio
@@ -22,18 +24,23 @@ MAX_READY_BYTES = 65_536
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`seed` makes the markets; `replay` is a file of recorded bars that drives them instead."""
+    """`seed` makes the markets; `replay` is a file of recorded bars that drives them instead. `binance_symbols` is how many
+    symbols Binance lists, 0 for the simulator's own dozen."""
 
     seed: int | None = None
     replay: str = ""
+    binance_symbols: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
 
 
 class SimulatorPlace(msgspec.Struct, frozen=True):
-    """Where the child will listen and whom it will let in."""
+    """Where the child will listen and whom it will let in. The Binance URLs are bases, without a route."""
 
     port: int
     client_id: str
     client_secret: str
+    binance_port: int
+    binance_key: str
+    binance_secret: str
 
     @property
     def ws_url(self) -> str:
@@ -43,18 +50,42 @@ class SimulatorPlace(msgspec.Struct, frozen=True):
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/api/v2"
 
+    @property
+    def binance_http_url(self) -> str:
+        return f"http://127.0.0.1:{self.binance_port}"
+
+    @property
+    def binance_ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.binance_port}"
+
+    @property
+    def binance_spot_url(self) -> str:
+        """Spot prices come from the same port."""
+        return self.binance_http_url
+
 
 class SimulatorGone(Exception):
     """The child ended, or did not get ready."""
 
 
 async def choose_place(entropy: Entropy) -> SimulatorPlace:
-    """A free loopback port and credentials nobody knows."""
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port: int = listeners[0].socket.getsockname()[1]
-    for listener in listeners:
+    """Free loopback ports and credentials nobody knows."""
+    deribit, binance = [await trio.open_tcp_listeners(0, host="127.0.0.1") for _ in range(2)]
+    place = SimulatorPlace(
+        port=_port(deribit),
+        client_id=entropy.token(8),
+        client_secret=entropy.token(40),
+        binance_port=_port(binance),
+        binance_key=entropy.token(64),
+        binance_secret=entropy.token(64),
+    )
+    for listener in (*deribit, *binance):
         await listener.aclose()
-    return SimulatorPlace(port, entropy.token(8), entropy.token(40))
+    return place
+
+
+def _port(listeners: Sequence[trio.SocketListener]) -> int:
+    return int(listeners[0].socket.getsockname()[1])
 
 
 class Simulator(Actor):
@@ -98,10 +129,14 @@ class Simulator(Actor):
                 raise SimulatorGone(
                     f"expected one JSON line from the simulator, got {received[:200]!r}; see {self._log_file}"
                 )
-        self.log.info("simulated venue listens on port {}", self._place.port)
+        place = self._place
+        self.log.info("simulated venues listen on ports {} and {}", place.port, place.binance_port)
 
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "engine.simulator.program", "--deribit", f"127.0.0.1:{self._place.port}"]
+        command += ["--binance", f"127.0.0.1:{self._place.binance_port}"]
+        if self._settings.binance_symbols:
+            command += ["--binance-symbols", str(self._settings.binance_symbols)]
         if self._settings.seed is not None:
             command += ["--seed", str(self._settings.seed)]
         if self._settings.replay:
@@ -115,6 +150,8 @@ class Simulator(Actor):
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "TRADENODE_SIM_CLIENT_ID": self._place.client_id,
             "TRADENODE_SIM_CLIENT_SECRET": self._place.client_secret,
+            "TRADENODE_SIM_BINANCE_KEY": self._place.binance_key,
+            "TRADENODE_SIM_BINANCE_SECRET": self._place.binance_secret,
         }
 
 

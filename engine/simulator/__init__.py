@@ -9,9 +9,23 @@ from engine.simulator.serving import (
     run_simulator,
     simulator_options,
 )
-from engine.simulator.wire import Credentials, DeribitSettings, FaultBoard, FaultPlan, Simulator, faults, open_simulator
+from engine.simulator.wire import (
+    ApiKey,
+    BinanceEndpoint,
+    BinanceSettings,
+    Credentials,
+    DeribitSettings,
+    FaultBoard,
+    FaultPlan,
+    Simulator,
+    faults,
+    open_simulator,
+)
 
 __all__ = [
+    "ApiKey",
+    "BinanceEndpoint",
+    "BinanceSettings",
     "Credentials",
     "DeribitSettings",
     "Exchange",

@@ -1,0 +1,65 @@
+"""What the faults of the board do to a Binance server: some turn a knob of the venue, some strike its sockets at once."""
+
+from collections.abc import Iterable
+
+from engine.kernel import Entropy
+from engine.simulator.binance_usdm import BinanceVenue
+from engine.simulator.wire.binance_usdm.routes import NAME
+from engine.simulator.wire.clock import VenueClock
+from engine.simulator.wire.faultboard import FaultBoard, Site
+from engine.simulator.wire.faults import (
+    AnyFault,
+    ClockOffset,
+    DayCut,
+    Drop,
+    Fault,
+    GarbageFrame,
+    Maintenance,
+    SkipSequence,
+)
+from engine.simulator.wire.garbage import garbage_frame
+from engine.simulator.wire.reception import Reception
+from engine.simulator.wire.websocket import End
+
+__all__ = ["BinanceEffects"]
+
+
+class BinanceEffects:
+    """Of several faults of one kind the one that came last counts; without any, the venue is as it was at the start."""
+
+    def __init__(
+        self, venue: BinanceVenue, clock: VenueClock, reception: Reception, board: FaultBoard, entropy: Entropy
+    ) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._reception = reception
+        self._board = board
+        self._entropy = entropy
+
+    def started(self, fault: AnyFault) -> None:
+        if isinstance(fault, Drop) and not fault.method:
+            for site in self._board.targets(fault, self._reception.sites()):
+                self._reception.drop(site, reset=fault.reset)
+        elif isinstance(fault, DayCut):
+            for site in self._sockets(fault):
+                self._reception.end(site, End.EXPIRED)
+        elif isinstance(fault, GarbageFrame) and not fault.method and not fault.channel:
+            ready = garbage_frame(fault.variant, self._entropy, NAME)
+            for site in self._sockets(fault):
+                self._reception.inject(site, ready)
+        elif isinstance(fault, SkipSequence):
+            self._venue.skip_update(fault.instrument)
+        else:
+            self._turn_knobs()
+
+    def ended(self, fault: AnyFault) -> None:
+        self._turn_knobs()
+
+    def _sockets(self, fault: Fault) -> Iterable[Site]:
+        """The sockets that a fault strikes which is none for HTTP."""
+        return self._board.targets(fault, [site for site in self._reception.sites() if site.socket])
+
+    def _turn_knobs(self) -> None:
+        self._venue.maintenance = self._board.newest(Maintenance, NAME) is not None
+        offset = self._board.newest(ClockOffset, NAME)
+        self._clock.fault_ms = 0 if offset is None else offset.offset_ms

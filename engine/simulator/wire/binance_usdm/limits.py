@@ -1,0 +1,117 @@
+"""What one address may ask for: weights over fixed spans of UTC time, a refusal when they are spent, and a ban for whoever
+goes on all the same."""
+
+import math
+from collections import deque
+
+import msgspec
+
+from engine.kernel import Clock
+from engine.simulator.wire.binance_usdm.settings import BinanceSettings
+from engine.simulator.wire.clock import VenueClock
+from engine.simulator.wire.http import HttpReply, json_reply
+
+__all__ = ["ADDRESS", "MAIN_BUCKET", "SPOT_BUCKET", "Limits", "banned_reply"]
+
+ADDRESS = "127.0.0.1"
+MAIN_BUCKET = "weight"
+SPOT_BUCKET = "spot"
+TOO_MANY_REQUESTS = -1003
+_MINUTE_MS = 60_000
+
+
+class _Meter(msgspec.Struct):
+    """One limit: `used` and `refused` count since the span of time with the number `span` began."""
+
+    limit: int
+    span_ms: int
+    span: int = 0
+    used: int = 0
+    refused: int = 0
+
+    def roll(self, now_ms: int) -> None:
+        span = now_ms // self.span_ms
+        if span != self.span:
+            self.span, self.used, self.refused = span, 0, 0
+
+    def left_s(self, now_ms: int) -> int:
+        """Whole seconds until the span is over; at least one."""
+        return max(1, math.ceil((self.span_ms - now_ms % self.span_ms) / 1000))
+
+
+class Limits:
+    """The meters and the bans of the one address all clients come from."""
+
+    def __init__(self, clock: Clock, venue_clock: VenueClock, settings: BinanceSettings) -> None:
+        self._clock = clock
+        self._venue_clock = venue_clock
+        self._settings = settings
+        self._meters = {
+            MAIN_BUCKET: _Meter(settings.weight_per_minute, _MINUTE_MS),
+            SPOT_BUCKET: _Meter(settings.spot_weight_per_minute, _MINUTE_MS),
+            "funding": _Meter(settings.funding_per_5_minutes, 5 * _MINUTE_MS),
+            "data": _Meter(settings.data_per_5_minutes, 5 * _MINUTE_MS),
+        }
+        self._floods: deque[float] = deque(maxlen=settings.flood_ban_after)
+        self._banned_until_s = -math.inf
+        self.bans = 0
+        self.refused = 0  # for ever
+
+    def charge(self, bucket: str, weight: int) -> HttpReply | None:
+        """Count a request; the refusal if the limit is spent, and a ban if that was said often enough."""
+        meter, now_ms = self._meters[bucket], self._venue_clock.now_ms()
+        meter.roll(now_ms)
+        meter.used += weight
+        if meter.used <= meter.limit:
+            return None
+        self.refused += 1
+        meter.refused += 1
+        if meter.refused > self._settings.ban_after_refusals:
+            self._ban()
+            return self.banned()
+        per = "minute" if meter.span_ms == _MINUTE_MS else "5 minutes"
+        text = (
+            f"Too many requests; current limit of IP({ADDRESS}) is {meter.limit} requests per {per}. "
+            "Please use the websocket for live updates to avoid polling the API."
+        )
+        return _refusal(429, text, meter.left_s(now_ms))
+
+    def used(self) -> dict[str, int]:
+        """What is used of each limit at the moment."""
+        now_ms = self._venue_clock.now_ms()
+        for meter in self._meters.values():
+            meter.roll(now_ms)
+        return {name: meter.used for name, meter in self._meters.items()}
+
+    def flooded(self) -> None:
+        """A socket was closed because its client sent too much."""
+        now_s = self._clock.monotonic_s()
+        self._floods.append(now_s)
+        if len(self._floods) == self._floods.maxlen and now_s - self._floods[0] <= self._settings.flood_window_s:
+            self._floods.clear()
+            self._ban()
+
+    def banned(self) -> HttpReply | None:
+        """What every request is answered while the address is banned."""
+        left_s = self._banned_until_s - self._clock.monotonic_s()
+        return banned_reply(left_s, self._venue_clock.now_ms()) if left_s > 0 else None
+
+    def _ban(self) -> None:
+        length_s = self._settings.ban_s * self._settings.ban_growth**self.bans
+        self._banned_until_s = self._clock.monotonic_s() + min(length_s, self._settings.max_ban_s)
+        self.bans += 1
+
+
+def banned_reply(left_s: float, now_ms: int) -> HttpReply:
+    """418 for a ban that lasts `left_s` more."""
+    until_ms = now_ms + round(left_s * 1000)
+    text = (
+        f"Way too many requests; IP({ADDRESS}) banned until {until_ms}. "
+        "Please use the websocket for live updates to avoid bans."
+    )
+    return _refusal(418, text, max(1, math.ceil(left_s)))
+
+
+def _refusal(status: int, text: str, retry_after_s: int) -> HttpReply:
+    body = json_reply(status, {"code": TOO_MANY_REQUESTS, "msg": text})
+    return HttpReply(status, body.body, (("Retry-After", str(retry_after_s)),))
