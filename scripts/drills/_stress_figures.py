@@ -83,19 +83,21 @@ class Memory:
 
 
 class Stalls:
-    """How long the loop kept a task waiting that wanted to run."""
+    """How long the loop kept a task waiting that wanted to run, while `counting`."""
 
     EVERY_S = 0.01
 
     def __init__(self) -> None:
         self.waits = Ages()
+        self.counting = False
 
     async def watch(self) -> None:
         """For ever."""
         while True:
             due_s = time.monotonic() + self.EVERY_S
             await trio.sleep(self.EVERY_S)
-            self.waits.add(max(0.0, time.monotonic() - due_s))
+            if self.counting:
+                self.waits.add(max(0.0, time.monotonic() - due_s))
 
 
 def resident_mb() -> float:

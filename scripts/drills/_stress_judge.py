@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.model import BAR_COLUMNS, TRADE_COLUMNS, Columns
 
-__all__ = ["BookTruth", "Difference", "MarketTruth", "View", "book_differences", "differences"]
+__all__ = ["BookTruth", "Difference", "MarketTruth", "View", "book_differences", "closed_differences", "differences"]
 
 Levels = tuple[tuple[float, float], ...]
 
@@ -60,6 +60,7 @@ class Difference(msgspec.Struct, frozen=True):
     at: str
     expected: str
     got: str
+    doubled: bool = False
 
     def __str__(self) -> str:
         return f"{self.what} {self.at}: expected {self.expected}, got {self.got}"
@@ -87,22 +88,29 @@ def _bars(interval: str, before: Columns, ours: Columns | None, after: Columns, 
         return
     keys = ours[:, 0]
     if np.any(np.diff(keys) <= 0):
-        yield Difference(what, "order", "rising open times", "one that does not rise: a bar twice")
+        yield Difference(what, "order", "rising open times", "one that does not rise: a bar twice", doubled=True)
         return
-    by_key = {int(row[0]): row for row in ours}
     closed, open_bar = before[:-1], before[-1]
-    for row in closed[-(kept - 2) :] if kept > 2 else closed[:0]:  # the node's window may be one or two bars further on
-        yield from _same_row(what, row, by_key.get(int(row[0])))
-    yield from _open_bar(what, open_bar, by_key.get(int(open_bar[0])), _row_at(after, open_bar[0]))
+    if kept > 2:  # the node's window may be one or two bars further on
+        yield from closed_differences(what, closed[-(kept - 2) :], ours)
+    yield from _open_bar(what, open_bar, _row_at(ours, open_bar[0]), _row_at(after, open_bar[0]))
     late = keys[keys > after[-1, 0]]
     if len(late):
         yield Difference(what, str(int(late[0])), "no such bar yet", "a bar")
+
+
+def closed_differences(what: str, closed: Columns, ours: Columns) -> list[Difference]:
+    """Every one of these bars must be among ours, equal in every field."""
+    by_key = {int(row[0]): row for row in ours}
+    return [each for row in closed for each in _same_row(what, row, by_key.get(int(row[0])))]
 
 
 def _same_row(what: str, expected: Columns, got: Columns | None) -> Iterator[Difference]:
     at = str(int(expected[0]))
     if got is None:
         yield Difference(what, at, "a bar", "none")
+        return
+    if np.array_equal(expected, got):
         return
     for name, column in _COLUMN.items():
         if not _same(expected[column], got[column]):
@@ -141,7 +149,8 @@ def _trades(before: Columns, ours: Columns, after: Columns) -> Iterator[Differen
         return
     steps = np.diff(ours[:, _SEQ])
     for at in np.flatnonzero(steps != 1.0)[:5]:
-        yield Difference("trades", str(int(ours[at, _SEQ])), "the next number after it", f"{steps[at]:+.0f}")
+        twice = bool(steps[at] <= 0)
+        yield Difference("trades", str(int(ours[at, _SEQ])), "the next number", f"{steps[at]:+.0f}", doubled=twice)
     truth = {int(row[_SEQ]): row for rows in (before, after) for row in rows}
     for row in ours:
         expected = truth.get(int(row[_SEQ]))

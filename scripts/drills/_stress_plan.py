@@ -41,13 +41,17 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """`faults` come together after `calm_s` of peace, and are lifted after `hold_s`."""
+    """`faults` come together after `calm_s` of peace, and are lifted after `hold_s`.
+
+    `place` in [0, 1] is for whoever wants the fault at some point of the minute.
+    """
 
     number: int
     kind: str
     faults: tuple[AnyFault, ...]
     calm_s: float
     hold_s: float
+    place: float
 
 
 _Draw = Callable[[Entropy, Shape, float], tuple[AnyFault, ...]]
@@ -133,21 +137,21 @@ _DRAWS: Mapping[str, _Draw] = {
 KINDS: tuple[str, ...] = tuple(_DRAWS)
 
 
-def plan(seed: int, count: int, shape: Shape) -> tuple[Round, ...]:
-    """`count` rounds."""
+def plan(seed: int, count: int, shape: Shape, kinds: Sequence[str] = KINDS) -> tuple[Round, ...]:
+    """`count` rounds of faults of `kinds`."""
     rounds: list[Round] = []
     entropy = Entropy(seed).fork("stress plan")
     deck: list[str] = []
     for number in range(count):
-        deck = deck or _shuffled(entropy)
+        deck = deck or _shuffled(entropy, kinds)
         kind = deck.pop()
         calm_s, hold_s = entropy.uniform(*shape.calm_s), entropy.uniform(*shape.hold_s)
         faults = _DRAWS[kind](entropy.fork(f"round {number}"), shape, hold_s)
-        rounds.append(Round(number, kind, faults, calm_s, hold_s))
+        rounds.append(Round(number, kind, faults, calm_s, hold_s, place=entropy.uniform(0.2, 0.8)))
     return tuple(rounds)
 
 
-def _shuffled(entropy: Entropy) -> list[str]:
-    deck = list(KINDS)
+def _shuffled(entropy: Entropy, kinds: Sequence[str]) -> list[str]:
+    deck = list(kinds)
     entropy.shuffle(deck)
     return deck
