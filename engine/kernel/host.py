@@ -25,11 +25,10 @@ class Host(trio.abc.Instrument):
     `inline` is set while a handler runs on its sender's turn: what that handler tells is not handled inside it.
 
     A teller's turn has no beginning that it would say. But between two looks at the sockets trio runs each task that can
-    run once, so what must be limited is the work done for tellers between two such looks, and trio tells an instrument
-    when it has looked.
+    run once: a turn is over when another task tells, or when trio, which says so to an instrument, has looked.
     """
 
-    __slots__ = ("_calls_left", "_prompts", "_spent", "_turn_ends_s", "inline", "thread")
+    __slots__ = ("_calls_left", "_prompts", "_spent", "_teller", "_turn_ends_s", "inline", "thread")
 
     def __init__(self) -> None:
         self.thread = thread_id()
@@ -37,6 +36,7 @@ class Host(trio.abc.Instrument):
         self._calls_left = _CALLS_PER_TURN
         self._prompts = 0
         self._spent = False
+        self._teller: trio.lowlevel.Task | None = None
         self._turn_ends_s = 0.0
         trio.lowlevel.add_instrument(self)
 
@@ -55,20 +55,23 @@ class Host(trio.abc.Instrument):
 
     def allows_prompt(self) -> bool:
         """Whether one more told message may be handled on its teller's turn; after a no none before the next turn."""
-        if self.inline or self._spent:
+        if self.inline:
             return False
-        if self._prompts % BATCH == 0:
-            self._look_at_the_time()
+        if self._spent or self._prompts % BATCH == 0:
+            self._look_at_the_turn()
         self._prompts += 1
         return not self._spent
 
-    def _look_at_the_time(self) -> None:
-        now_s = trio.current_time()
-        if self._prompts == 0:
-            self._turn_ends_s = now_s + TURN_S
-        self._spent = self._prompts >= BATCH * BATCHES_PER_TURN or now_s >= self._turn_ends_s
+    def _look_at_the_turn(self) -> None:
+        teller = trio.lowlevel.current_task()
+        if teller is not self._teller:
+            self._teller = teller
+            self._prompts = 0
+            self._turn_ends_s = trio.current_time() + TURN_S
+        self._spent = self._prompts >= BATCH * BATCHES_PER_TURN or trio.current_time() >= self._turn_ends_s
 
     def after_io_wait(self, timeout: float) -> None:
-        """trio has looked at the sockets: a new turn."""
+        """trio has looked at the sockets: a new turn for everybody."""
+        self._teller = None
         self._prompts = 0
         self._spent = False
