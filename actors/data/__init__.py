@@ -4,7 +4,7 @@ from actors.data.errors import BadArgument, DataError, DataNotLoaded, DataUnavai
 from actors.data.loading import Patience, Progress
 from actors.data.manager import INTERVALS, DataManager
 from actors.data.reader import FUNDING, OPEN_INTEREST, SPOT, DataReader
-from actors.data.shelf import Follow, VenueData
+from actors.data.shelf import Follow, VenueData, VenueMarkets
 from actors.data.values import Number, Record, Rows, ValueInfo
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "Rows",
     "ValueInfo",
     "VenueData",
+    "VenueMarkets",
 ]

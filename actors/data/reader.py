@@ -20,7 +20,7 @@ from actors.data.shapes import (
 )
 from actors.data.shelf import Found, Shelf, checked_limit, one_of
 from actors.data.values import Number, Record, Rows, ValueInfo
-from engine.model import Bars, Columns, DataClass, Freshness, Samples
+from engine.model import Bars, Columns, DataClass, Freshness, MarketState, Samples
 
 OPEN_INTEREST, FUNDING, SPOT = "open_interest", "funding", "spot"  # names of polled sources
 
@@ -35,6 +35,12 @@ class DataReader:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
+
+    def markets(self, venue: str = "") -> dict[str, MarketState]:
+        """What is followed at a venue, the default one unless named, by the shortest name each market has here."""
+        name = venue or self._shelf.default_venue
+        one_of("venue", name, tuple(self._shelf.venues))
+        return {shown: market for shown, _, market in self._shelf.markets(name)}
 
     # ── bars ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -31,6 +31,15 @@ class VenueData(Protocol):
     def follow(self) -> Follow | None: ...
 
 
+class VenueMarkets(msgspec.Struct):
+    """A venue that is nothing but its markets: outside a node, where no assembly holds it."""
+
+    state: VenueState
+    policy: Mapping[str, DataRow] = {}
+    routes: Mapping[str, frozenset[DataClass]] = {}
+    follow: Follow | None = None
+
+
 class Found(msgspec.Struct, frozen=True):
     """A market by the name it was asked for."""
 
@@ -77,9 +86,11 @@ class Shelf:
             raise self.missing(name, what, f"followed at several venues, say which: {choice}")
         raise self.missing(name, what, "not followed; `initialize` adds it")
 
-    def markets(self) -> Iterator[tuple[str, VenueData, MarketState]]:
-        """Every market, by the shortest name it has: bare at the default venue, `venue:symbol` elsewhere."""
+    def markets(self, only: str = "") -> Iterator[tuple[str, VenueData, MarketState]]:
+        """Every market, or `only` one venue's, by the shortest name it has: bare at the default venue, `venue:symbol` elsewhere."""
         for name, venue in self.venues.items():
+            if only not in ("", name):
+                continue
             for symbol, market in venue.state.markets.items():
                 yield (symbol if name == self.default_venue else f"{name}:{symbol}"), venue, market
 
