@@ -15,7 +15,7 @@ from engine.net.errors import (
     WebSocketError,
 )
 from engine.net.http import FunctionTransport, HttpClient, HttpLimits, HttpReply, HttpRequest
-from engine.net.ratelimit import Bucket, BudgetExceeded, Priority, RateBudget
+from engine.net.ratelimit import Bucket, BudgetExceeded, Priority, RateBudget, Window
 from engine.net.signing import client_signature, deri_hmac, hmac_sha256_hex
 from engine.net.websocket import Connection, Library, WebSocketLimits, connect
 
@@ -40,6 +40,7 @@ __all__ = [
     "Bucket",
     "Priority",
     "RateBudget",
+    "Window",
     # signatures
     "client_signature",
     "deri_hmac",

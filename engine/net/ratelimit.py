@@ -1,23 +1,28 @@
 """Request credits: one budget per host or account, spent by priority.
 
-A budget is a set of named buckets that refill continuously, as venues describe them. Who finds too few credits waits in
+A budget is a set of named pools, each counted as its venue counts it (`Bucket`, `Window`). Who finds too few credits waits in
 line; the line is ordered by priority, then by arrival, and only its head may take. So a waiting poll never delays an
-order, and an order never a cancel. Lower priorities also leave a share of the bucket untouched, so that a burst of
+order, and an order never a cancel. Lower priorities also leave a share of the pool untouched, so that a burst of
 polls does not make the next order wait for the refill.
 
-The venue's own word overrules our arithmetic: `drain` empties a bucket and closes it for a while.
+The venue's own word overrules our arithmetic: `drain` empties a pool and closes it for a while, `observe` counts what others
+have spent, `resize` sets the limit.
 """
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 
-import msgspec
 import trio
 
+from engine.net._pools import Bucket, Pool, TokenPool, Window, WindowPool
 from engine.net.errors import NetError
 
-MAX_WAITERS = 1_000
+__all__ = ["MAX_WAITERS", "Bucket", "BudgetExceeded", "Priority", "RateBudget", "Window"]
+
+MAX_WAITERS = 10_000  # several questions about each of a thousand symbols
+
+_TICK_S = 1e-6  # what a wait is too long by, so that no rounding of a clock makes it too short
 
 
 class Priority(IntEnum):
@@ -27,9 +32,16 @@ class Priority(IntEnum):
     ORDER = 1
     QUERY = 2
     POLL = 3
+    HISTORY = 4
 
 
-UNTOUCHED = {Priority.CANCEL: 0.0, Priority.ORDER: 0.1, Priority.QUERY: 0.1, Priority.POLL: 0.3}
+UNTOUCHED = {
+    Priority.CANCEL: 0.0,
+    Priority.ORDER: 0.1,
+    Priority.QUERY: 0.1,
+    Priority.POLL: 0.3,
+    Priority.HISTORY: 0.5,
+}
 
 
 class BudgetExceeded(NetError):
@@ -40,103 +52,111 @@ class BudgetExceeded(NetError):
         self.wait_s = wait_s
 
 
-class Bucket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`capacity` credits at most, `refill` credits a second."""
-
-    capacity: float
-    refill: float
-
-    def __post_init__(self) -> None:
-        if not (self.capacity > 0 and self.refill > 0):
-            raise ValueError(f"bucket: expected capacity and refill above 0, got {self.capacity} and {self.refill}")
-
-
 class RateBudget:
-    """Buckets by name. Times are trio's clock."""
+    """Pools by name. Waits are by trio's clock, windows by `venue_s`, the venue's clock in seconds."""
 
-    def __init__(self, buckets: Mapping[str, Bucket]) -> None:
-        self._lines = {name: _Line(name, bucket) for name, bucket in buckets.items()}
+    def __init__(
+        self, pools: Mapping[str, Bucket | Window], *, venue_s: Callable[[], float] = trio.current_time
+    ) -> None:
+        self._windows = {
+            name: WindowPool(window, venue_s) for name, window in pools.items() if isinstance(window, Window)
+        }
+        tokens = {name: TokenPool(bucket) for name, bucket in pools.items() if isinstance(bucket, Bucket)}
+        self._lines = {name: _Line(name, pool) for name, pool in (tokens | self._windows).items()}
 
     async def take(self, bucket: str, cost: float, priority: Priority, timeout_s: float) -> None:
         """Spend `cost` credits, waiting for them at most `timeout_s`. Raises `BudgetExceeded`; a cancelled wait spends nothing."""
         await self._lines[bucket].take(cost, priority, timeout_s)
 
     def drain(self, bucket: str, pause_s: float) -> None:
-        """The venue said we asked too much: the bucket is empty and stays shut for `pause_s`."""
+        """The venue said we asked too much: the pool is empty and stays shut for `pause_s`."""
         self._lines[bucket].drain(pause_s)
+
+    def drain_all(self, pause_s: float) -> None:
+        """The venue takes nothing at all from us for `pause_s`."""
+        for line in self._lines.values():
+            line.drain(pause_s)
+
+    def observe(self, bucket: str, used: float, since_s: float) -> None:
+        """The venue counted `used` credits of a window at some moment since `since_s` of its clock, ours and others' together."""
+        self._windows[bucket].observe(used, since_s)
+
+    def resize(self, bucket: str, limit: float) -> None:
+        """The venue says what the limit of a window is."""
+        self._windows[bucket].resize(limit)
+        self._lines[bucket].look_again()
 
     def credits(self, bucket: str) -> float:
         """What is left now."""
-        return self._lines[bucket].credits()
+        return self._lines[bucket].pool.credits()
 
     def waiting(self, bucket: str) -> int:
         return len(self._lines[bucket].waiters)
 
 
-class _Line:
-    """One bucket and who waits for it."""
+class _Waiter:
+    """One who waits, in the order of the line."""
 
-    def __init__(self, name: str, bucket: Bucket) -> None:
+    __slots__ = ("moved", "place")
+
+    def __init__(self, place: tuple[Priority, int]) -> None:
+        self.place = place
+        self.moved = trio.Event()
+
+    def __lt__(self, other: "_Waiter") -> bool:
+        return self.place < other.place
+
+
+class _Line:
+    """One pool and who waits for it. Only the head of the line watches the clock; the others wait to become it."""
+
+    def __init__(self, name: str, pool: Pool) -> None:
+        self.pool = pool
+        self.waiters: list[_Waiter] = []  # sorted
         self._name = name
-        self._bucket = bucket
-        self._credits = bucket.capacity
-        self._at_s: float | None = None
         self._shut_until_s = float("-inf")
         self._arrivals = 0
-        self._moved = trio.Event()
-        self.waiters: list[tuple[Priority, int]] = []  # sorted: the head may take
 
     async def take(self, cost: float, priority: Priority, timeout_s: float) -> None:
-        if cost > self._bucket.capacity:
-            raise ValueError(f"rate budget {self._name}: cost {cost} is above the capacity {self._bucket.capacity}")
-        need = min(cost + UNTOUCHED[priority] * self._bucket.capacity, self._bucket.capacity)
-        ticket = (priority, self._arrivals)
+        if cost > self.pool.capacity:
+            raise ValueError(f"rate budget {self._name}: cost {cost} is above the capacity {self.pool.capacity}")
+        share = UNTOUCHED[priority]
+        waiter = _Waiter((priority, self._arrivals))
         self._arrivals += 1
-        if (not self.waiters or ticket < self.waiters[0]) and self._wait_s(need) <= 0.0:
-            self._credits -= cost
+        if (not self.waiters or waiter < self.waiters[0]) and self._wait_s(cost, share) <= 0.0:
+            self.pool.spend(cost)
             return
         if len(self.waiters) >= MAX_WAITERS:
-            raise BudgetExceeded(self._name, self._wait_s(self._bucket.capacity))
-        insort(self.waiters, ticket)
-        self._wake()
+            raise BudgetExceeded(self._name, self._wait_s(self.pool.capacity, 0.0))
+        insort(self.waiters, waiter)
         try:
             with trio.fail_after(timeout_s):
-                await self._until_affordable(ticket, need)
-            self._credits -= cost
+                await self._until_affordable(waiter, cost, share)
+            self.pool.spend(cost)
         except trio.TooSlowError:
-            raise BudgetExceeded(self._name, self._wait_s(need)) from None
+            raise BudgetExceeded(self._name, self._wait_s(cost, share)) from None
         finally:
-            self.waiters.remove(ticket)
-            self._wake()
+            self.waiters.remove(waiter)
+            self.look_again()
 
     def drain(self, pause_s: float) -> None:
-        self.credits()
-        self._credits = 0.0
+        self.pool.empty()
         self._shut_until_s = max(self._shut_until_s, trio.current_time() + pause_s)
-        self._wake()
 
-    def credits(self) -> float:
-        now_s = trio.current_time()
-        if self._at_s is not None:
-            self._credits = min(self._bucket.capacity, self._credits + (now_s - self._at_s) * self._bucket.refill)
-        self._at_s = now_s
-        return self._credits
+    def look_again(self) -> None:
+        """The head is another one, or may have less to wait."""
+        if self.waiters:
+            self.waiters[0].moved.set()
 
-    async def _until_affordable(self, ticket: tuple[Priority, int], need: float) -> None:
+    async def _until_affordable(self, waiter: _Waiter, cost: float, share: float) -> None:
         while True:
-            moved = self._moved
-            wait_s = self._wait_s(need) if self.waiters[0] == ticket else float("inf")
+            wait_s = self._wait_s(cost, share) if self.waiters[0] is waiter else float("inf")
             if wait_s <= 0.0:
                 return
-            with trio.move_on_after(wait_s):
-                await moved.wait()
+            waiter.moved = trio.Event()
+            with trio.move_on_after(wait_s + _TICK_S):
+                await waiter.moved.wait()
 
-    def _wait_s(self, need: float) -> float:
-        """Seconds until `need` credits are there and the bucket is not shut; 0 when now."""
-        missing = need - self.credits()
-        refill_s = missing / self._bucket.refill if missing > 1e-9 else 0.0
-        return max(refill_s, self._shut_until_s - trio.current_time(), 0.0)
-
-    def _wake(self) -> None:
-        self._moved.set()
-        self._moved = trio.Event()
+    def _wait_s(self, cost: float, share: float) -> float:
+        """Seconds until `cost` credits are there and the pool is not shut; 0 when now."""
+        return max(self.pool.wait_s(cost, share), self._shut_until_s - trio.current_time(), 0.0)
