@@ -23,9 +23,9 @@ DEADLINE_S = 30
 
 
 @asynccontextmanager
-async def controlled():
+async def controlled(**options):
     async with (
-        open_simulator(SystemClock(), Entropy(1), settings=DeribitSettings.plain()) as sim,
+        open_simulator(SystemClock(), Entropy(1), settings=DeribitSettings.plain(), **options) as sim,
         httpx.AsyncClient(base_url=sim.control_url) as http,
     ):
         yield sim, http
@@ -65,6 +65,21 @@ async def test_a_fault_nobody_knows_is_refused_by_name(fault, named):
         assert reply.status_code == 400
         assert named in reply.json()["error"]
         assert sim.faults.active() == []
+
+
+async def test_the_truth_about_a_symbol_is_that_of_binance():
+    async with controlled(binance=("127.0.0.1", 0), binance_symbols=["BTCUSDT"]) as (sim, http):
+        truth = (await http.get("/truth?symbol=BTCUSDT&venue=binance_usdm")).json()
+        assert list(truth) == ["binance_usdm"]
+        assert truth["binance_usdm"]["BTCUSDT"]["symbol"] == "BTCUSDT"
+        both = (await http.get("/truth")).json()
+        assert (list(both["deribit"]), both["binance_usdm"]) == (["main"], {})
+        assert (await http.get("/truth?symbol=NOPE")).status_code == 404
+        assert (await http.get("/truth?venue=kraken")).status_code == 404
+        stats = (await http.get("/stats")).json()
+        assert (stats["binance_usdm"]["messages"], stats["deribit"]["sockets"]) == (0, 0)
+        reply = (await http.post("/fault", json={"kind": "day_cut", "venue": "binance_usdm"})).json()
+        assert (reply, sim.faults.active()) == ({"id": 1}, [])
 
 
 async def test_the_truth_and_the_figures_can_be_asked_for():
@@ -123,8 +138,13 @@ def call(place, method):
 
 def test_the_program_says_where_it_is_serves_and_stops_when_told():
     with started("--seed", "3") as (process, place):
-        assert set(place) == {"deribit", "control"}
+        assert set(place) == {"deribit", "binance_usdm", "control"}
         assert set(place["deribit"]) == {"ws", "http", "client_id", "client_secret"}
+        binance = place["binance_usdm"]
+        assert set(binance) == {"http", "ws", "spot_http", "api_key", "api_secret"}
+        assert httpx.get(binance["http"] + "/fapi/v1/ping").json() == {}
+        assert httpx.get(binance["spot_http"] + "/api/v3/ticker/price?symbol=BTCUSDT").json()["symbol"] == "BTCUSDT"
+        assert (len(binance["api_key"]), len(binance["api_secret"])) == (64, 64)
         assert call(place, "private/get_open_orders").json()["result"] == []
         assert httpx.get(place["control"] + "/stats").status_code == 200
         process.send_signal(signal.SIGTERM)
@@ -132,12 +152,32 @@ def test_the_program_says_where_it_is_serves_and_stops_when_told():
 
 
 def test_given_credentials_and_addresses_are_used():
-    key = {"TRADENODE_SIM_CLIENT_ID": "me", "TRADENODE_SIM_CLIENT_SECRET": "secret"}
-    with started("--credentials-env", **key) as (_, place):
+    keys = {
+        "TRADENODE_SIM_CLIENT_ID": "me",
+        "TRADENODE_SIM_CLIENT_SECRET": "secret",
+        "TRADENODE_SIM_BINANCE_KEY": "mine",
+        "TRADENODE_SIM_BINANCE_SECRET": "hidden",
+    }
+    with started("--credentials-env", **keys) as (_, place):
         assert (place["deribit"]["client_id"], place["deribit"]["client_secret"]) == ("me", "secret")
-        address = place["deribit"]["http"].split("/")[2]
-        refused = run([*PROGRAM, "--deribit", address], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-        assert (refused.returncode, "in use" in refused.stderr) == (1, True)
+        assert (place["binance_usdm"]["api_key"], place["binance_usdm"]["api_secret"]) == ("mine", "hidden")
+        for option, venue in (("--deribit", "deribit"), ("--binance", "binance_usdm")):
+            taken = [*PROGRAM, option, place[venue]["http"].split("/")[2]]
+            refused = run(taken, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            assert (refused.returncode, "in use" in refused.stderr) == (1, True)
+
+
+def test_half_a_key_is_refused(capsys, monkeypatch):
+    for name in ("TRADENODE_SIM_CLIENT_ID", "TRADENODE_SIM_CLIENT_SECRET", "TRADENODE_SIM_BINANCE_KEY"):
+        monkeypatch.setenv(name, "x")
+    assert main(["--credentials-env"]) == 2
+    assert "TRADENODE_SIM_BINANCE_SECRET" in capsys.readouterr().err
+
+
+def test_as_many_symbols_are_listed_as_were_asked_for():
+    with started("--binance-symbols", "40") as (_, place):
+        listed = httpx.get(place["binance_usdm"]["http"] + "/fapi/v1/exchangeInfo").json()["symbols"]
+        assert len({row["symbol"] for row in listed}) == 40
 
 
 def test_a_seed_makes_markets_not_secrets():
@@ -178,7 +218,9 @@ async def gone(pid: int) -> None:
         (["--control", "0.0.0.0:0"], 2, "--control: expected a loopback address"),
         (["--bar-ms", "0"], 2, "--bar-ms: expected"),
         (["--credentials-env"], 2, "TRADENODE_SIM_CLIENT_ID"),
-        (["--binance", "x:1"], 2, "unrecognized arguments"),
+        (["--binance", "nowhere"], 2, "--binance: expected HOST:PORT"),
+        (["--binance-symbols", "0"], 2, "--binance-symbols: expected 1"),
+        (["--kraken", "x:1"], 2, "unrecognized arguments"),
         (["--replay", "/nonexistent"], 1, "/nonexistent"),
         (["--replay", __file__], 1, "line 1"),
     ],

@@ -193,6 +193,7 @@ class Reception:
 
         def on_end(reason: End) -> None:
             connection.session, connection.busy = None, False
+            connection.site = Site(self._face.name, number, socket=False)
             self.ends[reason.value] = self.ends.get(reason.value, 0) + 1
             session.on_end(reason)
 
