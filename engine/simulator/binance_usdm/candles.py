@@ -79,6 +79,23 @@ class Candles:
             return None
         return closed[-1] if len(closed) > 1 else self._with_head(interval, closed[-1])
 
+    def total(self, start_ms: int) -> Candle:
+        """One bar over the minutes that have ended, from the one that begins at `start_ms` on."""
+        total = None
+        if start_ms < self.past.end_ms and len(self._closed[MINUTE.name]) < KEEP:
+            total = self.past.total(MINUTE, start_ms)
+        if total is None:
+            total = Candle.flat(start_ms, self._first_price(start_ms))
+        for bar in self._closed[MINUTE.name]:
+            if bar.start_ms >= start_ms:
+                total.merge(bar)
+        return total
+
+    def _first_price(self, start_ms: int) -> int:
+        """The price before the first trade since a time, as far as is known."""
+        lived = [*self._closed[MINUTE.name], self._minute]
+        return next((bar.open for bar in lived if bar.start_ms >= start_ms), lived[-1].open)
+
     def closed(self, interval: Interval) -> list[Candle]:
         """Bars that ended since the venue began, oldest first."""
         return self._lived_bars(interval)[:-1]

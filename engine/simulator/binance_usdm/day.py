@@ -7,7 +7,6 @@ from engine.simulator.binance_usdm.intervals import DAY_MS, INTERVALS, MINUTE_MS
 __all__ = ["Day"]
 
 MINUTE = INTERVALS["1m"]
-MINUTES = DAY_MS // MINUTE_MS
 
 
 class Day:
@@ -21,15 +20,7 @@ class Day:
         minute = self._candles.open_bar(MINUTE)
         if self._minute_ms != minute.start_ms:
             self._minute_ms = minute.start_ms
-            self._ended = self._count(minute.start_ms)
+            self._ended = self._candles.total(minute.start_ms - DAY_MS + MINUTE_MS)
         day = self._ended.copy()
         day.merge(minute)
-        return day
-
-    def _count(self, minute_ms: int) -> Candle:
-        """The whole minutes of the last day."""
-        rows = self._candles.select(MINUTE, minute_ms - DAY_MS + MINUTE_MS, minute_ms - 1, MINUTES)
-        day = rows[0].copy() if rows else Candle.flat(minute_ms, self._candles.last)
-        for row in rows[1:]:
-            day.merge(row)
         return day

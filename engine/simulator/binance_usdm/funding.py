@@ -21,6 +21,7 @@ KEEP = 1_500
 PERIODS_BEFORE = 1_000
 CAPS = {8: 0.003}  # by hours; shorter intervals go with wilder symbols
 WIDE_CAP = 0.02
+SEEDS = 1 << 53
 
 
 class FundingRow(msgspec.Struct, frozen=True, gc=False):
@@ -45,10 +46,9 @@ class FundingTimes:
         self._interest = INTEREST_8H * hours / 8
         self._sum = 0.0
         self._samples = 0
-        self._began_ms = now_ms
         self._price = float(market.index)
         self._paid: deque[FundingRow] = deque(maxlen=KEEP)
-        self.next_ms = now_ms + -now_ms % self._period_ms
+        self._first_due_ms = self.next_ms = now_ms + -now_ms % self._period_ms
 
     def roll(self, now_ms: int) -> None:
         """Pay what fell due before now. To be called often: the mark of the payment is the present one."""
@@ -74,17 +74,34 @@ class FundingTimes:
         rate = premium + max(-DAMPER, min(DAMPER, self._interest - premium))
         return round(max(-self.cap, min(self.cap, rate)), 8)
 
-    def rows(self) -> list[FundingRow]:
-        """Everything paid, oldest first; what lies before the venue's life is made up."""
-        room = max(0, PERIODS_BEFORE - len(self._paid))
-        last_ms = self._began_ms + -self._began_ms % self._period_ms
-        source = np.random.default_rng(self._entropy.fork("past").randrange(1 << 53))
-        premiums = self._premium + 0.0006 * source.standard_normal(PERIODS_BEFORE)
-        drift = np.cumsum(0.01 * source.standard_normal(PERIODS_BEFORE))
-        rows = [
-            FundingRow(
-                last_ms - n * self._period_ms, self._rate(float(premiums[n])), self._price * float(np.exp(drift[n]))
-            )
-            for n in range(1, room)
+    def select(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingRow]:
+        """At most `limit` payments within [start_ms, end_ms], oldest first: the first ones from `start_ms` on if that
+        is given, else the last ones."""
+        paid = [row for row in self._paid if _within(row.at_ms, start_ms, end_ms)]
+        made_up = [number for number in self._past() if _within(self._past_ms(number), start_ms, end_ms)]
+        if start_ms is None:
+            made_up = made_up[max(0, len(made_up) + len(paid) - limit) :]
+            paid = paid[-limit:]
+        return (self._made_up(made_up[:limit]) + paid)[:limit]
+
+    def _past(self) -> range:
+        """The payments before the venue's life, by number: the last one is 1, and older ones come first."""
+        room = min(PERIODS_BEFORE - len(self._paid), (self._first_due_ms - self._first_ms) // self._period_ms)
+        return range(max(0, room), 0, -1)
+
+    def _past_ms(self, number: int) -> int:
+        return self._first_due_ms - number * self._period_ms
+
+    def _made_up(self, numbers: list[int]) -> list[FundingRow]:
+        if not numbers:
+            return []
+        source = np.random.default_rng(self._entropy.fork("past").randrange(SEEDS))
+        premiums = self._premium + 0.0003 * source.standard_normal(PERIODS_BEFORE + 1)
+        drift = np.exp(np.tanh(np.cumsum(0.01 * source.standard_normal(PERIODS_BEFORE + 1))))
+        return [
+            FundingRow(self._past_ms(n), self._rate(float(premiums[n])), self._price * float(drift[n])) for n in numbers
         ]
-        return [row for row in reversed(rows) if row.at_ms >= self._first_ms] + list(self._paid)
+
+
+def _within(at_ms: int, start_ms: int | None, end_ms: int | None) -> bool:
+    return (start_ms is None or at_ms >= start_ms) and (end_ms is None or at_ms <= end_ms)

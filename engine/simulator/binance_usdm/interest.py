@@ -13,6 +13,7 @@ __all__ = ["PERIODS", "SAMPLE_MS", "InterestRow", "OpenInterest"]
 SAMPLE_MS = 5 * MINUTE_MS
 HISTORY_MS = 30 * DAY_MS
 KEEP = HISTORY_MS // SAMPLE_MS
+SEEDS = 1 << 53
 
 PERIODS = {
     "5m": SAMPLE_MS,
@@ -64,22 +65,31 @@ class OpenInterest:
         """Note the present figure under a full five minutes."""
         self._samples.append(InterestRow(at_ms, self.steps, self.steps / self._coin_steps * price))
 
-    def rows(self, period: str, now_ms: int) -> list[InterestRow]:
-        """The last 30 days at a period, oldest first; what lies before the venue's life is made up."""
+    def select(
+        self, period: str, now_ms: int, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[InterestRow]:
+        """At most `limit` rows of the last 30 days within [start_ms, end_ms], oldest first: the first ones from
+        `start_ms` on if that is given, else the last ones."""
         every_ms = PERIODS[period]
-        rows = [*self._past(now_ms - HISTORY_MS), *self._samples]
-        return [row for row in rows if row.at_ms % every_ms == 0]
+        first_ms = max(now_ms - HISTORY_MS, start_ms or 0)
+        last_ms = self._samples[-1].at_ms if self._samples else self._began_ms
+        last_ms = last_ms if end_ms is None else min(last_ms, end_ms)
+        times = range(first_ms + -first_ms % every_ms, last_ms + 1, every_ms)
+        times = times[:limit] if start_ms is not None else times[max(0, len(times) - limit) :]
+        lived = {at_ms for at_ms in times if at_ms > self._began_ms}
+        made_up = self._made_up([at_ms for at_ms in times if at_ms <= self._began_ms])
+        return made_up + [row for row in self._samples if row.at_ms in lived]
 
-    def _past(self, first_ms: int) -> list[InterestRow]:
-        count = max(0, (self._began_ms - first_ms) // SAMPLE_MS)
-        if not count:
+    def _made_up(self, times: list[int]) -> list[InterestRow]:
+        if not times:
             return []
-        source = np.random.default_rng(self._entropy.fork("past").randrange(1 << 53))
-        noise = source.standard_normal((2, KEEP))[:, :count]
+        source = np.random.default_rng(self._entropy.fork("past").randrange(SEEDS))
+        noise = source.standard_normal((2, KEEP))
         sigma = self._volatility * (SAMPLE_MS / (365 * DAY_MS)) ** 0.5
-        levels = np.exp(0.2 * np.tanh(np.cumsum(0.02 * noise[0])))
-        prices = self._price * np.exp(np.tanh(np.cumsum(sigma * noise[1])))
+        ages = (self._began_ms - np.array(times)) // SAMPLE_MS % KEEP
+        levels = np.exp(0.2 * np.tanh(np.cumsum(0.02 * noise[0])))[ages]
+        prices = self._price * np.exp(np.tanh(np.cumsum(sigma * noise[1])))[ages]
         steps = np.rint(self._usual * levels).astype(np.int64)
         values = steps / self._coin_steps * prices
-        rows = zip(range(count), steps.tolist(), values.tolist(), strict=True)
-        return [InterestRow(self._began_ms - n * SAMPLE_MS, size, value) for n, size, value in rows][::-1]
+        rows = zip(times, steps.tolist(), values.tolist(), strict=True)
+        return [InterestRow(at_ms, size, value) for at_ms, size, value in rows]

@@ -69,6 +69,12 @@ class Past:
             self._heads[interval.name] = self._head(interval)
         return self._heads[interval.name]
 
+    def total(self, interval: Interval, start_ms: int) -> Candle | None:
+        """One bar over all that begin at `start_ms` or later; trade ids are left out."""
+        rows = self.bars(interval)
+        rows = rows[np.searchsorted(rows[:, START], start_ms) :]
+        return Candle(*_merged(rows, np.array([0]))[0].tolist()) if len(rows) else None
+
     def _head(self, interval: Interval) -> Candle | None:
         start_ms = interval.start(self.end_ms)
         day = self._day()

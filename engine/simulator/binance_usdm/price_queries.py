@@ -106,6 +106,6 @@ def _spot_row(desk: Desk) -> dict[str, Any]:
 
 
 def spot_price(desk: Desk) -> str:
-    """What the index says, for a single coin."""
-    index = desk.market.index
-    return f"{index if desk.spot_symbol == desk.symbol else index / 1000:.8f}"
+    """The index in the grid of the symbol, for a single coin."""
+    price = desk.market.index.quantize(desk.spec.tick)
+    return f"{price if desk.spot_symbol == desk.symbol else price / 1000:.8f}"

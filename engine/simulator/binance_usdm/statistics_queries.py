@@ -10,8 +10,6 @@ from engine.simulator.binance_usdm.params import choice, count, span
 
 __all__ = ["interest_row"]
 
-LATEST = 200  # payments over all symbols, when neither a symbol nor a time is asked for
-
 
 @endpoint("/fapi/v1/fundingRate", bucket="funding")
 def funding_rate(query: Query) -> Any:
@@ -22,11 +20,7 @@ def funding_rate(query: Query) -> Any:
     rows = []
     for desk in desks:
         desk.funding.roll(query.now_ms)
-        rows += [
-            (row, desk)
-            for row in desk.funding.rows()
-            if (start_ms is None or row.at_ms >= start_ms) and (end_ms is None or row.at_ms <= end_ms)
-        ]
+        rows += [(row, desk) for row in desk.funding.select(start_ms, end_ms, limit)]
     rows.sort(key=lambda pair: pair[0].at_ms)
     chosen = rows[:limit] if start_ms is not None else rows[-limit:]
     return [_funding_row(desk, row) for row, desk in chosen]
@@ -77,13 +71,8 @@ def open_interest_hist(query: Query) -> Any:
     period = choice(query.params, "period", PERIODS)
     limit = count(query.params, default=30, most=500)
     start_ms, end_ms = span(query.params)
-    rows = [
-        row
-        for row in desk.interest.rows(period, query.now_ms)
-        if (start_ms is None or row.at_ms >= start_ms) and (end_ms is None or row.at_ms <= end_ms)
-    ]
-    chosen = rows[:limit] if start_ms is not None else rows[-limit:]
-    return [interest_row(desk, row) for row in chosen]
+    rows = desk.interest.select(period, query.now_ms, start_ms, end_ms, limit)
+    return [interest_row(desk, row) for row in rows]
 
 
 def interest_row(desk: Desk, row: InterestRow) -> dict[str, Any]:

@@ -11,7 +11,17 @@ import msgspec
 from engine.simulator.flow import FlowStyle
 from engine.simulator.instruments import Instrument
 
-__all__ = ["DEFAULT_SYMBOLS", "SymbolSpec", "contract", "hourly_coins", "spec_of", "style_of", "symbols_of"]
+__all__ = [
+    "DEFAULT_SYMBOLS",
+    "SymbolSpec",
+    "contract",
+    "hourly_coins",
+    "spec_of",
+    "specs_of",
+    "spot_name",
+    "style_of",
+    "symbols_of",
+]
 
 
 class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +33,7 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     step: Decimal
     min_notional: int = 5
     volatility: float = 1.0
-    pace: float = 3.0
+    pace: float = 6.0
     funding_hours: int = 8
     premium: float = 0.0
     open_interest_usd: float = 30e6
@@ -34,28 +44,35 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.symbol.removesuffix("USDT")
 
 
-def _major(symbol: str, price: float, tick: str, step: str, **more: float) -> SymbolSpec:
-    return SymbolSpec(symbol=symbol, price=price, tick=Decimal(tick), step=Decimal(step), **more)  # type: ignore[arg-type]
-
-
+# symbol, price, tick, step, least notional, yearly volatility, takers' orders a second, open interest in dollars
 _MAJORS = (
-    _major("BTCUSDT", 109_119.4, "0.10", "0.001", min_notional=50, volatility=0.5, pace=8.0, open_interest_usd=8e9),
-    _major("ETHUSDT", 3_898.97, "0.01", "0.001", min_notional=20, volatility=0.7, pace=8.0, open_interest_usd=7e9),
-    _major("BNBUSDT", 1_067.15, "0.010", "0.01", volatility=0.7, pace=6.0, open_interest_usd=6e8),
-    _major("SOLUSDT", 188.24, "0.0100", "0.01", volatility=0.9, pace=7.0, open_interest_usd=2e9),
-    _major("XRPUSDT", 2.4434, "0.0001", "0.1", volatility=0.9, pace=6.0, open_interest_usd=1e9),
-    _major("DOGEUSDT", 0.19604, "0.000010", "1", volatility=1.0, pace=6.0, open_interest_usd=7e8),
-    _major("ADAUSDT", 0.6497, "0.00010", "1", volatility=0.9, pace=5.0, open_interest_usd=3e8),
-    _major("LINKUSDT", 17.762, "0.001", "0.01", volatility=0.9, pace=5.0, open_interest_usd=3e8),
-    _major("AVAXUSDT", 19.777, "0.0010", "1", volatility=1.0, pace=5.0, open_interest_usd=2e8),
-    _major("LTCUSDT", 94.46, "0.01", "0.001", min_notional=20, volatility=0.8, pace=4.0, open_interest_usd=2e8),
-    _major("SUIUSDT", 2.5158, "0.000100", "0.1", volatility=1.1, pace=5.0, open_interest_usd=4e8),
-    _major(
-        "1000PEPEUSDT", 0.0069976, "0.0000001", "1", volatility=1.2, pace=5.0, premium=0.0011, open_interest_usd=2e8
-    ),
+    ("BTCUSDT", 109_119.4, "0.10", "0.001", 50, 0.5, 10.0, 8e9),
+    ("ETHUSDT", 3_898.97, "0.01", "0.001", 20, 0.7, 10.0, 7e9),
+    ("BNBUSDT", 1_067.15, "0.010", "0.01", 5, 0.7, 8.0, 6e8),
+    ("SOLUSDT", 188.24, "0.0100", "0.01", 5, 0.9, 9.0, 2e9),
+    ("XRPUSDT", 2.4434, "0.0001", "0.1", 5, 0.9, 8.0, 1e9),
+    ("DOGEUSDT", 0.19604, "0.000010", "1", 5, 1.0, 8.0, 7e8),
+    ("ADAUSDT", 0.6497, "0.00010", "1", 5, 0.9, 7.0, 3e8),
+    ("LINKUSDT", 17.762, "0.001", "0.01", 5, 0.9, 7.0, 3e8),
+    ("AVAXUSDT", 19.777, "0.0010", "1", 5, 1.0, 7.0, 2e8),
+    ("LTCUSDT", 94.46, "0.01", "0.001", 20, 0.8, 6.0, 2e8),
+    ("SUIUSDT", 2.5158, "0.000100", "0.1", 5, 1.1, 7.0, 4e8),
+    ("1000PEPEUSDT", 0.0069976, "0.0000001", "1", 5, 1.2, 7.0, 2e8),
 )
-DEFAULT_SYMBOLS: tuple[str, ...] = tuple(spec.symbol for spec in _MAJORS)
-_BY_SYMBOL = {spec.symbol: spec for spec in _MAJORS}
+DEFAULT_SYMBOLS: tuple[str, ...] = tuple(row[0] for row in _MAJORS)
+_BY_SYMBOL = {
+    symbol: SymbolSpec(
+        symbol=symbol,
+        price=price,
+        tick=Decimal(tick),
+        step=Decimal(step),
+        min_notional=notional,
+        volatility=volatility,
+        pace=pace,
+        open_interest_usd=interest,
+    )
+    for symbol, price, tick, step, notional, volatility, pace, interest in _MAJORS
+}
 
 # Names of further listings; when they are used up, more are made by numbering them.
 _NAMES = [
@@ -206,6 +223,9 @@ _NAMES = [
     "FARTCOIN",
 ]
 
+RUNG_USD = 12_000.0
+TAKE_USD = 400.0
+MEAN_OVER_MEDIAN = 2.42  # of the flow's amounts, exp(U(-2.5, 2.5))
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 _INTERVAL_HOURS = (8, 8, 4, 4, 4, 1)
 
@@ -236,7 +256,7 @@ def spec_of(symbol: str, price: float | None = None) -> SymbolSpec:
         tick=_tick(price),
         step=_step(price),
         volatility=0.9 + 0.9 * draw[1],
-        pace=3.0 + 2.0 * draw[2],
+        pace=4.5 + 3.0 * draw[2],
         funding_hours=_INTERVAL_HOURS[int(draw[3] * len(_INTERVAL_HOURS))],
         premium=0.0 if draw[4] < 0.6 else (draw[4] - 0.75) * 0.01,
         open_interest_usd=10 ** (6.5 + 1.5 * draw[5]),
@@ -286,15 +306,11 @@ def contract(spec: SymbolSpec) -> Instrument:
     )
 
 
-RUNG_USD = 12_000.0
-TAKE_USD = 400.0
-MEAN_OVER_MEDIAN = 2.42  # of the flow's amounts, exp(U(-2.5, 2.5))
-
-
 def style_of(spec: SymbolSpec) -> FlowStyle:
     steps_a_dollar = 1.0 / (spec.price * float(spec.step))
     return FlowStyle(
         period_ms=100,
+        rungs=40,
         quote_steps=max(20, round(RUNG_USD * steps_a_dollar)),
         take_steps=max(1, round(TAKE_USD * steps_a_dollar)),
         trades_per_s=spec.pace,

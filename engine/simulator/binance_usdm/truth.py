@@ -14,7 +14,7 @@ __all__ = ["truth_of"]
 
 LEVELS = 1_000
 AGG_TRADES = 1_000
-INTEREST_ROWS = 500
+INTEREST_ROWS = 100
 
 
 def truth_of(desk: Desk, now_ms: int) -> dict[str, Any]:
@@ -39,7 +39,9 @@ def truth_of(desk: Desk, now_ms: int) -> dict[str, Any]:
         "agg_trades": [agg_row(desk, row) for row in desk.prints.last(AGG_TRADES)],
         "mark": mark_row(desk, now_ms),
         "open_interest": desk.amount(desk.interest.steps),
-        "open_interest_hist": [interest_row(desk, row) for row in desk.interest.rows("5m", now_ms)[-INTEREST_ROWS:]],
+        "open_interest_hist": [
+            interest_row(desk, row) for row in desk.interest.select("5m", now_ms, None, None, INTEREST_ROWS)
+        ],
         "spot_price": spot_price(desk),
         "force_orders": [
             {
