@@ -26,15 +26,20 @@ Columns = NDArray[np.float64]
 
 
 class Series:
-    """Rows of equal width ordered by their first column."""
+    """Rows of equal width ordered by their first column.
 
-    __slots__ = ("_end", "_rows", "_start", "capacity")
+    `newest` is the last row as plain numbers, None when there is none: reading a number out of an array costs more than
+    most uses of it.
+    """
+
+    __slots__ = ("_end", "_rows", "_start", "capacity", "newest")
 
     def __init__(self, capacity: int, width: int) -> None:
         self.capacity = capacity
         self._rows = np.empty((min(capacity, _FIRST_ROWS), width), dtype=np.float64)
         self._start = 0
         self._end = 0
+        self.newest: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -54,11 +59,13 @@ class Series:
         if self._end == len(self._rows):
             self._make_room()
         self._rows[self._end] = row
+        self.newest = row
         self._end += 1
-        self._start = max(self._start, self._end - self.capacity)
+        if self._end - self._start > self.capacity:
+            self._start += 1
 
     def last_key(self) -> float | None:
-        return None if self._end == self._start else float(self._rows[self._end - 1, 0])
+        return None if self.newest is None else float(self.newest[0])
 
     def _make_room(self) -> None:
         """At the array's end: a longer one, or the newest rows at its front."""
@@ -76,6 +83,7 @@ class Series:
             self._rows = np.empty((rows, self._rows.shape[1]), dtype=np.float64)
         self._start, self._end = 0, len(kept)
         self._rows[: self._end] = kept
+        self.newest = tuple(kept[-1].tolist()) if len(kept) else None
 
 
 class Bars(Series):
@@ -97,19 +105,24 @@ class Bars(Series):
         before_last = int(self._rows[self._end - 2, 0]) if len(self) > 1 else -1
         return max(self._closed_ms, before_last)
 
+    def is_closed(self, open_ms: float) -> bool:
+        """Whether a bar that begins at `open_ms` is known to be closed."""
+        return open_ms <= self._closed_ms or (self.newest is not None and open_ms < self.newest[0])
+
     def upsert(self, row: tuple[float, ...], closed: bool = False) -> None:
         """Write one bar by its open time: the same replaces, a later one appends, an older one mends history.
 
         `closed`: the venue says that this is the bar's last version. An earlier version that comes after it changes
         nothing.
         """
-        last = self.last_key()
-        if last is None or row[0] > last:
+        newest = self.newest
+        if newest is None or row[0] > newest[0]:
             self.append(row)
-        elif row[0] < last:
+        elif row[0] < newest[0]:
             self._mend(row, closed)
-        elif closed or last > self._closed_ms:
+        elif closed or row[0] > self._closed_ms:
             self._rows[self._end - 1] = row
+            self.newest = row
         if closed and row[0] > self._closed_ms:
             self._closed_ms = int(row[0])
 

@@ -41,6 +41,7 @@ def test_a_series_holds_the_newest_rows_in_one_block(capacity: int, count: int, 
     assert series.view()[:, 0].tolist() == expected
     assert series.view(limit)[:, 0].tolist() == (expected[-limit:] if limit else [])
     assert (len(series), series.last_key()) == (len(expected), expected[-1] if expected else None)
+    assert series.newest == ((float(expected[-1]), -1.0) if expected else None)
 
 
 def test_a_view_cannot_be_written_and_a_copy_stands_apart() -> None:
@@ -87,6 +88,7 @@ def test_merging_two_sources_gives_the_fuller_version_of_each_bar_in_either_orde
         bars = Bars(MINUTE, CAPACITY)
         for source in sources:
             bars.merge(columns([bar(*row) for row in source], len(BAR_COLUMNS)))
+        assert bars.last_key() == (newest[-1][0] * MINUTE if newest else None)
         assert [(int(row[0] // MINUTE), row[5]) for row in bars.view()] == newest
 
 
@@ -148,6 +150,9 @@ def test_a_bar_known_to_be_closed_is_followed_by_no_earlier_version_of_it(
         told = max(told, slot) if closed else told
         assert bars.closed_through_ms >= through
         through = bars.closed_through_ms
+        assert all(bars.is_closed(known * MINUTE) == (known * MINUTE <= through) for known in expected)
+        assert bars.newest is not None
+        assert bars.newest[:6] == tuple(bars.view(1)[0, :6].tolist())
         before_newest = sorted(expected)[-2:-1] or [-1]
         known = max(told, *before_newest)
         assert through == (known * MINUTE if known >= 0 else -1)
