@@ -33,12 +33,14 @@ class BookTruth(msgspec.Struct, frozen=True):
 
 
 class MarketTruth(msgspec.Struct, frozen=True):
-    """What is so. `bars` by interval, ascending, the last one open; `samples` by source name, venue time first."""
+    """What is so at `asked_ms`. `bars` by interval, ascending, the last one open; `samples` by source name, venue time
+    first; `marks` by venue time, the last ones told.
+    """
 
     bars: Mapping[str, Columns] = {}
     trades: Columns = np.empty((0, len(TRADE_COLUMNS)))
-    mark: Mapping[str, float | None] = {}
-    mark_ms: int = 0
+    asked_ms: int = 0
+    marks: Mapping[int, Mapping[str, float | None]] = {}
     samples: Mapping[str, Columns] = {}
 
 
@@ -166,14 +168,14 @@ def _trades(before: Columns, ours: Columns, after: Columns) -> Iterator[Differen
 
 
 def _mark(before: MarketTruth, view: View, after: MarketTruth) -> Iterator[Difference]:
-    """As old as the first truth or younger; equal to the truth whose time it bears."""
-    if view.mark_ms < before.mark_ms:
-        yield Difference("mark", "time", f"at least {before.mark_ms}", str(view.mark_ms))
-    for truth in (before, after):
-        if truth.mark_ms == view.mark_ms:
-            for name, expected in truth.mark.items():
-                if not _same_or_none(expected, view.mark.get(name)):
-                    yield Difference("mark", name, repr(expected), repr(view.mark.get(name)))
+    """As new as the first truth's last mark, no newer than the second truth, and equal to the mark of its own time."""
+    newest_ms = max(before.marks, default=0)
+    if not newest_ms <= view.mark_ms <= after.asked_ms:
+        yield Difference("mark", "time", f"{newest_ms} to {after.asked_ms}", str(view.mark_ms))
+    told = after.marks.get(view.mark_ms, {})
+    for name, expected in told.items():
+        if not _same_or_none(expected, view.mark.get(name)):
+            yield Difference("mark", f"{view.mark_ms} {name}", repr(expected), repr(view.mark.get(name)))
 
 
 def _samples(name: str, truth: Columns, ours: Columns | None) -> Iterator[Difference]:

@@ -27,20 +27,20 @@ class Truth(msgspec.Struct, frozen=True):
 def decoded(body: bytes, symbol: str, intervals: Sequence[str]) -> Truth:
     """Reads the answer of `GET /truth`: the bars are those of the venue's own life."""
     told: dict[str, Any] = msgspec.json.decode(body)[VENUE][symbol]
-    mark, book = told["mark"], told["book"]
+    book = told["book"]
     market = MarketTruth(
         bars={name: bar_columns([*told["bars"][name]["closed"], told["bars"][name]["open"]]) for name in intervals},
         trades=_trades(told["agg_trades"]),
-        mark={
-            "mark": float(mark["markPrice"]),
-            "index": float(mark["indexPrice"]),
-            "funding": float(mark["lastFundingRate"]),
-            "next_funding_ms": float(mark["nextFundingTime"]),
-        },
-        mark_ms=mark["time"],
+        asked_ms=told["time"],
+        marks={frame["E"]: _mark(frame) for frame in told["marks_told"]},
         samples={"open_interest": _interest(told["open_interest_hist"])},
     )
     return Truth(market, BookTruth(book["lastUpdateId"], _levels(book["bids"]), _levels(book["asks"])))
+
+
+def _mark(frame: Mapping[str, Any]) -> Mapping[str, float]:
+    names = {"mark": "p", "index": "i", "funding": "r", "next_funding_ms": "T"}
+    return {name: float(frame[key]) for name, key in names.items()}
 
 
 def bar_columns(rows: Sequence[Sequence[Any]]) -> Columns:

@@ -48,14 +48,15 @@ def truth(seed: int, *, share: float = 0.0, more_trades: int = 0, mark_ms: int =
     return MarketTruth(
         bars={"1m": grown(bars(seed), share)},
         trades=trades(50, 30 + more_trades),
-        mark={"mark": 1.5 + mark_ms, "next": None},
-        mark_ms=mark_ms,
+        asked_ms=mark_ms + 1,
+        marks={at_ms: {"mark": 1.5 + at_ms, "next": None} for at_ms in range(mark_ms - 3, mark_ms + 1)},
         samples={"open_interest": np.array([[1.0, 2.0], [3.0, 4.0]])},
     )
 
 
 def view_of(so: MarketTruth) -> View:
-    return View(so.bars, KEPT, so.trades, so.mark, so.mark_ms, so.samples)
+    mark_ms = max(so.marks)
+    return View(so.bars, KEPT, so.trades, so.marks[mark_ms], mark_ms, so.samples)
 
 
 @given(st.integers(0, 2**20), *[st.floats(0, 1)] * 3, st.integers(0, 5), st.integers(0, 5))
@@ -130,9 +131,10 @@ def test_trades_that_end_too_early_or_go_on_too_far_are_found():
         assert differences(so, replace(view_of(so), trades=wrong), so)
 
 
-def test_an_old_mark_and_a_wrong_one_are_found():
+def test_a_mark_that_is_too_old_or_too_new_or_wrong_is_found():
     so = truth(1)
-    assert differences(so, replace(view_of(so), mark_ms=4), so)
+    for wrong_ms in (4, 7):
+        assert differences(so, replace(view_of(so), mark_ms=wrong_ms), so)
     for wrong in ({"mark": 0.0, "next": None}, {"mark": 6.5, "next": 1.0}, {"next": None}):
         assert differences(so, replace(view_of(so), mark=wrong), so)
 

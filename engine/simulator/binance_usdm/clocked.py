@@ -27,8 +27,9 @@ def mark_frame(desk: Desk, now_ms: int, marks: dict[str, bytes]) -> bytes:
     market, funding = desk.market, desk.funding
     mark = str(market.mark)
     rate = f"{funding.rate:.8f}"
-    frame = encode(MarkPriceFrame(now_ms, desk.symbol, mark, mark, mark, str(market.index), rate, funding.next_ms))
-    marks[desk.symbol] = frame
+    told = MarkPriceFrame(now_ms, desk.symbol, mark, mark, mark, str(market.index), rate, funding.next_ms)
+    desk.marks_told.append(told)
+    frame = marks[desk.symbol] = encode(told)
     return frame
 
 

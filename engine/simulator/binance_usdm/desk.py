@@ -1,5 +1,6 @@
 """Everything the venue knows about one symbol beside the market itself."""
 
+from collections import deque
 from decimal import Decimal
 
 import msgspec
@@ -9,6 +10,7 @@ from engine.simulator.binance_usdm.candles import Candles
 from engine.simulator.binance_usdm.day import Day
 from engine.simulator.binance_usdm.depth import Depth
 from engine.simulator.binance_usdm.digits import decimals_of, fixed, units
+from engine.simulator.binance_usdm.frames import MarkPriceFrame
 from engine.simulator.binance_usdm.funding import FundingTimes
 from engine.simulator.binance_usdm.interest import SAMPLE_MS, OpenInterest
 from engine.simulator.binance_usdm.intervals import MINUTE_MS
@@ -21,6 +23,7 @@ from engine.simulator.orders import Side, Trade
 __all__ = ["Desk", "Forced"]
 
 KEEP_FORCED = 100
+KEEP_MARKS = 10
 
 
 class Forced(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +84,7 @@ class Desk:
         )
         self.first_trade_id = first_trade_id
         self.last_print: Print | None = None
+        self.marks_told: deque[MarkPriceFrame] = deque(maxlen=KEEP_MARKS)  # as streams brought them last
         self._opened_ms = now_ms
         self._sampled_ms = now_ms - now_ms % SAMPLE_MS
         self.forced: list[Forced] = []

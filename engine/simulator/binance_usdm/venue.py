@@ -16,7 +16,7 @@ from engine.simulator.binance_usdm.clocked import ClockedStream
 from engine.simulator.binance_usdm.desk import Desk, Forced
 from engine.simulator.binance_usdm.endpoint import ENDPOINTS, Query
 from engine.simulator.binance_usdm.errors import Answer, no_path, unavailable
-from engine.simulator.binance_usdm.frames import encode
+from engine.simulator.binance_usdm.frames import MarkPriceFrame, encode
 from engine.simulator.binance_usdm.ids import BinanceNames
 from engine.simulator.binance_usdm.intervals import INTERVALS, MINUTE_MS
 from engine.simulator.binance_usdm.names import route_of, stream_of
@@ -126,6 +126,10 @@ class BinanceVenue:
     def truth(self, symbol: str) -> dict[str, Any]:
         """Everything that is so about a symbol, whatever was sent."""
         return truth_of(self.desks[symbol], self.exchange.now_ms)
+
+    def marks_told(self, symbol: str) -> tuple[MarkPriceFrame, ...]:
+        """The last messages of a symbol's mark stream, if anybody subscribed to it."""
+        return tuple(self.desks[symbol].marks_told)
 
     # -- streams
 

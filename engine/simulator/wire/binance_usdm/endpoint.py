@@ -72,12 +72,18 @@ class BinanceEndpoint:
         """What is really so about a symbol, whatever the wire says. Raises `UnknownName`."""
         if symbol not in self.symbols:
             raise UnknownName(f"symbol: expected one of {', '.join(self.symbols[:20])}, …, got {symbol[:40]!r}")
-        return self.venue.truth(symbol)
+        self.venue.advance(self._clock.now_ms())
+        truth: dict[str, Any] = self.venue.truth(symbol)
+        return truth
 
     def truths(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """The truth about the symbol that is asked for, by its name; of none if none is. Raises `UnknownName`."""
+        """The truth about the symbol that is asked for, by its name, and the marks that were told of it: nobody can say later
+        what the mark was. Of none if none is asked for. Raises `UnknownName`.
+        """
         symbol = asked.get("symbol")
-        return {} if symbol is None else {symbol: self.truth(symbol)}
+        if symbol is None:
+            return {}
+        return {symbol: {**self.truth(symbol), "marks_told": self.venue.marks_told(symbol)}}
 
     def stats(self) -> dict[str, Any]:
         return self.server.stats()
