@@ -1,5 +1,7 @@
 """Binance USD-M futures: market data by REST and streams."""
 
+from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.settings import BinanceUsdmSettings
+from engine.venues.binance_usdm.venue import BinanceUsdmVenue
 
-__all__ = ["BinanceUsdmSettings"]
+__all__ = ["BinanceUsdmRest", "BinanceUsdmSettings", "BinanceUsdmVenue"]

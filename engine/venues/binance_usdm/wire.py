@@ -4,6 +4,7 @@ Prices and amounts come as strings of decimal digits and are read as float64: th
 that a number is a number with or without quotation marks. Both occur.
 """
 
+from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
@@ -13,7 +14,6 @@ from engine.venues.decoding import Amount, Figure, Price, Sequence, Stamp, Text
 T = TypeVar("T")
 
 Level = tuple[Price, Amount]
-Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
@@ -128,5 +128,122 @@ class ControlFrame(ErrorBody):
 # ── REST ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class ErrorReply(msgspec.Struct):
+    code: int
+    msg: str = ""
+
+
 class ServerTime(msgspec.Struct):
     serverTime: Stamp  # noqa: N815 - the wire's name
+
+
+class RateLimitData(msgspec.Struct):
+    rateLimitType: Text  # noqa: N815
+    interval: Text
+    intervalNum: int  # noqa: N815
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+
+
+class ExchangeInfo(msgspec.Struct):
+    symbols: list[msgspec.Raw]
+    rateLimits: list[RateLimitData] = []  # noqa: N815
+    serverTime: Stamp = 0  # noqa: N815
+
+
+class FilterData(msgspec.Struct):
+    """Whichever figures a filter of this type has."""
+
+    filterType: Text  # noqa: N815
+    tickSize: Decimal | None = None  # noqa: N815
+    stepSize: Decimal | None = None  # noqa: N815
+    minQty: Decimal | None = None  # noqa: N815
+
+
+class SymbolKindData(msgspec.Struct):
+    """Read first, so that a kind we do not trade is skipped whatever else it says. `st` 1 is this product."""
+
+    symbol: Text
+    contractType: Text = ""  # noqa: N815
+    st: int = 1
+
+
+class SymbolData(SymbolKindData, kw_only=True):
+    baseAsset: Text  # noqa: N815
+    quoteAsset: Text  # noqa: N815
+    filters: list[FilterData]
+    marginAsset: Text = ""  # noqa: N815
+    status: Text = ""
+    deliveryDate: Annotated[int, msgspec.Meta(ge=0, le=10**15)] = 0  # noqa: N815
+
+
+class DepthReply(msgspec.Struct):
+    lastUpdateId: Sequence  # noqa: N815
+    bids: list[Level]
+    asks: list[Level]
+    E: Stamp = 0
+
+
+class BarRow(msgspec.Struct, array_like=True, gc=False):
+    """One row of `klines`; what follows the last of these columns has no meaning."""
+
+    open_ms: Stamp
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Amount
+    close_ms: Stamp
+    cost: Amount
+    trades: Sequence
+    taker_volume: Amount
+    taker_cost: Amount
+
+
+class SymbolRow(msgspec.Struct):
+    """A row of a list of all symbols; such lists carry two products, and `st` 1 is this one."""
+
+    symbol: Text
+    st: int = 1
+
+
+class MarkRow(SymbolRow, kw_only=True):
+    markPrice: Figure  # noqa: N815
+    indexPrice: Figure | Literal[""] = ""  # noqa: N815
+    lastFundingRate: Figure | Literal[""] = ""  # noqa: N815
+    nextFundingTime: Stamp = 0  # noqa: N815
+    time: Stamp = 0
+
+
+class QuoteRow(SymbolRow, kw_only=True):
+    bidPrice: Amount  # noqa: N815
+    askPrice: Amount  # noqa: N815
+    time: Stamp = 0
+
+
+class PriceRow(SymbolRow, kw_only=True):
+    price: Amount
+    time: Stamp = 0
+
+
+class DayRow(SymbolRow, kw_only=True):
+    lastPrice: Amount  # noqa: N815
+    priceChangePercent: Figure  # noqa: N815
+    volume: Amount
+    quoteVolume: Amount  # noqa: N815
+    closeTime: Stamp = 0  # noqa: N815
+
+
+class FundingRow(msgspec.Struct):
+    fundingRate: Figure  # noqa: N815
+    fundingTime: Stamp  # noqa: N815
+
+
+class InterestRow(msgspec.Struct):
+    openInterest: Amount  # noqa: N815
+    time: Stamp = 0
+
+
+class InterestHistoryRow(msgspec.Struct):
+    sumOpenInterest: Amount  # noqa: N815
+    sumOpenInterestValue: Amount  # noqa: N815
+    timestamp: Stamp
