@@ -156,20 +156,21 @@ class Hub:
 
     def watch_feeds(self, *, again: bool = False) -> None:
         """Ask each feed for what subscribers want of it; `again` repeats it for feeds that may have forgotten."""
-        for feed, market in self._markets():
+        for feeds, market in self._markets():
             wanted = Applied.NOTHING
             for pump in self._market:
                 wanted |= pump.wanted if pump.follows(market.instrument) else Applied.NOTHING
             before = self._watched.get(market.instrument, Applied.NOTHING)
             if wanted != before or (again and wanted):
                 try:
-                    feed.tell(WatchMarket(self._watcher, wanted))
+                    for feed in feeds:
+                        feed.tell(WatchMarket(self._watcher, wanted))
                     self._watched[market.instrument] = wanted
                 except (MailboxFull, ActorDown):
                     self._watched.pop(market.instrument, None)  # asked again at the next look
 
-    def _markets(self) -> Iterator[tuple[Ref, MarketState]]:
+    def _markets(self) -> Iterator[tuple[tuple[Ref, ...], MarketState]]:
         for venue in self._parts.venues.values():
-            for symbol, feed in venue.feeds.items():
+            for symbol, feeds in venue.feeds.items():
                 if symbol in venue.state.markets:
-                    yield feed, venue.state.markets[symbol]
+                    yield feeds, venue.state.markets[symbol]

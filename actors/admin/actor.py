@@ -18,7 +18,7 @@ import trio
 
 from actors import _jsonrpc as rpc
 from actors import _unix
-from actors.admin import _act, _look, _operate, _panic
+from actors.admin import _act, _data, _look, _operate, _panic
 from actors.admin._connection import Connection
 from actors.admin._desk import Desk, Method, NodeControl, answer_for
 from actors.admin._hub import Hub, Subscribe, Unsubscribe
@@ -29,7 +29,13 @@ from engine.kernel import Actor, ChildSpec, KernelError, Message, OnExhausted, O
 from engine.model import Notice, Severity
 from engine.store import StoreError
 
-METHODS: dict[str, Method] = {**_look.METHODS, **_act.METHODS, **_panic.METHODS, **_operate.METHODS}
+METHODS: dict[str, Method] = {
+    **_look.METHODS,
+    **_data.METHODS,
+    **_act.METHODS,
+    **_panic.METHODS,
+    **_operate.METHODS,
+}
 NAMES = (*METHODS, "subscribe", "unsubscribe")
 
 SOCKET = "admin.sock"

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from actors.cli import _remote
+from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
 from engine.model import OrderState, OrderType, Severity, Side, TimeInForce, TriggerBy
 
 Run = Callable[[argparse.Namespace], int]
@@ -53,6 +54,7 @@ def build(arguments: Sequence[str]) -> argparse.ArgumentParser:
     commands = Commands(parser)
     _programs(commands, simulating="simulate" in arguments)
     _looks(commands)
+    _markets(commands)
     _order(commands)
     _panic(commands)
     _administer(commands)
@@ -105,6 +107,12 @@ def _looks(commands: Commands) -> None:
     notices = commands.add("notices", "what the node told people, newest first", looks["notices"])
     notices.add_argument("--limit", type=limit, metavar="N", help="at most this many (default: 100)")
     notices.add_argument("--severity", default="", choices=list(map(str, Severity)), help="this and above")
+
+
+def _markets(commands: Commands) -> None:
+    data = Commands(commands.add("data", "market data as the node has it now, with its source and age"))
+    add_data_commands(data.add, limit)
+    add_scan_arguments(commands.add("scan", "every market at once, from memory, the strongest first", SCAN), limit)
 
 
 def _filters(parser: argparse.ArgumentParser) -> None:
