@@ -78,7 +78,9 @@ class Rest:
             injected = self._board.take(RpcFault, site)
             if injected is not None:
                 raise ApiError(400, injected.code, injected.message or _MESSAGES.get(injected.code, "Error."))
-            body = self._venue.get(request.path, params, self._venue_clock.now_ms()).body
+            now_ms = self._venue_clock.now_ms()
+            self._venue.advance(now_ms)
+            body = self._venue.get(request.path, params, now_ms).body
         except ApiError as error:
             return json_reply(error.status, {"code": error.code, "msg": error.msg})
         return HttpReply(200, body if isinstance(body, bytes) else msgspec.json.encode(body))
