@@ -57,8 +57,10 @@ class Past:
         first = interval.start(self._day_ms)
         starts = [interval.back(first, count) for count in range(HISTORY_BARS, 0, -1)]
         starts = [start_ms for start_ms in starts if start_ms >= self._first_ms]
-        earlier = self._walk(f"bars-{interval.name}", np.array(starts, np.int64), interval.length_ms, self._open(day))
-        if interval.length_ms > DAY_MS:
+        head = self.head(interval) if first < self._day_ms else None
+        price = head.open if head is not None else self._open(day)
+        earlier = self._walk(f"bars-{interval.name}", np.array(starts, np.int64), interval.length_ms, price)
+        if first < self._day_ms:
             return earlier
         whole = day[day[:, START] < interval.start(self.end_ms)]
         return np.concatenate([earlier, _summed(whole, interval.length_ms)])
@@ -79,7 +81,7 @@ class Past:
         start_ms = interval.start(self.end_ms)
         day = self._day()
         parts = day[day[:, START] >= start_ms]
-        if start_ms < self._day_ms:
+        if start_ms < self._day_ms and start_ms >= self._first_ms:
             starts = np.array([start_ms], np.int64)
             before = self._walk(f"head-{interval.name}", starts, self._day_ms - start_ms, self._open(day))
             parts = np.concatenate([before, parts])
