@@ -7,7 +7,7 @@ than one interval after it, means that messages were lost: `Applied.HOLE` asks f
 
 from collections.abc import Callable
 
-from engine.model import BAR_COLUMNS, INTERVAL_MS, Bars, DataClass, MarketState, Quality, Source
+from engine.model import BAR_COLUMNS, INTERVAL_MS, Bars, DataClass, MarketState, Source
 from engine.venues.base import Applied
 from engine.venues.binance_usdm.localbook import note_old
 from engine.venues.binance_usdm.wire import BarData, BarEvent, Wrapped, decoder
@@ -40,48 +40,35 @@ class _BarFeed:
         bars = state.bars.get(self._interval)
         if bars is None:
             return Applied.NOTHING
-        bar, quality = event.k, state.quality[DataClass.BARS]
-        newest = bars.last_key()
-        missing = 0
-        if newest is not None and bar.t < newest:
-            if not self._mends(bar, bars, quality):
+        bar, newest, applied = event.k, bars.newest, Applied.BARS
+        if newest is not None:
+            if bar.t > newest[0]:
+                applied = _in_order(bars, int(newest[0]), bar.t)
+            elif self._is_old(event, newest, bars):
+                note_old(state.quality[DataClass.BARS], same=self._event_ms == event.E)
                 return Applied.NOTHING
-        elif newest == bar.t:
-            if self._is_old(event, bars, quality):
-                return Applied.NOTHING
-        elif newest is not None:
-            missing = _missing(bars, int(newest), bar.t)
         if bar.t >= self._open_ms:
             self._open_ms, self._event_ms = bar.t, event.E
         bars.upsert(_row(bar), bar.x)
         state.touch(DataClass.BARS, Source.STREAM, now_s)
-        quality.missing += missing
-        return _BARS_HOLE if missing else Applied.BARS
+        return applied
 
-    def _mends(self, bar: BarData, bars: Bars, quality: Quality) -> bool:
-        """Of an earlier bar only the last version counts, when it came too late to be seen in its place."""
-        row = _row(bar)
-        if not bar.x or any(tuple(known) == row for known in bars.view().tolist()):
-            note_old(quality, same=bar.x)
-            return False
-        quality.repaired += quality.unrepaired > 0
-        return True
-
-    def _is_old(self, event: BarEvent, bars: Bars, quality: Quality) -> bool:
-        """Whether the newest bar is known in this version or a later one. Its volume only grows."""
+    def _is_old(self, event: BarEvent, newest: tuple[float, ...], bars: Bars) -> bool:
+        """Whether the bar is known in this version or a later one. The volume of the newest only grows; of an earlier bar
+        only the last version counts, when it came too late to be seen in its place."""
         bar = event.k
-        if bars.closed_through_ms < bar.t:
-            newer = bar.t != self._open_ms or self._event_ms < event.E
-            if bar.x or (newer and bar.v >= bars.view(1)[0, _VOLUME]):
-                return False
-        note_old(quality, same=bar.t == self._open_ms and self._event_ms == event.E)
-        return True
+        if bar.t < newest[0]:
+            return not bar.x or _row(bar) in map(tuple, bars.view().tolist())
+        if bars.is_closed(bar.t):
+            return True
+        newer = bar.t != self._open_ms or self._event_ms < event.E
+        return not (bar.x or (newer and bar.v >= newest[_VOLUME]))
 
 
-def _missing(bars: Bars, newest_ms: int, open_ms: int) -> int:
-    """How many bars before the one that begins at `open_ms` were never seen closed."""
-    closed = bars.closed_through_ms >= newest_ms
-    return (open_ms - newest_ms) // bars.interval_ms - (1 if closed else 0)
+def _in_order(bars: Bars, newest_ms: int, open_ms: int) -> Applied:
+    """Whether every bar before the one that begins at `open_ms` was seen closed."""
+    whole = bars.is_closed(newest_ms) and open_ms == newest_ms + bars.interval_ms
+    return Applied.BARS if whole else _BARS_HOLE
 
 
 def _row(bar: BarData) -> tuple[float, ...]:

@@ -7,6 +7,8 @@ another both bring the same, and not in step.
 
 from collections.abc import Callable
 
+import numpy as np
+
 from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied, BookSnapshot
 from engine.venues.binance_usdm.barfeed import bars_applier
@@ -90,7 +92,7 @@ class BinanceUsdmFeed:
     def _apply_quote(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
         event, ticker = decode(_QUOTE, frame).data, state.ticker
         if event.u <= self._quote_id and event.E - ticker.venue_ms < COUNTS_ANEW_MS:
-            note_old(state.quality[DataClass.TICKER], event.u == self._quote_id)
+            note_old(state.quality[DataClass.TICKER], same=event.u == self._quote_id)
             return Applied.NOTHING
         self._quote_id = event.u
         ticker.bid = event.b or None
@@ -103,7 +105,7 @@ class BinanceUsdmFeed:
 def _apply_top_book(frame: bytes, state: MarketState, now_s: float) -> Applied:
     event, book = decode(_TOP_BOOK, frame).data, state.book
     if event.u <= book.change_id and book.ready and event.E - book.venue_ms < COUNTS_ANEW_MS:
-        note_old(state.quality[DataClass.BOOK], event.u == book.change_id)
+        note_old(state.quality[DataClass.BOOK], same=event.u == book.change_id)
         return Applied.NOTHING
     if not book.replace(event.b, event.a, change_id=event.u, venue_ms=event.E):
         return _BOOK_GAP
@@ -116,20 +118,24 @@ def _apply_trade(frame: bytes, state: MarketState, now_s: float) -> Applied:
     last = trades.last_seq
     side = -1 if event.m else 1  # the buyer was there first, so the taker sold
     if not trades.add(time_ms=event.T, price=event.p, amount=event.q, taker_side=side, trade_seq=event.a):
-        state.quality[DataClass.TRADES].duplicates += 1
-        return Applied.NOTHING
+        return _mend_trades(event, side, state)
     state.ticker.last = event.p
     state.touch(DataClass.TRADES, Source.STREAM, now_s)
-    if event.a == last + 1 or last < 0:
-        return Applied.TRADES
-    state.quality[DataClass.TRADES].missing += event.a - last - 1
-    return _TRADES_HOLE
+    return Applied.TRADES if event.a == last + 1 or last < 0 else _TRADES_HOLE
+
+
+def _mend_trades(event: TradeEvent, side: int, state: MarketState) -> Applied:
+    """A trade that is not after the last one: known, or one that only the other connection brought."""
+    row = np.array(((event.T, event.p, event.q, side, event.a),), dtype=np.float64)
+    new = state.trades.missed and state.trades.merge(row)
+    note_old(state.quality[DataClass.TRADES], same=not new)
+    return Applied.TRADES if new else Applied.NOTHING
 
 
 def _apply_mark(frame: bytes, state: MarketState, now_s: float) -> Applied:
     event, ticker = decode(_MARK, frame).data, state.ticker
     if ticker.mark_ms >= event.E:
-        note_old(state.quality[DataClass.MARK], ticker.mark_ms == event.E)
+        note_old(state.quality[DataClass.MARK], same=ticker.mark_ms == event.E)
         return Applied.NOTHING
     ticker.mark = event.p
     ticker.index = event.i or None
@@ -147,7 +153,7 @@ def _apply_forced(frame: bytes, state: MarketState, now_s: float) -> Applied:
     if last is not None and row[0] <= last:
         same = any(tuple(known) == row for known in forced.view(_RECENT_FORCED).tolist())
         if same or row[0] < last:
-            note_old(state.quality[DataClass.FORCED], same)
+            note_old(state.quality[DataClass.FORCED], same=same)
             return Applied.NOTHING
     forced.append(row)
     state.touch(DataClass.FORCED, Source.STREAM, now_s)

@@ -26,7 +26,7 @@ _GAP = Applied.BOOK | Applied.GAP
 _SNAPSHOT = Applied.BOOK | Applied.SNAPSHOT
 
 
-def note_old(quality: Quality, same: bool) -> None:
+def note_old(quality: Quality, *, same: bool) -> None:
     """An update that brings nothing new: the one we have, or an earlier one."""
     if same:
         quality.duplicates += 1
@@ -49,11 +49,9 @@ class LocalBook:
             return self._keep(event, state)
         if event.pu <= self._at < event.u:
             return self._write(event, state, now_s)
-        quality = state.quality[DataClass.BOOK]
         if event.u <= self._at and event.E - book.venue_ms < COUNTS_ANEW_MS:
-            note_old(quality, event.u == self._at)
+            note_old(state.quality[DataClass.BOOK], same=event.u == self._at)
             return Applied.NOTHING
-        quality.missing += 1
         return self._keep(event, state)
 
     def seed(self, snapshot: BookSnapshot, state: MarketState, now_s: float) -> Applied:
