@@ -1,14 +1,19 @@
-"""The lower mode of a feed: REST serves, and the stream is on probation."""
+"""The lower mode of a feed: REST serves, and the stream is on probation.
 
-import trio
+A poll waits for its turn in the venue's budget, one at a time for each class, so that hundreds of feeds share what there
+is fairly; meanwhile readers see the last data and its age. A feed whose classes are never streamed has this mode alone.
+"""
 
-from actors._feed_base import BaseFeed, FeedSeat, Lateness, Look
-from actors._market_rest import APPLIED
+from actors._feed_ages import Lags
+from actors._feed_base import BaseFeed, Look
+from actors._feed_probation import hand_over, probation_of
+from actors._feed_seat import FeedSeat
+from actors._market_rest import ASKABLE
+from actors._stream_messages import ChannelRefused, Frames, FramesLost, Resubscribe, StreamChanged
 from actors.messages import VenueReachable
-from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, Resubscribe, StreamChanged
-from engine.kernel import Backoff, on
-from engine.model import DataClass, MarketState, Source
-from engine.venues.base import Applied, RateLimited, VenueError
+from engine.kernel import on
+from engine.model import DataClass, MarketState
+from engine.venues.base import Applied
 
 POLLING = "polling"
 _GAP = int(Applied.GAP)
@@ -20,46 +25,23 @@ class PollingFeed(BaseFeed):
 
     def __init__(self, seat: FeedSeat) -> None:
         super().__init__(seat)
-        self._backoff = Backoff(min_s=0.5, max_s=30.0, jitter=0.5)
-        self._new_probation()
+        self._has_book = DataClass.BOOK in seat.streamed
+        self._begin_probation()
 
-    def _new_probation(self) -> None:
-        seat = self._seat
-        self._probation = MarketState(
-            seat.state.instrument, bounds_s=seat.settings.bounds_s(), intervals=seat.settings.intervals, bars_kept=10
-        )
-        self._lateness = Lateness(seat.venue_state)
+    def _begin_probation(self) -> None:
+        self._probation: MarketState = probation_of(self._seat)
+        self._lags = Lags(self._seat.venue_state, self._seat.streamed)
         self._clean_since_s: float | None = None
         self._nudges = 0
-        self._nudge_s = self._now_s() + seat.settings.repair_s
+        self._nudge_s = self._now_s() + self._settings.repair_s
 
     async def on_start(self) -> None:
         await super().on_start()
         self._state.modes[self._seat.route] = POLLING
-        for data_class, every_s in self._settings.polls_s().items():
-            if data_class in self._state.fresh:
-                self.spawn(self._serve, data_class, every_s, name=f"poll {data_class}")
+        for data_class in self._seat.classes & ASKABLE:
+            self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if self._seat.stream_up:
-            self._ask_stream(Resnapshot(self._seat.symbol))
-
-    async def _serve(self, data_class: DataClass, every_s: float) -> None:
-        """Ask at once and then for ever: in step while it works, with growing pauses while it does not."""
-        failures = 0
-        while True:
-            began_s = trio.current_time()
-            try:
-                await self._rest.take(data_class)
-            except VenueError as error:
-                failures += 1
-                wait_s = max(every_s, self._backoff.delay_s(failures, self.ctx.entropy))
-                if isinstance(error, RateLimited):
-                    wait_s = max(wait_s, error.retry_after_s)
-                self.log.debug("{} not polled, again in {:.1f} s: {}", data_class, wait_s, error)
-            else:
-                failures, wait_s = 0, every_s * self.ctx.entropy.uniform(0.9, 1.0)
-                if self._seat.watchers:
-                    self._publish(int(APPLIED[data_class]))
-            await trio.sleep_until(began_s + wait_s)
+            self._ask_for_book(self._probation)
 
     # ── probation ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -68,7 +50,7 @@ class PollingFeed(BaseFeed):
         if message.since_s < self._seat.connected_s:
             return
         bits, unreadable = self._apply(message.frames, self._probation, message.at_s)
-        if not self._probation.book.ready or unreadable:
+        if unreadable or (self._has_book and not self._probation.book.ready):
             self._failed(message.at_s)
         elif self._clean_since_s is None or bits & _GAP:
             self._clean_since_s = message.at_s
@@ -83,7 +65,9 @@ class PollingFeed(BaseFeed):
     @on(StreamChanged)
     def stream_changed(self, message: StreamChanged) -> None:
         self._remember(message)
-        self._new_probation()
+        self._begin_probation()
+        if message.up and self._seeding is not None:
+            self._ask_for_book(self._probation)
 
     @on(FramesLost)
     def frames_lost(self, _message: FramesLost) -> None:
@@ -97,6 +81,7 @@ class PollingFeed(BaseFeed):
     @on(VenueReachable)
     def venue_reachable(self, _message: VenueReachable) -> None:
         """Polling has found out by itself."""
+        self._history.venue_is_back()
 
     @on(Look)
     def look(self, _message: Look) -> None:
@@ -105,10 +90,10 @@ class PollingFeed(BaseFeed):
             return
         if self._probation.book.crossed:
             self.frames_lost(FramesLost())
-        if self._lateness.look(self._probation):
+        if self._lags.look(self._probation):
             self._clean_since_s = None
         if self._passed(now_s):
-            hand_over(self._probation, self._state)
+            hand_over(self._seat, self._probation)
             self._seat.handed_over = True
             self._seat.fell_for = set()
             self.step_up(f"{self._settings.clean_s} s without a gap")
@@ -118,31 +103,23 @@ class PollingFeed(BaseFeed):
     def _passed(self, now_s: float) -> bool:
         if self._clean_since_s is None or now_s - self._clean_since_s < self._settings.clean_s or self._seat.refused:
             return False
-        needed = {DataClass.BOOK, DataClass.TICKER} | self._seat.fell_for
+        needed = self._periodic() | self._seat.fell_for
         return not needed.intersection(self._probation.stale_classes(now_s))
+
+    def _periodic(self) -> set[DataClass]:
+        rows = self._seat.rows
+        return {name for name in self._seat.streamed if rows[name].silence_s <= rows[name].age_s} - _PATIENT
 
     def _nudge(self, now_s: float) -> None:
         """Something is missing although the stream is up: ask for it again, ever more rarely."""
         self._nudges += 1
         self._nudge_s = now_s + min(_NUDGE_MAX_S, self._settings.repair_s * 2**self._nudges)
-        if self._probation.book.ready:
+        if self._probation.book.ready or not self._has_book:
             self._seat.refused.clear()
             self._clean_since_s = None
             self._ask_stream(Resubscribe(self._seat.symbol))
         else:
-            self._ask_stream(Resnapshot(self._seat.symbol))
+            self._ask_for_book(self._probation)
 
 
-def hand_over(gathered: MarketState, state: MarketState) -> None:
-    """What the stream brought on probation becomes what everyone reads; what REST brought meanwhile stays."""
-    book = gathered.book
-    state.book.replace(book.bids(), book.asks(), change_id=book.change_id, venue_ms=book.venue_ms)
-    state.trades.merge(gathered.trades.view())
-    for interval, bars in gathered.bars.items():
-        state.bars[interval].merge(bars.view())
-    if gathered.fresh[DataClass.TICKER].source is Source.STREAM:
-        for name in state.ticker.__slots__:
-            setattr(state.ticker, name, getattr(gathered.ticker, name))
-    for data_class, fresh in gathered.fresh.items():
-        if fresh.source is Source.STREAM and fresh.updated_s > state.fresh[data_class].updated_s:
-            state.touch(data_class, Source.STREAM, fresh.updated_s)
+_PATIENT = frozenset((DataClass.TRADES, DataClass.BARS))  # not heard of within their age is no reason to stay down

@@ -2,17 +2,20 @@
 
 from collections import deque
 
-import trio
-
-from actors._feed_base import BaseFeed, FeedSeat, Lateness, Look
+from actors._feed_ages import Ages, Lags
+from actors._feed_base import BaseFeed, Look
+from actors._feed_seat import FeedSeat
+from actors._stream_messages import ChannelRefused, Frames, FramesLost, StreamChanged
 from actors.messages import VenueReachable
-from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, StreamChanged
-from engine.kernel import Backoff, on
+from engine.kernel import on
 from engine.model import DataClass
 from engine.venues.base import Applied, VenueError
 
 STREAMING = "streaming"
-_CONTINUITY = int(Applied.GAP | Applied.SNAPSHOT)
+STARTING = "starting"
+_CONTINUITY = int(Applied.GAP | Applied.SNAPSHOT | Applied.HOLE)
+_BOOK = int(Applied.GAP | Applied.SNAPSHOT)
+_HOLE = int(Applied.HOLE)
 _LOST = int(Applied.GAP | Applied.BOOK)
 
 
@@ -23,48 +26,66 @@ class StreamingFeed(BaseFeed):
         super().__init__(seat)
         self._began_s = self._now_s()
         self._snapshot_due_s: float | None = None  # the book is not whole, and this long a snapshot is waited for
-        self._lateness = Lateness(seat.venue_state)
+        self._ages = Ages(seat, self._began_s)
+        self._sworn_by = self._ages.sworn_by
+        self._lags = Lags(seat.venue_state, seat.streamed)
         self._failed_s: deque[float] = deque(maxlen=seat.settings.failures)
-        self._filled = False
-        self._fill: trio.CancelScope | None = None
-        self._fill_again_s = float("-inf")
-        self._fill_failures = 0
-        self._asked_s: dict[DataClass, float] = {}
-        self._fill_backoff = Backoff(min_s=0.25, max_s=10.0, jitter=0.5)
+        self._has_book = DataClass.BOOK in seat.streamed
 
     async def on_start(self) -> None:
         await super().on_start()
         seat, state = self._seat, self._state
+        for data_class in seat.polled:
+            self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if seat.handed_over:
             seat.handed_over = False
         else:
-            state.modes[seat.route] = "starting"
-            state.book.lose()  # whatever ended the last life may have been in the middle of it
-            self._await_snapshot(self._began_s)
-            if seat.stream_up:
-                self._ask_stream(Resnapshot(seat.symbol))
-        self._start_fill()
+            state.modes[seat.route] = STARTING
+            if self._has_book:
+                state.book.lose()  # whatever ended the last life may have been in the middle of it
+                self._await_snapshot(self._began_s)
+                if seat.stream_up:
+                    self._ask_for_book(state)
+        self._repair_holes()
 
     # ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(Frames)
     def frames(self, message: Frames) -> None:
-        seat = self._seat
+        """The hot path."""
+        seat, at_s = self._seat, message.at_s
         if message.since_s < seat.connected_s:
             return  # of an earlier connection
-        bits, unreadable = self._apply(message.frames, self._state, message.at_s)
+        bits, unreadable = self._apply(message.frames, self._state, at_s)
+        if bits & self._sworn_by:
+            for fresh in self._ages.assured:
+                fresh.assure(at_s)
         if bits and seat.watchers:
             self._publish(bits)
         if bits & _CONTINUITY:
-            self._check_book()
+            self._check(bits)
         for _ in range(unreadable):
             self._failed("a frame was not understood")
 
-    def _check_book(self) -> None:
+    def _check(self, bits: int) -> None:
+        if bits & _HOLE:
+            self._repair_holes()
+        if not bits & _BOOK:
+            return
         if self._state.book.ready:
-            self._snapshot_due_s = None
+            self._snapshot_came()
         elif self._snapshot_due_s is None:
+            self._state.quality[DataClass.BOOK].missing += 1
             self._repair("a gap in the book")
+
+    def _snapshot_came(self) -> None:
+        self._snapshot_due_s = None
+        book = self._state.quality[DataClass.BOOK]
+        book.repaired = book.missing
+
+    def _seeded(self, bits: int) -> None:
+        self._snapshot_came()
+        self._changed(bits)
 
     def _repair(self, why: str) -> None:
         """Have this symbol's book sent again, and nothing else."""
@@ -72,7 +93,7 @@ class StreamingFeed(BaseFeed):
             self._state.book.lose()
             self._publish(_LOST)
         self._await_snapshot(self._now_s())
-        self._ask_stream(Resnapshot(self._seat.symbol))
+        self._ask_for_book(self._state)
         self._failed(why)
 
     def _await_snapshot(self, from_s: float) -> None:
@@ -90,15 +111,22 @@ class StreamingFeed(BaseFeed):
     @on(StreamChanged)
     def stream_changed(self, message: StreamChanged) -> None:
         self._remember(message)
+        self._ages.assured.clear()
         if message.up:
-            self._state.modes[self._seat.route] = "starting"
-            self._lateness = Lateness(self._seat.venue_state)
-            self._await_snapshot(message.at_s)
-            self._start_fill()
+            self._state.modes[self._seat.route] = STARTING
+            self._lags = Lags(self._seat.venue_state, self._seat.streamed)
+            if self._has_book and not self._streams_book_from(message.at_s):
+                self._await_snapshot(self._now_s())
+                if self._seeding is not None:
+                    self._state.book.lose()
+                    self._ask_for_book(self._state)
+            self._repair_holes()
 
     @on(FramesLost)
     def frames_lost(self, _message: FramesLost) -> None:
-        if self._snapshot_due_s is None:
+        self._repairs.lost_touch()
+        self._repair_holes()
+        if self._has_book and self._snapshot_due_s is None:
             self._repair("the mailbox was full")
 
     @on(ChannelRefused)
@@ -108,69 +136,51 @@ class StreamingFeed(BaseFeed):
 
     @on(VenueReachable)
     def venue_reachable(self, _message: VenueReachable) -> None:
-        if not self._filled:
-            self._start_fill()
+        self._history.venue_is_back()
 
-    # ── history and holes ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _start_fill(self) -> None:
-        if self._fill is not None:
-            self._fill.cancel()
-        self._filled = False
-        self._fill_again_s = float("inf")
-        self._fill = self.spawn(self._fill_once)
-
-    async def _fill_once(self) -> None:
-        try:
-            await self._rest.fill()
-        except VenueError as error:
-            self._fill_failures += 1
-            self._fill_again_s = self._now_s() + self._fill_backoff.delay_s(self._fill_failures, self.ctx.entropy)
-            self.log.debug("history is not filled yet: {}", error)
-        else:
-            self._fill_failures = 0
-            self._filled = True
-            if self._seat.watchers:
-                self._publish(int(Applied.TRADES | Applied.BARS))
+    def _repair_holes(self) -> None:
+        if self._seat.stream_up and not self._repairs.running and self._repairs.look():
+            self._repairs.running = True
+            self.spawn(self._repairs.run)
 
     # ── looking at the ages ────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(Look)
     def look(self, _message: Look) -> None:
         now_s, seat = self._now_s(), self._seat
-        if now_s >= self._fill_again_s:
-            self._start_fill()
         if seat.stream_up:
             self._look_at_ages(now_s)
-            self._look_at_book(now_s)
+            if self._has_book:
+                self._look_at_book(now_s)
+            self._repair_holes()
         elif now_s - max(seat.lost_s, self._began_s) > self._settings.disconnected_s:
             self.step_down(f"no stream for {self._settings.disconnected_s} s: {seat.down_reason}")
-        if seat.stream_up and self._filled and self._snapshot_due_s is None:
+        whole = self._snapshot_due_s is None and not self._history.bars_missing and not self._repairs.running
+        if seat.stream_up and whole:
             self._state.modes[seat.route] = STREAMING
 
     def _look_at_ages(self, now_s: float) -> None:
-        """Too old is too old, and so is too late; at half the age the venue is asked whether there is anything newer."""
-        late = self._lateness.look(self._state)
-        if late:
-            self.step_down(late)
-        heard_since_s = max(self._seat.connected_s, self._began_s)
-        for data_class, fresh in self._state.fresh.items():
-            age_s = now_s - max(fresh.updated_s, heard_since_s)
-            if age_s > fresh.bound_s:
-                self._seat.fell_for = {data_class}
-                self.step_down(f"{data_class}: nothing for {age_s:.1f} s, {fresh.bound_s} s allowed")
-            elif age_s > fresh.bound_s / 2 and now_s - self._asked_s.get(data_class, heard_since_s) > fresh.bound_s / 4:
-                self._asked_s[data_class] = now_s
-                self.spawn(self._confirm, data_class)
+        """Too old is too old, and so is too late; before that the venue is asked whether there is anything newer."""
+        fall = self._lags.look(self._state) or self._ages.look(now_s)
+        if fall is not None:
+            data_class, why = fall
+            self._seat.fell_for = {data_class}
+            self.step_down(f"{data_class}: {why}")
+        for data_class in self._ages.to_ask(now_s):
+            self.spawn(self._confirm, data_class)
 
     async def _confirm(self, data_class: DataClass) -> None:
         try:
-            await self._rest.confirm(data_class)
+            as_of_s = await self._rest.confirm(data_class)
         except VenueError as error:
             self.log.debug("{}: quiet, and the venue could not be asked: {}", data_class, error)
+            return
+        if as_of_s is not None:
+            self._ages.confirmed(data_class, as_of_s)
 
     def _look_at_book(self, now_s: float) -> None:
-        if self._snapshot_due_s is not None and now_s > self._snapshot_due_s:
+        seeding = self._seeding
+        if self._snapshot_due_s is not None and now_s > self._snapshot_due_s and not (seeding and seeding.running):
             self.step_down(f"no snapshot of the book within {self._settings.repair_s} s")
         if self._state.book.crossed:
             self._repair("the book is crossed")

@@ -1,6 +1,8 @@
-"""One instrument's market data by request and reply: what a feed serves while its stream is down, fills holes with, and checks silence with.
+"""One instrument's market data by request and reply: histories, holes, polls, and questions about silence.
 
-Nothing here decides anything: a `VenueError` goes to whoever asked.
+Nothing here decides anything: a `VenueError` goes to whoever asked. What an answer brings is as of the moment its
+request was begun, or of the venue's own stamp where that is later: a request may wait long for its turn in the venue's
+budget.
 """
 
 from collections.abc import Awaitable, Callable
@@ -8,167 +10,261 @@ from typing import TypeVar
 
 import numpy as np
 
+from actors._feed_crosscheck import trades_lack
+from actors._feed_settings import FeedSettings
 from actors.messages import ask_market
 from engine.kernel import Clock, Ref
 from engine.model import TRADE_COLUMNS, Bars, Columns, DataClass, MarketState, Source, VenueState
-from engine.venues.base import Applied, NotSent, PublicRest, TradeRow
+from engine.venues.base import Applied, BookSnapshot, MarkSnapshot, NotSent, PublicRest, TickerSnapshot, TradeRow
 
 R = TypeVar("R")
 
 BOOK_DEPTH = 20
-_TRADES = 100
+POLLED_TRADES = 100
+MARK_FIELDS = ("mark", "index", "funding", "next_funding_ms")
+TICKER_FIELDS = ("bid", "ask", "last", "open_interest")
 
 APPLIED = {
     DataClass.BOOK: Applied.BOOK,
     DataClass.TICKER: Applied.TICKER,
     DataClass.TRADES: Applied.TRADES,
     DataClass.BARS: Applied.BARS,
+    DataClass.MARK: Applied.MARK,
+    DataClass.FORCED: Applied.FORCED,
 }
+ASKABLE = frozenset(DataClass) - {DataClass.FORCED}  # no venue tells liquidations when it is asked
 
 
 class MarketRest:
     """Asks through the session and writes into `state`."""
 
     def __init__(
-        self, session: Ref, symbol: str, state: MarketState, venue: VenueState, clock: Clock, timeout_s: float
+        self, session: Ref, symbol: str, state: MarketState, venue: VenueState, clock: Clock, settings: FeedSettings
     ) -> None:
         self._session = session
         self._symbol = symbol
         self._state = state
         self._venue = venue
         self._clock = clock
-        self._timeout_s = timeout_s
-        self._began_s: dict[DataClass, float] = {}
-        self._holes: dict[str, int] = {}  # by interval: bars the venue itself does not have
-
-    async def take(self, data_class: DataClass) -> None:
-        """Ask for one class and write it. Raises `VenueError`."""
-        match data_class:
-            case DataClass.BOOK:
-                good = await self._take_book()
-            case DataClass.TICKER:
-                good = await self._take_ticker()
-            case DataClass.TRADES:
-                good = await self._take_trades()
-            case DataClass.BARS:
-                good = await self._take_bars()
-        if good:
-            self._touch(data_class, Source.REST)
-
-    async def fill(self) -> None:
-        """History at the start, and after a reconnect what happened meanwhile. Raises `VenueError`."""
-        await self.take(DataClass.TRADES)
-        await self.take(DataClass.BARS)
-
-    async def confirm(self, data_class: DataClass) -> bool:
-        """Whether the venue, asked now, has nothing that the state lacks: silence that is not a fault. Then its data is as of now.
-
-        Raises `VenueError`.
-        """
-        match data_class:
-            case DataClass.BOOK:
-                same = await self._same_book()
-            case DataClass.TICKER:
-                same = await self._same_ticker()
-            case DataClass.TRADES:
-                same = all(row.trade_seq <= self._state.trades.last_seq for row in await self._trades())
-            case DataClass.BARS:
-                same = await self._same_bars()
-        if same:
-            source = self._state.fresh[data_class].source
-            self._touch(data_class, Source.REST if source is Source.NONE else source)
-        return same
-
-    def _touch(self, data_class: DataClass, source: Source) -> None:
-        """The data is as of the moment the request was begun, unless the stream has brought newer."""
-        began_s, fresh = self._began_s[data_class], self._state.fresh.get(data_class)
-        if fresh is None or fresh.updated_s < began_s:
-            self._state.touch(data_class, source, began_s)
+        self._settings = settings
 
     # ── taking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _take_book(self) -> bool:
-        book = await self._ask(DataClass.BOOK, "book", lambda rest: rest.book(self._symbol, BOOK_DEPTH))
-        return self._state.book.replace(book.bids, book.asks, change_id=book.change_id, venue_ms=book.venue_ms)
+    async def take(self, data_class: DataClass) -> None:
+        """Ask for the newest of one class and write it. Raises `VenueError`."""
+        match data_class:
+            case DataClass.BOOK:
+                await self._take_book()
+            case DataClass.TICKER:
+                await self._take_ticker()
+            case DataClass.MARK:
+                await self._take_mark()
+            case DataClass.TRADES:
+                await self._take_trades()
+            case DataClass.BARS:
+                for interval in self._state.bars.keys() & self._state.loaded:
+                    await self.take_bars(interval)
+            case DataClass.FORCED:
+                raise ValueError("forced: cannot be asked for")
 
-    async def _take_ticker(self) -> bool:
-        answer = await self._ask(DataClass.TICKER, "ticker", lambda rest: rest.ticker(self._symbol))
-        for name in answer.__struct_fields__:
-            setattr(self._state.ticker, name, getattr(answer, name))
-        return True
+    async def _take_book(self) -> None:
+        book, as_of_s = await self.book(BOOK_DEPTH)
+        state = self._state
+        if state.book.replace(book.bids, book.asks, change_id=book.change_id, venue_ms=book.venue_ms):
+            self._touch(DataClass.BOOK, as_of_s)
 
-    async def _take_trades(self) -> bool:
-        self._state.trades.merge(trade_columns(await self._trades()))
-        return True
+    async def _take_ticker(self) -> None:
+        answer, as_of_s = await self._ticker()
+        ticker = self._state.ticker
+        if DataClass.MARK in self._state.fresh:
+            for name in TICKER_FIELDS:
+                setattr(ticker, name, getattr(answer, name) or getattr(ticker, name))
+            ticker.venue_ms = answer.venue_ms
+        else:
+            for name in answer.__struct_fields__:
+                setattr(ticker, name, getattr(answer, name))
+        self._touch(DataClass.TICKER, as_of_s)
 
-    async def _take_bars(self) -> bool:
-        for interval, bars in self._state.bars.items():
-            start_ms, end_ms = self._wanted(interval, bars)
-            bars.merge(await self._bars(interval, start_ms, end_ms))
-            if start_ms < (bars.last_key() or 0.0) - bars.interval_ms:
-                self._holes[interval] = bars.missing()
-        return bool(self._state.bars)
+    async def _take_mark(self) -> None:
+        answer, as_of_s = await self._mark()
+        ticker = self._state.ticker
+        for name in MARK_FIELDS:
+            setattr(ticker, name, getattr(answer, name))
+        ticker.mark_ms = answer.venue_ms
+        self._touch(DataClass.MARK, as_of_s)
 
-    def _wanted(self, interval: str, bars: Bars) -> tuple[int, int]:
-        """From the newest bar on; everything if there is none, or if bars are missing that the venue may have."""
+    async def _take_trades(self) -> None:
+        rows, began_s = await self._trades(POLLED_TRADES)
+        self._state.trades.merge(trade_columns(rows))
+        self._touch(DataClass.TRADES, began_s)
+
+    async def take_bars(self, interval: str, from_ms: int | None = None, *, history: bool = False) -> None:
+        """Bars from `from_ms` on, or from the newest one, or all that are kept. Raises `VenueError`."""
+        bars = self._state.bars[interval]
         now_ms = self._venue_ms()
-        last = bars.last_key()
         open_ms = now_ms - now_ms % bars.interval_ms  # of the bar that is not closed
         oldest_ms = open_ms - (bars.capacity - 1) * bars.interval_ms
-        if last is None or bars.missing() > self._holes.get(interval, 0):
-            return oldest_ms, now_ms
-        return max(oldest_ms, int(last)), now_ms
+        last = bars.last_key()
+        start_ms = from_ms if from_ms is not None else int(last) if last is not None and not history else oldest_ms
+        rows, began_s = await self._bars(interval, max(oldest_ms, start_ms), now_ms, history=history)
+        bars.merge(rows)
+        self._touch(DataClass.BARS, began_s)
+
+    async def take_history_of_trades(self) -> None:
+        """As many trades as are kept. Raises `VenueError`."""
+        rows, began_s = await self._trades(self._state.trades.capacity, history=True)
+        self._state.trades.merge(trade_columns(rows))
+        self._touch(DataClass.TRADES, began_s)
+
+    async def take_trades_after(self, seq: int) -> int:
+        """The trades after number `seq`; how many of them were new. Raises `VenueError`."""
+        rows, _ = await self._trades(self._state.trades.capacity, after_seq=seq)
+        return self._state.trades.merge(trade_columns(rows))
+
+    def _touch(self, data_class: DataClass, as_of_s: float) -> None:
+        """Unless the stream has brought newer."""
+        fresh = self._state.fresh.get(data_class)
+        if fresh is None or fresh.updated_s < as_of_s:
+            self._state.touch(data_class, Source.REST, as_of_s)
+
+    # ── comparing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def confirm(self, data_class: DataClass) -> float | None:
+        """Whether the venue, asked now, has nothing that the state lacks: silence that is not a fault.
+
+        Then the data is as of the moment returned. None: it has something newer. Raises `VenueError`.
+        """
+        match data_class:
+            case DataClass.BOOK:
+                as_of_s = await self._same_book()
+            case DataClass.TICKER:
+                as_of_s = await self._same_ticker()
+            case DataClass.MARK:
+                as_of_s = await self._same_mark()
+            case DataClass.TRADES:
+                as_of_s = await self._same_trades()
+            case DataClass.BARS:
+                as_of_s = await self._same_bars()
+            case DataClass.FORCED:
+                raise ValueError("forced: cannot be asked for")
+        fresh = self._state.fresh.get(data_class)
+        if as_of_s is not None and fresh is not None:
+            if fresh.source is Source.NONE:
+                fresh.source = Source.REST
+            fresh.assure(as_of_s)
+        return as_of_s
+
+    async def _same_book(self) -> float | None:
+        answer, as_of_s = await self.book(BOOK_DEPTH)
+        book = self._state.book
+        same = (
+            book.ready
+            and _same_side(answer.bids, book.bids(BOOK_DEPTH))
+            and _same_side(answer.asks, book.asks(BOOK_DEPTH))
+        )
+        return as_of_s if same else None
+
+    async def _same_ticker(self) -> float | None:
+        answer, as_of_s = await self._ticker()
+        ours = self._state.ticker
+        same = (answer.bid, answer.ask) == (ours.bid, ours.ask)
+        if DataClass.MARK not in self._state.fresh:
+            same = same and (answer.last, answer.mark) == (ours.last, ours.mark)
+        return as_of_s if same else None
+
+    async def _same_mark(self) -> float | None:
+        answer, as_of_s = await self._mark()
+        ours = self._state.ticker
+        same = (answer.mark, answer.index, answer.funding) == (ours.mark, ours.index, ours.funding)
+        return as_of_s if same else None
+
+    async def _same_trades(self) -> float | None:
+        """Bars are asked for where they tell it: at some venues they cost a twentieth of what trades cost."""
+        state = self._state
+        if self._shortest() is not None and state.trades.last_seq >= 0:
+            as_of_s = await self._same_bars()
+            return None if trades_lack(state, self._venue.instruments.get(self._symbol)) else as_of_s
+        rows, began_s = await self._trades(POLLED_TRADES)
+        return began_s if all(row.trade_seq <= state.trades.last_seq for row in rows) else None
+
+    async def _same_bars(self) -> float | None:
+        """By the shortest interval. Bars without trades may not be sent; they are taken from the answer. A bar with other volume was not heard of."""
+        found = self._shortest()
+        if found is None:
+            return None
+        interval, bars = found
+        now_ms, last = self._venue_ms(), bars.last_key()
+        if last is None:
+            return None
+        start_ms = max(int(last), now_ms - bars.capacity * bars.interval_ms)
+        rows, began_s = await self._bars(interval, start_ms, now_ms)
+        volumes = {row[0]: row[5] for row in bars.view().tolist()}
+        if start_ms > last or any(volumes.get(row[0], 0.0) != row[5] for row in rows.tolist()):
+            return None
+        bars.merge(rows)
+        return began_s
+
+    def _shortest(self) -> tuple[str, Bars] | None:
+        loaded = [(bars.interval_ms, name) for name, bars in self._state.bars.items() if name in self._state.loaded]
+        return (min(loaded)[1], self._state.bars[min(loaded)[1]]) if loaded else None
+
+    # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def book(self, depth: int) -> tuple[BookSnapshot, float]:
+        """A snapshot, and the moment it is of. Raises `VenueError`."""
+        answer, began_s = await self._ask("book", lambda rest: rest.book(self._symbol, depth))
+        return answer, self._as_of(answer.venue_ms, began_s)
+
+    async def _ticker(self) -> tuple[TickerSnapshot, float]:
+        answer, began_s = await self._ask("ticker", lambda rest: rest.ticker(self._symbol))
+        return answer, self._as_of(answer.venue_ms, began_s)
+
+    async def _mark(self) -> tuple[MarkSnapshot, float]:
+        answer, began_s = await self._ask("mark", lambda rest: rest.mark(self._symbol))
+        return answer, self._as_of(answer.venue_ms, began_s)
+
+    async def _trades(
+        self, limit: int, *, after_seq: int | None = None, history: bool = False
+    ) -> tuple[tuple[TradeRow, ...], float]:
+        return await self._ask(
+            "trades",
+            lambda rest: rest.trades(self._symbol, limit, after_seq=after_seq, history=history),
+            history=history,
+        )
+
+    async def _bars(self, interval: str, start_ms: int, end_ms: int, *, history: bool = False) -> tuple[Columns, float]:
+        return await self._ask(
+            f"bars {interval}",
+            lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms, history=history),
+            history=history,
+        )
+
+    async def _ask(
+        self, what: str, do: Callable[[PublicRest], Awaitable[R]], *, history: bool = False
+    ) -> tuple[R, float]:
+        """The answer, and when its turn had come."""
+        began_s = self._clock.monotonic_s()
+
+        async def begin(rest: PublicRest) -> R:  # the wait for a turn is not the data's age
+            nonlocal began_s
+            began_s = self._clock.monotonic_s()
+            return await do(rest)
+
+        timeout_s = self._settings.history_timeout_s if history else self._settings.poll_timeout_s
+        answer = await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=timeout_s, history=history)
+        return answer, began_s
+
+    def _as_of(self, venue_ms: int, began_s: float) -> float:
+        """What the venue stamped was current then."""
+        now_s = self._clock.monotonic_s()
+        now_ms = self._venue.now_ms(now_s)
+        return began_s if now_ms is None else max(began_s, now_s - max(0, now_ms - venue_ms) / 1000)
 
     def _venue_ms(self) -> int:
         now_ms = self._venue.now_ms(self._clock.monotonic_s())
         if now_ms is None:
             raise NotSent("bars: the venue's clock is not known yet")
         return now_ms
-
-    # ── comparing ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _same_book(self) -> bool:
-        answer = await self._ask(DataClass.BOOK, "book", lambda rest: rest.book(self._symbol, BOOK_DEPTH))
-        book = self._state.book
-        return (
-            book.ready
-            and _same_side(answer.bids, book.bids(BOOK_DEPTH))
-            and _same_side(answer.asks, book.asks(BOOK_DEPTH))
-        )
-
-    async def _same_ticker(self) -> bool:
-        answer = await self._ask(DataClass.TICKER, "ticker", lambda rest: rest.ticker(self._symbol))
-        ours = self._state.ticker
-        return (answer.bid, answer.ask, answer.last, answer.mark) == (ours.bid, ours.ask, ours.last, ours.mark)
-
-    async def _same_bars(self) -> bool:
-        """Bars without trades may not be sent; they are taken from the answer. A bar with other volume was not heard of."""
-        for interval, bars in self._state.bars.items():
-            start_ms, end_ms = self._wanted(interval, bars)
-            rows = await self._bars(interval, start_ms, end_ms)
-            heard = len(bars) > 0 and start_ms <= int(bars.view()[-1, 0])
-            volumes = dict(zip(bars.view()[:, 0].tolist(), bars.view()[:, 5].tolist(), strict=True))
-            if not heard or any(volumes.get(row[0], 0.0) != row[5] for row in rows.tolist()):
-                return False
-            bars.merge(rows)
-        return True
-
-    # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _trades(self) -> tuple[TradeRow, ...]:
-        return await self._ask(DataClass.TRADES, "trades", lambda rest: rest.trades(self._symbol, _TRADES))
-
-    async def _bars(self, interval: str, start_ms: int, end_ms: int) -> Columns:
-        return await self._ask(
-            DataClass.BARS, f"bars {interval}", lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms)
-        )
-
-    async def _ask(self, data_class: DataClass, what: str, do: Callable[[PublicRest], Awaitable[R]]) -> R:
-        async def begin(rest: PublicRest) -> R:  # after the wait for a turn: that is not the data's age
-            self._began_s[data_class] = self._clock.monotonic_s()
-            return await do(rest)
-
-        return await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=self._timeout_s)
 
 
 def _same_side(theirs: tuple[tuple[float, float], ...], ours: tuple[tuple[float, float], ...]) -> bool:

@@ -11,10 +11,11 @@ import msgspec
 
 from actors.account import Account, AccountDesk, AccountSettings
 from actors.admin import AdminSettings, NodeControl, admin_spec
-from actors.feed import FeedSettings, feed_path, feed_specs
+from actors.feed import FeedSettings, feed_refs, feed_specs
 from actors.notifier import NotifierDesk, NotifierSettings, notifier_spec
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.parts import AccountParts, NodeParts, VenueParts
+from actors.policy import routing_table
 from actors.recorder import STORE_EXIT_CODE, Host, Recorder, RecorderSettings
 from actors.session import SessionSettings, session_spec
 from actors.simulator import Simulator, SimulatorPlace, SimulatorSettings
@@ -22,7 +23,7 @@ from actors.strategies import StrategySettings, StrategyUnknown, resolve_strateg
 from actors.stream import StreamSettings
 from engine.kernel import ChildSpec, Entropy, OnExhausted, Ref, SupervisorSpec
 from engine.kernel import Strategy as Together
-from engine.model import ProofRules, VenueState
+from engine.model import DataCells, ProofRules, VenueState
 from engine.settings import LogSettings, Secret
 from engine.venues.base import Venue
 from engine.venues.deribit import DeribitSettings, DeribitVenue
@@ -58,6 +59,7 @@ class DeribitSection(
     session: SessionSettings = SessionSettings()
     stream: StreamSettings = StreamSettings()
     feed: FeedSettings = FeedSettings()
+    data: dict[str, DataCells] = {}
     accounts: dict[str, AccountSection] = {}
 
 
@@ -190,6 +192,7 @@ class Assembly:
             under = f"{root}/parts/trading:{key}"
             parts.accounts[full] = AccountParts(full, address(f"{under}/account"), address(f"{under}/orders"))
         venue = self._make_venue(name, section)
+        parts.policy, parts.routes = routing_table(venue.policy, section.data), venue.routes
         feeds = feed_specs(
             venue,
             state,
@@ -197,11 +200,13 @@ class Assembly:
             under=f"{root}/parts",
             address=address,
             session=session,
+            rows=parts.policy,
             feed=section.feed,
             stream=section.stream,
         )
-        parts.feeds.update({symbol: address(feed_path(f"{root}/parts", symbol)) for symbol in section.symbols})
-        announce: list[Ref] = [*parts.feeds.values()]
+        for symbol in section.symbols:
+            parts.feeds[symbol] = feed_refs(venue, symbol, under=f"{root}/parts", address=address, rows=parts.policy)
+        announce: list[Ref] = [ref for refs in parts.feeds.values() for ref in refs]
         for account in parts.accounts.values():
             announce += [account.account, account.orders]
         trading = tuple(self._trading(venue, parts, section, key) for key in section.accounts)

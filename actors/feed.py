@@ -1,81 +1,153 @@
-"""The feed of one instrument: the only writer of its `MarketState`.
+"""The feed of one instrument on one route: the only writer of its part of the instrument's `MarketState`.
 
-It has two modes on a ladder. *Streaming* applies the stream's frames, repairs a gap by asking for this one symbol's
-book again, fills the hole a reconnect leaves before it calls itself live, and steps down when it cannot vouch for the
-data. *Polling* serves the same state by REST and meanwhile applies the stream's frames to a state of its own, on
-probation: after a snapshot and `clean_s` without a gap what was gathered there is handed over and streaming goes on
-where probation ended. A move costs nothing of the restart budget.
+A route is a connection of its own kind by which some classes of data come. Each feed has a ladder of its own, so trouble
+is confined to one symbol on one route, and to one connection.
 
-What counts is the age of the data, class by class, not the health of a socket. A market may also really be quiet, so
-before a class is too old the venue is asked: if it has nothing newer, the data we have is as of now, and silence was no
-fault.
+It has two modes. *Streaming* applies the stream's frames, repairs a gap by asking for this one symbol's book again, fills
+the hole a reconnect leaves before it calls itself live, and steps down when it cannot vouch for the data. *Polling* serves
+the same state by REST and meanwhile applies the stream's frames to a small state of its own, on probation: after a
+snapshot and `clean_s` without a gap what was gathered there is handed over and streaming goes on where probation ended. A
+move costs nothing of the restart budget. Classes the routing table never streams are polled in either mode; a feed of
+such classes alone has no stream.
 
-The state, the watchers and the reason of the last fall belong to the slot: they outlive restarts and moves.
+What counts is the age of the data, class by class, not the health of a socket. A market may also really be quiet: see
+`_feed_ages` for what vouches for silence.
+
+The state, the watchers, what is missing and the reason of the last fall belong to the slot: they outlive restarts and
+moves.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from actors._feed_base import FeedSeat, FeedSettings
 from actors._feed_polling import POLLING, PollingFeed
-from actors._feed_streaming import STREAMING, StreamingFeed
+from actors._feed_seat import FeedSeat, Pulse, carried
+from actors._feed_settings import FeedSettings
+from actors._feed_streaming import STARTING, STREAMING, StreamingFeed
 from actors.stream import Stream, StreamPlan, StreamSettings
 from engine.kernel import ChildSpec, LadderPolicy, Mode, OnExhausted, Ref, SupervisorSpec
-from engine.model import VenueState, instrument_id
-from engine.venues.base import Venue
+from engine.model import DataClass, DataRow, MarketState, VenueState, instrument_id
+from engine.venues.base import MarketVenue
 
-__all__ = ["POLLING", "STREAMING", "FeedSettings", "feed_path", "feed_specs"]
+__all__ = [
+    "POLLING",
+    "STARTING",
+    "STREAMING",
+    "FeedSettings",
+    "feed_path",
+    "feed_refs",
+    "feed_specs",
+    "shard_count",
+]
 
 _FEEDS = "feeds"
 
+Address = Callable[[str], Ref]
 
-def feed_path(under: str, symbol: str) -> str:
-    """Path of a symbol's feed below the supervisor at `under` that holds what `feed_specs` returned."""
-    return f"{under}/{_FEEDS}/{_feed_name(symbol)}"
+
+def feed_path(under: str, symbol: str, route: str = "") -> str:
+    """Path of a feed below the supervisor at `under` that holds what `feed_specs` returned."""
+    return f"{under}/{_FEEDS}/{_feed_name(symbol, route)}"
+
+
+def feed_refs(
+    venue: MarketVenue, symbol: str, *, under: str, address: Address, rows: Mapping[str, DataRow]
+) -> tuple[Ref, ...]:
+    """All feeds of a symbol."""
+    return tuple(address(feed_path(under, symbol, route)) for route in _routes(venue, rows))
+
+
+def shard_count(symbols: Sequence[str], stream: StreamSettings) -> int:
+    """How many connections on each route `symbols` take."""
+    return -(-len(symbols) // stream.symbols_per_stream)
 
 
 def feed_specs(
-    venue: Venue,
+    venue: MarketVenue,
     state: VenueState,
     symbols: Sequence[str],
     *,
     under: str,
-    address: Callable[[str], Ref],
+    address: Address,
     session: Ref,
+    rows: Mapping[str, DataRow],
     feed: FeedSettings,
     stream: StreamSettings,
+    first_shard: int = 0,
 ) -> SupervisorSpec:
     """Feeds and streams for `symbols`, as one supervisor to be placed below `under`; their empty markets are put into `state`.
 
     Feeds start before the streams that fill them and stop after them. Each parks by itself: none takes another with it.
+    To add symbols to a running tree, start the children of what this returns for them below the supervisor that is there,
+    in order, with `first_shard` the number of shards it has.
     """
-    children: list[ChildSpec] = []
+    feeds: list[ChildSpec] = []
     streams: list[ChildSpec] = []
-    for number, first in enumerate(range(0, len(symbols), stream.symbols_per_stream)):
+    for symbol in symbols:
+        state.markets.setdefault(symbol, _market(venue, instrument_id(state.name, symbol), rows, feed.intervals))
+    for number, first in enumerate(range(0, len(symbols), stream.symbols_per_stream), start=first_shard):
         shard = symbols[first : first + stream.symbols_per_stream]
-        stream_ref = address(f"{under}/{_FEEDS}/stream:{number}")
-        for symbol in shard:
-            market = state.markets[symbol] = feed.market(instrument_id(state.name, symbol))
-            children.append(_feed_spec(FeedSeat(venue, state, symbol, "", market, feed, session, stream_ref)))
-        feeds = {symbol: address(feed_path(under, symbol)) for symbol in shard}
-        streams.append(
-            _stream_spec(number, StreamPlan(lambda: venue.stream("", venue.routes[""]), feeds, feed.intervals), stream)
-        )
-    return SupervisorSpec(_FEEDS, children=(*children, *streams), on_exhausted=OnExhausted.PARK)
+        for route in _routes(venue, rows):
+            pulse, streamed = Pulse(), carried(venue, route, rows, ("stream",))
+            name = _stream_name(route, number)
+            stream_ref = address(f"{under}/{_FEEDS}/{name}") if streamed else None
+            for symbol in shard:
+                seat = FeedSeat(
+                    venue, state, symbol, route,
+                    rows=rows, settings=feed, session=session, stream=stream_ref, pulse=pulse,
+                )  # fmt: skip
+                feeds.append(_feed_spec(seat))
+            if streamed:
+                fed = {symbol: address(feed_path(under, symbol, route)) for symbol in shard}
+                adapter = partial(venue.stream, route, streamed)
+                streams.append(_stream_spec(name, StreamPlan(adapter, fed, feed.intervals, state, pulse), stream))
+    return SupervisorSpec(_FEEDS, children=(*feeds, *streams), on_exhausted=OnExhausted.PARK)
+
+
+def _routes(venue: MarketVenue, rows: Mapping[str, DataRow]) -> tuple[str, ...]:
+    """Those that carry anything at all."""
+    return tuple(route for route in venue.routes if carried(venue, route, rows))
+
+
+def _market(
+    venue: MarketVenue, instrument: str, rows: Mapping[str, DataRow], intervals: tuple[str, ...]
+) -> MarketState:
+    """An empty state for what the routing table does not switch off."""
+    on: set[DataClass] = {name for route in venue.routes for name in carried(venue, route, rows)}
+    if not intervals:
+        on.discard(DataClass.BARS)
+    keep = {name: rows[name].keep for name in on}
+    return MarketState(
+        instrument,
+        bounds_s={name: rows[name].age_s for name in DataClass if name in on},
+        intervals=intervals if DataClass.BARS in on else (),
+        bars_kept=keep.get(DataClass.BARS, 1),
+        trades_kept=keep.get(DataClass.TRADES, 1),
+        forced_kept=keep.get(DataClass.FORCED, 1),
+    )
 
 
 def _feed_spec(seat: FeedSeat) -> ChildSpec:
+    name = _feed_name(seat.symbol, seat.route)
+    if seat.stream is None:
+        return ChildSpec(name, lambda: PollingFeed(seat), on_exhausted=OnExhausted.PARK)
     return ChildSpec(
-        _feed_name(seat.symbol),
+        name,
         modes=(Mode(STREAMING, lambda: StreamingFeed(seat)), Mode(POLLING, lambda: PollingFeed(seat))),
         ladder=LadderPolicy(failures=seat.settings.failures, within_s=seat.settings.failures_within_s),
         on_exhausted=OnExhausted.PARK,
     )
 
 
-def _stream_spec(number: int, plan: StreamPlan, settings: StreamSettings) -> ChildSpec:
-    return ChildSpec(f"stream:{number}", lambda: Stream(plan, settings), on_exhausted=OnExhausted.PARK)
+def _stream_spec(name: str, plan: StreamPlan, settings: StreamSettings) -> ChildSpec:
+    return ChildSpec(name, lambda: Stream(plan, settings), on_exhausted=OnExhausted.PARK)
 
 
-def _feed_name(symbol: str) -> str:
-    return f"feed:{re.sub(r'[^A-Za-z0-9_.:@+-]', '_', symbol)}"
+def _stream_name(route: str, number: int) -> str:
+    return f"stream:{route}:{number}" if route else f"stream:{number}"
+
+
+def _feed_name(symbol: str, route: str) -> str:
+    name = f"feed:{re.sub(r'[^A-Za-z0-9_.:@+-]', '_', symbol)}"
+    return f"{name}:{route}" if route else name

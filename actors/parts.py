@@ -25,7 +25,7 @@ class AccountParts(msgspec.Struct):
 
 
 class VenueParts(msgspec.Struct):
-    """One venue: `accounts` by full name, `feeds` by native symbol.
+    """One venue: `accounts` by full name, `feeds` by native symbol, one for each route.
 
     `policy` is the routing table in force, the venue's with the configuration's cells; `routes` says which class comes
     by which kind of connection. `follow` is None where nothing can be added to the running tree.
@@ -38,7 +38,7 @@ class VenueParts(msgspec.Struct):
     routes: Mapping[str, frozenset[DataClass]] = {}
     follow: Follow | None = None
     accounts: dict[str, AccountParts] = {}
-    feeds: dict[str, Ref] = {}
+    feeds: dict[str, tuple[Ref, ...]] = {}
 
 
 class NodeParts(msgspec.Struct, dict=True):

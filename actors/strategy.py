@@ -120,7 +120,8 @@ class Strategy(Actor):
         if venue is None or symbol not in venue.feeds:
             fed = [instrument_id(v.name, s) for v in self._parts.venues.values() for s in v.feeds]
             raise ValueError(f"instrument: expected one the node feeds ({', '.join(fed)}), got {instrument}")
-        venue.feeds[symbol].tell(WatchMarket(self.ctx.self_ref, wanted))
+        for feed in venue.feeds[symbol]:
+            feed.tell(WatchMarket(self.ctx.self_ref, wanted))
 
     def market(self, instrument: str) -> MarketState:
         """The market as it is known now, read in place. `ValueError` when nobody follows it."""

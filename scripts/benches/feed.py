@@ -22,7 +22,7 @@ from websockets.sync.server import ServerConnection, serve
 from actors.feed import FeedSettings, feed_specs
 from actors.stream import StreamSettings
 from engine.kernel import Actor, ChildSpec, Entropy, SupervisorSpec, System, SystemClock, open_system
-from engine.model import MarketState, VenueState
+from engine.model import DataRow, MarketState, VenueState
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 from scripts.benches import wire
 
@@ -114,15 +114,14 @@ async def _through_actors(url: str, count: int) -> float:
 
 def _specs(system: System, venue: DeribitVenue, state: VenueState) -> SupervisorSpec:
     """Bounds so wide that nothing but the frames costs anything."""
-    feed = FeedSettings(
-        book_age_s=PATIENT_S, ticker_age_s=PATIENT_S, trades_age_s=PATIENT_S, bars_age_s=PATIENT_S,
-        disconnected_s=PATIENT_S, repair_s=PATIENT_S,
-    )  # fmt: skip
+    patient = DataRow(age_s=PATIENT_S, silence_s=PATIENT_S)
+    feed = FeedSettings(disconnected_s=PATIENT_S, repair_s=PATIENT_S)
     stream = StreamSettings(silent_after_s=PATIENT_S, acknowledged_within_s=PATIENT_S)
     session = system.address("root/vacant")
     return feed_specs(
-        venue, state, [wire.SYMBOL], under="root", address=system.address, session=session, feed=feed, stream=stream
-    )
+        venue, state, [wire.SYMBOL], under="root", address=system.address, session=session,
+        rows=dict.fromkeys(venue.policy, patient), feed=feed, stream=stream,
+    )  # fmt: skip
 
 
 async def _all_applied(market: MarketState, count: int) -> None:

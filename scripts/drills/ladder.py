@@ -27,7 +27,7 @@ from actors.feed import POLLING, STREAMING, FeedSettings, feed_path, feed_specs
 from actors.session import SessionSettings, session_spec
 from actors.stream import StreamSettings
 from engine.kernel import Entropy, SupervisorSpec, System, SystemClock, open_system
-from engine.model import DataClass, MarketState, Source, VenueState
+from engine.model import DataClass, DataRow, MarketState, Source, VenueState
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 from scripts.drills._relay import Relay, open_relay
 
@@ -35,17 +35,19 @@ COUNT = 20
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FAULTS = ("kill", "stall", "silence")
-FEED = FeedSettings(
-    book_age_s=1.5, ticker_age_s=1.5, trades_age_s=8.0, bars_age_s=12.0,
-    book_poll_s=0.4, ticker_poll_s=0.4, trades_poll_s=1.0, bars_poll_s=2.0,
-    disconnected_s=1.0, repair_s=2.0, clean_s=1.0, look_every_s=0.1, request_timeout_s=3.0,
-)  # fmt: skip
+ROWS = {
+    "book": DataRow(age_s=1.5, poll_s=0.4, silence_s=1.5),
+    "ticker": DataRow(age_s=1.5, poll_s=0.4, silence_s=1.5),
+    "trades": DataRow(age_s=8.0, poll_s=1.0, silence_s=8.0, keep=1000),
+    "bars": DataRow(age_s=12.0, poll_s=2.0, silence_s=12.0, keep=500),
+}
+FEED = FeedSettings(disconnected_s=1.0, repair_s=2.0, clean_s=1.0, look_every_s=0.1)
 STREAM = StreamSettings(silent_after_s=3.0, acknowledged_within_s=3.0, retry_min_s=1.6, retry_max_s=1.6)
 SESSION = SessionSettings(check_every_s=5.0, retry_max_s=1.0)
 
 SLACK_S = 1.0  # for a machine that does other things too
-DOWN_WITHIN_S = FEED.book_age_s + SLACK_S
-SERVED_WITHIN_S = FEED.book_poll_s + SLACK_S
+DOWN_WITHIN_S = ROWS["book"].age_s + SLACK_S
+SERVED_WITHIN_S = ROWS["book"].poll_s + SLACK_S
 BACK_WITHIN_S = 20.0
 READY_WITHIN_S = 30.0
 WATCH_EVERY_S = 0.02
@@ -113,7 +115,7 @@ async def _feeds(relay: Relay, http_url: str, seed: int) -> AsyncIterator[Rig]:
         announce = [system.address(feed_path("root", symbol)) for symbol in SYMBOLS]
         feeds = feed_specs(
             venue, state, SYMBOLS, under="root", address=system.address, session=system.address("root/session"),
-            feed=FEED, stream=STREAM,
+            rows=ROWS, feed=FEED, stream=STREAM,
         )  # fmt: skip
         session = session_spec(venue, accounts=(), state=state, settings=SESSION, announce=announce)
         await system.start(SupervisorSpec("root", children=(session, feeds)))
@@ -232,7 +234,7 @@ class Ladder:
         )
         venue_ms = self._rig.state.now_ms(now_s)
         ticker_s = 0.0 if venue_ms is None or not market.ticker.venue_ms else (venue_ms - market.ticker.venue_ms) / 1000
-        by_theirs = ticker_s > FEED.ticker_age_s + SLACK_S and not shown[DataClass.TICKER].stale
+        by_theirs = ticker_s > ROWS["ticker"].age_s + SLACK_S and not shown[DataClass.TICKER].stale
         return by_ours or by_theirs
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,20 +13,25 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors._feed_polling import hand_over
+from actors._feed_probation import hand_over, probation_of
+from actors._feed_seat import FeedSeat, Pulse
 from actors.feed import FeedSettings, feed_path, feed_specs
 from actors.messages import MarketChanged, WatchMarket
 from actors.session import SessionSettings, session_spec
 from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, Resubscribe, StreamChanged, StreamSettings
 from engine.kernel import ChildSpec, EventKind, KernelEvent, Message, Ref, SupervisorSpec, System
-from engine.model import DataClass, MarketState, Source, VenueState
+from engine.model import DataClass, DataRow, MarketState, Source, VenueState
 from engine.venues.base import Applied, BookSnapshot, NotSent, TickerSnapshot, TradeRow
 from tests.support.markets import SYMBOL, ScriptedVenue, bar_rows, ear, eventually, restarts, tree
 from tests.support.toy_stream import ToyFeed
 
-SETTINGS = FeedSettings(
-    bars_kept=20, book_age_s=4, ticker_age_s=4, trades_age_s=20, bars_age_s=30, disconnected_s=3, repair_s=2, clean_s=5
-)
+SETTINGS = FeedSettings(disconnected_s=3, repair_s=2, clean_s=5)
+ROWS = {
+    "book": DataRow(age_s=4.0, poll_s=1.0, silence_s=4.0),
+    "ticker": DataRow(age_s=4.0, poll_s=1.0, silence_s=4.0),
+    "trades": DataRow(age_s=20.0, poll_s=3.0, silence_s=20.0, keep=1000),
+    "bars": DataRow(age_s=30.0, poll_s=15.0, silence_s=30.0, keep=20),
+}
 PATH = feed_path("root", SYMBOL)
 soon = partial(eventually, every_s=0.05)
 
@@ -52,7 +57,7 @@ class Bench:
         session = system.address("root/session")
         feeds = feed_specs(
             self.venue, self.state, [SYMBOL], under="root", address=system.address, session=session,
-            feed=self.settings, stream=StreamSettings(),
+            rows=ROWS, feed=self.settings, stream=StreamSettings(),
         )  # fmt: skip
         without_stream = tuple(child for child in feeds.children if not child.name.startswith("stream"))
         told = (system.address(PATH),)
@@ -144,7 +149,7 @@ async def test_a_feed_is_live_with_a_snapshot_and_its_history_and_not_before(
         client.trouble = None
         b.send("T 1")
         await soon(lambda: b.market.mode == "streaming")
-        assert len(b.market.bars["1m"]) == SETTINGS.bars_kept
+        assert len(b.market.bars["1m"]) == ROWS["bars"].keep
         assert b.market.bars["1m"].missing() == 0
         assert b.moves == []
 
@@ -296,7 +301,7 @@ async def test_a_class_that_falls_silent_while_the_venue_has_news_steps_down_wit
         client.trades_now = (TradeRow(1, 1.0, 1.0, 1, 10**9),)
         client.bars_now = lambda start, end: bar_rows(start // 60_000 * 60_000, 2, volume=10.0**9)
         await soon(lambda: b.modes == ["polling"], within_s=40)
-        bound_s = b.settings.bounds_s()[DataClass(data_class)]
+        bound_s = ROWS[data_class].age_s
         assert b.moves[0].reason.startswith(data_class)
         assert trio.current_time() - quiet_s <= bound_s + 2 * b.settings.look_every_s
 
@@ -314,9 +319,7 @@ async def test_a_quiet_market_is_no_fault_when_the_venue_confirms_it(autojump_cl
         assert len(client.asked) < 1200
 
 
-@pytest.mark.parametrize(
-    ("late_s", "modes"), [(SETTINGS.ticker_age_s - 1, []), (SETTINGS.ticker_age_s + 1, ["polling"])]
-)
+@pytest.mark.parametrize(("late_s", "modes"), [(ROWS["ticker"].age_s - 1, []), (ROWS["ticker"].age_s + 1, ["polling"])])
 async def test_data_that_is_delivered_too_late_steps_down_and_stays_down(
     autojump_clock: trio.testing.MockClock, late_s: float, modes: list[str]
 ) -> None:
@@ -395,7 +398,7 @@ async def test_rest_serves_within_one_poll_and_keeps_every_class_fresh(autojump_
         b.venue.client().delay_s = 0.05
         await fallen(b)
         b.venue.client().book_now = BookSnapshot(((90.0, 2.0),), ((91.0, 2.0),), 5, 5)
-        await soon(lambda: b.market.book.best_bid() == (90.0, 2.0), within_s=SETTINGS.book_poll_s + 0.2)
+        await soon(lambda: b.market.book.best_bid() == (90.0, 2.0), within_s=ROWS["book"].poll_s + 0.2)
         for _ in range(60):
             await trio.sleep(0.5)
             assert b.market.stale_classes(trio.current_time()) == []
@@ -431,7 +434,7 @@ async def test_a_gap_on_probation_starts_it_over(autojump_clock: trio.testing.Mo
         b.snapshot()
         nursery.start_soon(b.keep_beating)
         await trio.sleep(SETTINGS.clean_s - 1)
-        b.send("C 5 6")
+        b.send("C 998 999")
         b.snapshot()
         await trio.sleep(SETTINGS.clean_s - 0.2)
         assert b.modes == ["polling"]
@@ -455,6 +458,7 @@ async def test_the_class_that_fell_silent_must_be_heard_from_again(autojump_cloc
         client = b.venue.client()
         await b.live()
         client.trades_now = (TradeRow(1, 1.0, 1.0, 1, 10**12),)
+        client.bars_now = lambda start, end: bar_rows(start // 60_000 * 60_000, 2, volume=7.0)
         nursery.start_soon(partial(b.keep_beating, but="X"))
         await soon(lambda: b.modes == ["polling"], within_s=30)
         assert b.moves[0].reason.startswith("trades")
@@ -490,9 +494,9 @@ async def test_a_venue_that_is_away_altogether_makes_data_stale_and_nothing_wors
         await fallen(b)
         b.venue.go_away()
         await trio.sleep(3600)
-        assert set(b.market.stale_classes(trio.current_time())) == set(DataClass)
+        assert set(b.market.stale_classes(trio.current_time())) == set(ROWS)
         polls = [what for what in b.venue.client().asked if what != "time"]
-        assert len(polls) < 3600 * len(DataClass) / 20
+        assert len(polls) < 3600 * len(ROWS) / 20
         b.venue.come_back()
         await soon(lambda: not b.market.stale_classes(trio.current_time()), within_s=60)
         assert restarts(b.system) == 0
@@ -562,7 +566,6 @@ async def test_a_dead_watcher_is_forgotten_and_their_number_is_limited(autojump_
     [
         ({"intervals": ["7m"]}, "intervals: expected"),
         ({"intervals": ["1m", "1m"]}, "intervals: expected different"),
-        ({"book_age_s": 1.0, "book_poll_s": 1.0}, "book_poll_s: expected less than book_age_s"),
         ({"watchers": 0}, ">= 1"),
         ({"unknown": 1}, "unknown field"),
     ],
@@ -583,7 +586,7 @@ async def test_many_symbols_share_streams_and_a_symbol_may_contain_what_a_path_m
 
     spec = feed_specs(
         ScriptedVenue(), state, symbols, under="root/v", address=address, session=address("s"),
-        feed=SETTINGS, stream=StreamSettings(symbols_per_stream=3),
+        rows=ROWS, feed=SETTINGS, stream=StreamSettings(symbols_per_stream=3),
     )  # fmt: skip
     names = [child.name for child in spec.children]
     assert names == [*(f"feed:S{n}_USD" for n in range(7)), "stream:0", "stream:1", "stream:2"]
@@ -593,12 +596,18 @@ async def test_many_symbols_share_streams_and_a_symbol_may_contain_what_a_path_m
 
 @given(st.lists(st.integers(1, 30), unique=True), st.lists(st.integers(1, 30), unique=True))
 def test_handing_over_loses_no_trade_of_either_source(polled: list[int], streamed: list[int]) -> None:
-    state, gathered = SETTINGS.market("sim:X"), SETTINGS.market("sim:X")
+    venue = VenueState("sim")
+    state = venue.markets["X"] = MarketState("sim:X", bounds_s={DataClass(name): 5.0 for name in ROWS})
+    seat: Any = FeedSeat(
+        ScriptedVenue(), venue, "X", "",
+        rows=ROWS, settings=SETTINGS, session=cast("Any", None), stream=None, pulse=Pulse(),
+    )  # fmt: skip
+    gathered = probation_of(seat)
     for market, seqs in ((state, polled), (gathered, streamed)):
         for seq in sorted(seqs):
             market.trades.add(time_ms=seq, price=1.0, amount=1.0, taker_side=1, trade_seq=seq)
     gathered.book.replace([(1.0, 1.0)], [(2.0, 1.0)], change_id=77, venue_ms=5)
     gathered.touch(DataClass.BOOK, Source.STREAM, 9.0)
-    hand_over(gathered, state)
+    hand_over(seat, gathered)
     assert state.trades.view()[:, 4].tolist() == sorted(set(polled) | set(streamed))
     assert (state.book.change_id, state.book.ready, state.fresh[DataClass.BOOK].updated_s) == (77, True, 9.0)

@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors._market_rest import MarketRest
+from actors._feed_settings import FeedSettings
+from actors._market_rest import ASKABLE, MarketRest
 from actors.session import SessionSettings, session_spec
 from engine.model import DataClass, MarketState, Source, VenueState
 from engine.venues.base import BookSnapshot, NotSent, TradeRow
@@ -52,20 +53,34 @@ async def bench() -> AsyncIterator[Bench]:
     async with tree(lambda _: [spec]) as system:
         await trio.sleep(1)
         session = system.address("root/session")
-        rest = MarketRest(session, SYMBOL, state, venue, system.clock, timeout_s=5.0)
+        rest = MarketRest(session, SYMBOL, state, venue, system.clock, FeedSettings())
         yield Bench(rest, state, venue, source.client())
+
+
+async def load(b: Bench) -> None:
+    await b.rest.take_bars("1m", history=True)
+    b.state.loaded.add("1m")
 
 
 async def test_history_is_all_bars_kept_up_to_the_unclosed_one(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
-        await b.rest.fill()
+        await load(b)
         keys = b.state.bars["1m"].view()[:, 0].tolist()
         assert keys == [b.open_ms - n * MINUTE for n in range(KEPT - 1, -1, -1)]
 
 
+async def test_history_is_asked_for_whole_even_if_the_newest_bar_has_come_already(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with bench() as b:
+        b.state.bars["1m"].upsert((float(b.open_ms), 1, 1, 1, 1, 1, 1, 1, 1, 1))
+        await load(b)
+        assert len(b.state.bars["1m"]) == KEPT
+
+
 async def test_afterwards_only_what_is_new_is_asked_for(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
-        await b.rest.fill()
+        await load(b)
         last_ms = b.open_ms
         await trio.sleep(180)
         await b.rest.take(DataClass.BARS)
@@ -74,21 +89,10 @@ async def test_afterwards_only_what_is_new_is_asked_for(autojump_clock: trio.tes
         assert b.state.bars["1m"].last_key() == last_ms + 3 * MINUTE
 
 
-async def test_a_hole_is_asked_for_and_one_the_venue_has_itself_only_once(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_no_bars_are_polled_before_their_history_is_in(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
-        whole = b.client.bars_now
-        b.client.bars_now = lambda start, end: np.delete(whole(start, end), [3, 4], axis=0)
         await b.rest.take(DataClass.BARS)
-        assert b.state.bars["1m"].missing() == 2
-        b.client.bars_now = whole
-        await b.rest.take(DataClass.BARS)
-        assert b.spans[1][0] == b.open_ms  # the venue has no more than that
-        b.state.bars["1m"].upsert((float(b.open_ms + 3 * MINUTE), 1, 1, 1, 1, 1, 1, 1, 1, 1))
-        await b.rest.take(DataClass.BARS)
-        assert b.spans[2][0] < b.open_ms - 5 * MINUTE
-        assert b.state.bars["1m"].missing() == 2  # the two minutes to come
+        assert b.spans == []
 
 
 async def test_data_is_as_old_as_the_beginning_of_its_request(autojump_clock: trio.testing.MockClock) -> None:
@@ -98,7 +102,7 @@ async def test_data_is_as_old_as_the_beginning_of_its_request(autojump_clock: tr
         await b.rest.take(DataClass.TICKER)
         fresh = b.state.fresh[DataClass.TICKER]
         assert (fresh.updated_s, fresh.source) == (asked_s, Source.REST)
-        assert b.state.ticker.mark == 100.0
+        assert b.state.ticker.last == 100.0
 
 
 async def test_a_slow_answer_does_not_make_newer_data_older(autojump_clock: trio.testing.MockClock) -> None:
@@ -126,44 +130,46 @@ async def test_bars_need_the_venues_clock(autojump_clock: trio.testing.MockClock
     async with bench() as b:
         b.venue._anchor_ms = None
         with pytest.raises(NotSent, match="clock"):
-            await b.rest.take(DataClass.BARS)
+            await b.rest.take_bars("1m")
 
 
-@pytest.mark.parametrize("data_class", list(DataClass))
+@pytest.mark.parametrize("data_class", sorted(ASKABLE))
 async def test_what_the_venue_confirms_is_as_of_now_and_keeps_its_source(
     autojump_clock: trio.testing.MockClock, data_class: DataClass
 ) -> None:
     async with bench() as b:
-        for each in DataClass:
+        await load(b)
+        for each in ASKABLE:
             await b.rest.take(each)
         b.state.touch(data_class, Source.STREAM, trio.current_time())
         await trio.sleep(100)
-        assert await b.rest.confirm(data_class)
+        assert await b.rest.confirm(data_class) is not None
         fresh = b.state.fresh[data_class]
         assert (fresh.updated_s, fresh.source) == (trio.current_time(), Source.STREAM)
 
 
-@pytest.mark.parametrize("data_class", list(DataClass))
+@pytest.mark.parametrize("data_class", sorted(ASKABLE))
 async def test_what_the_venue_has_news_of_is_not_confirmed(
     autojump_clock: trio.testing.MockClock, data_class: DataClass
 ) -> None:
     async with bench() as b:
-        for each in DataClass:
+        await load(b)
+        for each in ASKABLE:
             await b.rest.take(each)
         before = b.state.fresh[data_class].updated_s
         await trio.sleep(1)
         client = b.client
         client.book_now = BookSnapshot(((99.5, 1.0),), client.book_now.asks, 2, 2)
-        client.ticker_now = msgspec.structs.replace(client.ticker_now, mark=100.5)
+        client.ticker_now = msgspec.structs.replace(client.ticker_now, bid=99.5, mark=100.5)
         client.trades_now = (TradeRow(2, 1.0, 1.0, 1, 2),)
         client.bars_now = lambda start, end: bar_rows(b.open_ms, 1, volume=3.0)
-        assert not await b.rest.confirm(data_class)
+        assert await b.rest.confirm(data_class) is None
         assert b.state.fresh[data_class].updated_s == before
 
 
 async def test_bars_without_trades_are_taken_while_confirming(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
-        await b.rest.take(DataClass.BARS)
+        await load(b)
         await trio.sleep(120)
-        assert await b.rest.confirm(DataClass.BARS)
+        assert await b.rest.confirm(DataClass.BARS) is not None
         assert b.state.bars["1m"].last_key() == b.open_ms

@@ -66,8 +66,8 @@ def parts_of(rig: Rig, directory: Path) -> NodeParts:
     state.markets["PERP"] = MarketState(PERPETUAL.instrument_id, bounds_s={DataClass.BOOK: 5.0})
     system = rig.system
     account = AccountParts(ACCOUNT, system.address("root/account"), rig.orders)
-    feeds = {"PERP": system.address("root/feed")}
-    venue = VenueParts("sim", state, system.address("root/session"), {ACCOUNT: account}, feeds)
+    feeds = {"PERP": (system.address("root/feed"),)}
+    venue = VenueParts("sim", state, system.address("root/session"), accounts={ACCOUNT: account}, feeds=feeds)
     return NodeParts(
         name="test",
         profile="",

@@ -19,9 +19,9 @@ from actors.stream import (
     StreamChanged,
     StreamPlan,
     StreamSettings,
-    symbol_of,
 )
 from engine.kernel import ChildSpec, Message, System, on
+from engine.model import VenueState
 from tests.support.markets import Ear, ear, eventually, restarts, tree
 from tests.support.toy_stream import ToyServer, ToyStream, toy_server
 
@@ -60,7 +60,7 @@ async def bench(settings: StreamSettings = SETTINGS, url: str = "") -> AsyncIter
 
         def children(system: System) -> list[Any]:
             feeds = {name: system.address(f"root/{name}") for name in heard}
-            plan = StreamPlan(lambda: ToyStream(url or server.url), feeds, ("1m",))
+            plan = StreamPlan(lambda: ToyStream(url or server.url), feeds, ("1m",), VenueState("sim"))
             return [*(ear(name, heard[name]) for name in heard), ChildSpec("stream:0", lambda: Stream(plan, settings))]
 
         async with tree(children) as system:
@@ -153,9 +153,9 @@ async def test_what_the_venue_says_ends_the_connection_does(impatient_clock: tri
 
 async def test_a_refused_channel_is_told_to_its_feed_alone(impatient_clock: trio.testing.MockClock) -> None:
     async with bench() as b:
-        b.server.refused = ("book.b.100ms",)
+        b.server.refused = ("book.B.100ms",)
         await b.server.drop()
-        await soon(lambda: ChannelRefused("book.b.100ms") in b.heard["B"])
+        await soon(lambda: ChannelRefused("book.B.100ms") in b.heard["B"])
         assert not any(isinstance(message, ChannelRefused) for message in b.heard["A"])
 
 
@@ -186,7 +186,10 @@ async def test_a_feed_that_cannot_keep_up_loses_its_own_frames_only(impatient_cl
 
         def children(system: System) -> list[Any]:
             plan = StreamPlan(
-                lambda: ToyStream(server.url), {name: system.address(f"root/{name}") for name in heard}, ()
+                lambda: ToyStream(server.url),
+                {name: system.address(f"root/{name}") for name in heard},
+                (),
+                VenueState("sim"),
             )
             slow = ChildSpec("A", lambda: Slow(heard["A"]))
             return [slow, ear("B", heard["B"]), ChildSpec("stream:0", lambda: Stream(plan, SETTINGS))]
@@ -202,17 +205,3 @@ async def test_a_feed_that_cannot_keep_up_loses_its_own_frames_only(impatient_cl
             await soon(lambda: sum(isinstance(m, Frames) for m in heard["A"]) == 3)
             assert FramesLost() not in heard["B"]
             assert server.connections == 1
-
-
-@pytest.mark.parametrize(
-    ("channel", "expected"),
-    [
-        ("book.BTC-PERPETUAL.100ms", "BTC-PERPETUAL"),
-        ("trades.BTC_USDC-PERPETUAL.raw", "BTC_USDC-PERPETUAL"),
-        ("btcusdt@depth20@100ms", "BTCUSDT"),
-        ("platform_state", None),
-    ],
-)
-def test_the_symbol_a_channel_belongs_to_is_the_longest_it_names(channel: str, expected: str | None) -> None:
-    symbols = {"BTC-PERPETUAL": 1, "BTC_USDC-PERPETUAL": 1, "BTCUSDT": 1, "BTC": 1}
-    assert symbol_of(channel, symbols) == expected

@@ -237,7 +237,7 @@ async def faces(
             state = VenueState("sim")
             state.markets["X-PERPETUAL"] = rig.market
             account = AccountParts(ACCOUNT, system.address("root/account"), system.address("root/orders"))
-            feeds = {"X-PERPETUAL": system.address("root/feed")}
+            feeds = {"X-PERPETUAL": (system.address("root/feed"),)}
             parts.venues["sim"] = VenueParts(
                 "sim", state, system.address("root/session"), accounts={ACCOUNT: account}, feeds=feeds
             )

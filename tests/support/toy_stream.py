@@ -21,10 +21,10 @@ class ToyStream:
     """Implements `StreamAdapter`."""
 
     frames_per_s = 1000.0
-    life_s = None
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, life_s: float | None = None) -> None:
         self.url = url
+        self.life_s = life_s
 
     def greet(self) -> tuple[bytes, ...]:
         return (b"HELLO",)
@@ -40,6 +40,9 @@ class ToyStream:
 
     def route(self, frame: bytes) -> str | None:
         return frame[1 : frame.index(b" ")].decode() if frame[:1] == b"@" else None
+
+    def symbol_of(self, channel: str) -> str | None:
+        return channel.split(".")[1]
 
     def control(self, frame: bytes) -> Route:
         word, _, rest = frame.decode().partition(" ")
@@ -68,10 +71,14 @@ class ToyFeed:
             raise BadReply(f"numbers: expected integers, got {numbers}") from None
         match kind:
             case "S":
+                if values[0] < state.book.change_id and state.book.ready:
+                    return Applied.NOTHING
                 state.book.replace([(99.0, 1.0)], [(101.0, 1.0)], change_id=values[0], venue_ms=0)
                 state.touch(DataClass.BOOK, Source.STREAM, now_s)
                 return Applied.BOOK | Applied.SNAPSHOT
             case "C":
+                if state.book.ready and values[1] <= state.book.change_id:
+                    return Applied.NOTHING
                 if not state.book.change(
                     [(98.0, float(values[1]))], [], previous_id=values[0], change_id=values[1], venue_ms=0
                 ):

@@ -1,0 +1,55 @@
+"""What a fallen feed's stream brings is gathered in a small state of its own, and handed over when it can be trusted."""
+
+from actors._feed_seat import FeedSeat
+from actors._market_rest import MARK_FIELDS, TICKER_FIELDS
+from engine.model import DataClass, MarketState, Source
+
+_BARS = 4  # what polls bring reaches back further
+_ROWS = 200
+
+
+def probation_of(seat: FeedSeat) -> MarketState:
+    """An empty state for the streamed classes of a seat. It takes a few kilobytes."""
+    state = seat.state
+    return MarketState(
+        state.instrument,
+        bounds_s={name: state.fresh[name].bound_s for name in state.fresh if name in seat.streamed},
+        intervals=tuple(state.bars) if DataClass.BARS in seat.streamed else (),
+        bars_kept=_BARS,
+        trades_kept=_ROWS,
+        forced_kept=_ROWS,
+    )
+
+
+def hand_over(seat: FeedSeat, gathered: MarketState) -> None:
+    """What the stream brought on probation becomes what everyone reads; what REST brought meanwhile stays."""
+    state = seat.state
+    if DataClass.BOOK in seat.streamed:
+        book = gathered.book
+        state.book.replace(book.bids(), book.asks(), change_id=book.change_id, venue_ms=book.venue_ms)
+    state.trades.merge(gathered.trades.view())
+    for interval, bars in gathered.bars.items():
+        state.bars[interval].merge(bars.view(), bars.closed_through_ms)
+    _hand_over_figures(state, gathered)
+    _hand_over_forced(state, gathered)
+    for data_class, fresh in gathered.fresh.items():
+        if fresh.source is Source.STREAM and fresh.updated_s > state.fresh[data_class].updated_s:
+            state.touch(data_class, Source.STREAM, fresh.updated_s)
+
+
+def _hand_over_figures(state: MarketState, gathered: MarketState) -> None:
+    theirs, ours = gathered.ticker, state.ticker
+    apart = DataClass.MARK in state.fresh
+    if DataClass.TICKER in gathered.fresh and gathered.fresh[DataClass.TICKER].source is Source.STREAM:
+        for name in (*TICKER_FIELDS, "venue_ms") if apart else theirs.__slots__:
+            setattr(ours, name, getattr(theirs, name))
+    if DataClass.MARK in gathered.fresh and gathered.fresh[DataClass.MARK].source is Source.STREAM:
+        for name in (*MARK_FIELDS, "mark_ms"):
+            setattr(ours, name, getattr(theirs, name))
+
+
+def _hand_over_forced(state: MarketState, gathered: MarketState) -> None:
+    newest_ms = state.forced.last_key()
+    for row in gathered.forced.view().tolist():
+        if newest_ms is None or row[0] > newest_ms:
+            state.forced.append(tuple(row))

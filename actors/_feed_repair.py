@@ -1,0 +1,147 @@
+"""Holes in trades and bars: found by counting, asked for by themselves, never left.
+
+A bar or a trade the venue does not have either is no hole: what is left after it has answered is given up, and counts as
+repaired.
+"""
+
+import numpy as np
+import trio
+
+from actors._feed_seat import FeedSeat
+from actors._market_rest import MarketRest
+from engine.kernel import Backoff, Entropy
+from engine.model import DataClass
+from engine.venues.base import RateLimited, VenueError
+
+_PAGES = 20  # of trades for one repair
+_SEQ = 4
+
+
+class Repair:
+    """Of one incarnation; what it has to do is in the seat."""
+
+    def __init__(self, seat: FeedSeat, rest: MarketRest, entropy: Entropy) -> None:
+        self._seat = seat
+        self._rest = rest
+        self._entropy = entropy
+        self._backoff = Backoff(min_s=0.25, max_s=10.0, jitter=0.5)
+        self._has_bars = DataClass.BARS in seat.streamed
+        self._has_trades = DataClass.TRADES in seat.streamed
+        self.running = False  # set by whoever spawns `run`
+
+    def lost_touch(self) -> None:
+        """From now on bars may be missing: those after the newest ones, and these may change."""
+        if self._has_bars:
+            for interval in self._loaded():
+                last = self._seat.state.bars[interval].last_key()
+                if last is not None:
+                    self._seat.whole_ms.setdefault(interval, int(last))
+
+    def polled(self) -> None:
+        """Whatever was missing before the newest bars has just come."""
+        self._seat.whole_ms.clear()
+        self.lost_touch()
+
+    def look(self) -> bool:
+        """Count what is missing; whether something is."""
+        return bool(self._count_trades() + self._count_bars() or self._seat.whole_ms)
+
+    def _loaded(self) -> list[str]:
+        state = self._seat.state
+        return [interval for interval in state.bars if interval in state.loaded]
+
+    # ── counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _count_trades(self) -> int:
+        seat = self._seat
+        if not self._has_trades:
+            return 0
+        seat.trades_given_up = min(seat.trades_given_up, seat.state.trades.missed)
+        missing = seat.state.trades.missed - seat.trades_given_up
+        if missing != seat.trades_missing:
+            self._note(DataClass.TRADES, missing - seat.trades_missing)
+            seat.trades_missing = missing
+        return missing
+
+    def _count_bars(self) -> int:
+        seat = self._seat
+        if not self._has_bars:
+            return 0
+        missing = sum(self._bars_missing(interval) for interval in self._loaded())
+        if missing != seat.bars_missing:
+            self._note(DataClass.BARS, missing - seat.bars_missing)
+            seat.bars_missing = missing
+        return missing
+
+    def _bars_missing(self, interval: str) -> int:
+        missing, given_up = self._seat.state.bars[interval].missing(), self._seat.bars_given_up
+        given_up[interval] = min(given_up.get(interval, 0), missing)  # old holes leave with the old bars
+        return missing - given_up[interval]
+
+    def _note(self, data_class: DataClass, more: int) -> None:
+        quality = self._seat.state.quality[data_class]
+        quality.missing += max(0, more)
+        quality.repaired += max(0, -more)
+
+    # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Until nothing is missing, however long that takes."""
+        failures = 0
+        while self.look():
+            try:
+                await self._repair_bars()
+                await self._repair_trades()
+            except VenueError as error:
+                failures += 1
+                asked_for_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
+                await trio.sleep(max(asked_for_s, self._backoff.delay_s(failures, self._entropy)))
+        self.running = False
+
+    async def _repair_bars(self) -> None:
+        for interval in self._loaded() if self._has_bars else ():
+            whole_ms = self._seat.whole_ms
+            from_ms = whole_ms.pop(interval, None)
+            if self._bars_missing(interval):
+                from_ms = min(self._first_hole_ms(interval), 2**62 if from_ms is None else from_ms)
+            if from_ms is None:
+                continue
+            try:
+                await self._take_bars(interval, from_ms)
+            except BaseException:
+                whole_ms[interval] = from_ms
+                raise
+        self._count_bars()
+
+    async def _take_bars(self, interval: str, from_ms: int) -> None:
+        bars = self._seat.state.bars[interval]
+        before_ms = bars.last_key() or 0.0
+        await self._rest.take_bars(interval, from_ms)
+        self._count_bars()
+        if (bars.last_key() or 0.0) <= before_ms + bars.interval_ms:  # else another hole may have come meanwhile
+            self._seat.bars_given_up[interval] = bars.missing()
+
+    def _first_hole_ms(self, interval: str) -> int:
+        bars = self._seat.state.bars[interval]
+        keys = bars.view()[:, 0]
+        return int(keys[np.argmax(np.diff(keys) > bars.interval_ms)])
+
+    async def _repair_trades(self) -> None:
+        """Hole by hole, as long as each page brings something."""
+        seat = self._seat
+        if not self._count_trades():
+            return
+        for _ in range(_PAGES):
+            hole = self._first_trade_before_a_hole()
+            if hole is None:
+                break
+            if not await self._rest.take_trades_after(hole):
+                seat.trades_whole_to = hole + 1
+            self._count_trades()
+        seat.trades_given_up = seat.state.trades.missed
+        self._count_trades()
+
+    def _first_trade_before_a_hole(self) -> int | None:
+        seqs = self._seat.state.trades.view()[:, _SEQ]
+        before = seqs[:-1][(np.diff(seqs) > 1) & (seqs[:-1] >= self._seat.trades_whole_to)]
+        return int(before[0]) if len(before) else None

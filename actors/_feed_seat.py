@@ -1,0 +1,102 @@
+"""What belongs to a feed's place in the tree and outlives its incarnations and moves."""
+
+from collections.abc import Iterable, Mapping
+
+from actors._feed_settings import FeedSettings
+from engine.kernel import Ref
+from engine.model import DataClass, DataRow, VenueState
+from engine.venues.base import MarketVenue
+
+
+class Pulse:
+    """When a connection last brought data of any symbol. Written by its stream, read by the feeds it serves."""
+
+    __slots__ = ("heard_s",)
+
+    def __init__(self) -> None:
+        self.heard_s = float("-inf")
+
+
+class FeedSeat:
+    """One symbol on one route. `streamed` and `polled` are the classes that come by it, as the routing table has them."""
+
+    __slots__ = (
+        "bars_given_up",
+        "bars_missing",
+        "connected_s",
+        "down_reason",
+        "fell_for",
+        "handed_over",
+        "lost_s",
+        "polled",
+        "pulse",
+        "refused",
+        "route",
+        "rows",
+        "session",
+        "settings",
+        "state",
+        "stream",
+        "stream_up",
+        "streamed",
+        "symbol",
+        "trades_given_up",
+        "trades_missing",
+        "trades_whole_to",
+        "venue",
+        "venue_state",
+        "watchers",
+        "whole_ms",
+    )
+
+    def __init__(
+        self,
+        venue: MarketVenue,
+        venue_state: VenueState,
+        symbol: str,
+        route: str,
+        *,
+        rows: Mapping[str, DataRow],
+        settings: FeedSettings,
+        session: Ref,
+        stream: Ref | None,
+        pulse: Pulse,
+    ) -> None:
+        self.venue = venue
+        self.venue_state = venue_state
+        self.symbol = symbol
+        self.route = route
+        self.rows = rows
+        self.settings = settings
+        self.session = session
+        self.stream = stream
+        self.pulse = pulse
+        self.state = venue_state.markets[symbol]
+        here = venue.routes[route] & self.state.fresh.keys()
+        self.streamed = frozenset(name for name in here if rows[name].via == "stream")
+        self.polled = frozenset(name for name in here if rows[name].via == "poll")
+        self.watchers: dict[str, tuple[Ref, int]] = {}  # by path: who, and which Applied bits
+        self.stream_up = False
+        self.connected_s = float("-inf")  # names the present connection, or the last one
+        self.lost_s = float("-inf")  # when the last one was lost
+        self.down_reason = ""
+        self.handed_over = False  # probation ended well: the book is whole as it stands
+        self.fell_for: set[DataClass] = set()  # must be heard from again before streaming is trusted
+        self.refused: set[str] = set()  # channels the venue does not send
+        self.whole_ms: dict[str, int] = {}  # by interval: bars after this one may be missing or not final
+        self.bars_missing = 0  # as counted in the quality figures
+        self.bars_given_up: dict[str, int] = {}  # by interval: bars the venue itself does not have
+        self.trades_missing = 0
+        self.trades_given_up = 0
+        self.trades_whole_to = -1  # holes up to this number are not asked for again
+
+    @property
+    def classes(self) -> frozenset[DataClass]:
+        return self.streamed | self.polled
+
+
+def carried(
+    venue: MarketVenue, route: str, rows: Mapping[str, DataRow], vias: Iterable[str] = ("stream", "poll")
+) -> frozenset[DataClass]:
+    """The classes of a route whose rows say one of `vias`."""
+    return frozenset(name for name in venue.routes[route] if name in rows and rows[name].via in vias)
