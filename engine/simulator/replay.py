@@ -42,22 +42,26 @@ class Recording(msgspec.Struct, frozen=True):
     bars: dict[str, Sequence[OhlcBar]]
 
 
-def load_recording(path: Path, symbols: Sequence[str], interval: str | None = None) -> Recording:
-    """Read the bars of `symbols`; of the finest interval that has them all unless one is named.
+def load_recording(
+    path: Path, symbols: Sequence[str], interval: str | None = None, *, also: Sequence[str] = ()
+) -> Recording:
+    """Read the bars of `symbols`, all of which must be there, and of as many of `also` as were recorded with them.
 
+    Unless an interval is named, the one with the most symbols is taken, and of several the finest.
     Raises ReplayError for a malformed file or missing symbols, OSError for one that cannot be read.
     """
+    wanted = {*symbols, *also}
     found: dict[str, dict[str, Sequence[OhlcBar]]] = {}
     for number, text in enumerate(_lines(path), start=1):
         line = _decode_line(path, number, text)
-        if line.symbol in symbols and interval in (None, line.interval):
+        if line.symbol in wanted and interval in (None, line.interval):
             found.setdefault(line.interval, {})[line.symbol] = _decode_rows(path, number, line)
-    complete = [name for name, bars in found.items() if len(bars) == len(set(symbols))]
+    complete = [name for name, bars in found.items() if bars.keys() >= set(symbols)]
     if not complete:
-        wanted = f"bars of {', '.join(symbols)} in one interval" + (f" ({interval})" if interval else "")
-        raise ReplayError(path, 0, "symbol", wanted, sorted(found))
-    finest = min(complete, key=_interval_ms)
-    return Recording(finest, found[finest])
+        expected = f"bars of {', '.join(symbols or also)} in one interval" + (f" ({interval})" if interval else "")
+        raise ReplayError(path, 0, "symbol", expected, sorted(found))
+    best = min(complete, key=lambda name: (-len(found[name]), _interval_ms(name)))
+    return Recording(best, found[best])
 
 
 def _lines(path: Path) -> Sequence[bytes]:

@@ -274,6 +274,19 @@ def test_the_finest_interval_with_all_symbols_is_taken_and_the_unclosed_bar_left
     assert recording.bars["BTCUSDT"][0] == OhlcBar(100, 110, 90, 105)
 
 
+def test_other_symbols_are_taken_as_far_as_they_were_recorded_with_the_needed_ones(tmp_path: Path) -> None:
+    lines = [line(symbol, "1h") for symbol in (*SYMBOLS, "XRPUSDT", "SOLUSDT")]
+    lines += [line(symbol, "5m") for symbol in ("BTCUSDT", "XRPUSDT", "SOLUSDT", "ADAUSDT", "BNBUSDT")]
+    lines += [line(symbol, "1m") for symbol in SYMBOLS]
+    path = write(tmp_path / "bars.jsonl", *lines)
+    others = ("XRPUSDT", "SOLUSDT", "ADAUSDT", "BNBUSDT", "LTCUSDT")
+    assert load_recording(path, SYMBOLS, also=others).bars.keys() == {*SYMBOLS, "XRPUSDT", "SOLUSDT"}
+    assert load_recording(path, (), also=others).bars.keys() == set(others) - {"LTCUSDT"}
+    assert load_recording(path, SYMBOLS).interval == "1m"
+    with pytest.raises(ReplayError, match="bars of LTCUSDT in one interval"):
+        load_recording(path, (), also=("LTCUSDT",))
+
+
 def test_a_gzipped_recording_reads_like_a_plain_one(tmp_path: Path) -> None:
     plain = write(tmp_path / "bars.jsonl", line(), line("ETHUSDT"))
     packed = tmp_path / "bars.jsonl.gz"
