@@ -142,7 +142,7 @@ def _open_interest(data: DataReader, symbol: str) -> tuple[float, ValueInfo]:
     rows, columns, info = data.view_samples(symbol, OPEN_INTEREST, OI_RECORDS)
     if len(rows) < OI_RECORDS:
         raise DataUnavailable(symbol, "open interest", f"{OI_RECORDS} records are needed, {len(rows)} are there")
-    first, last = rows[[0, -1], columns.index("open_interest")].tolist()
+    first, last = rows[[0, -1], columns.index("sum_open_interest")].tolist()
     return _ratio(symbol, "open interest", last - first, first), info
 
 

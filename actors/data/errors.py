@@ -4,7 +4,8 @@
 
     DataError
     ├─ DataUnavailable   there is no such value now: `why` says whether it will come or what to change
-    └─ DataNotLoaded     `initialize` gave up waiting for the history
+    ├─ DataNotLoaded     `initialize` gave up waiting for the history
+    └─ DataEnded         what brought the data has ended by itself: `close`, and `initialize` again
     BadArgument          the caller asked for what does not exist: a `ValueError` with field, expected and got
 """
 
@@ -27,6 +28,10 @@ class DataUnavailable(DataError):
 
 class DataNotLoaded(DataError):
     """The history did not come in time; the message says how much of it and what the venue's last trouble was."""
+
+
+class DataEnded(DataError):
+    """The tree behind a manager without a node came to an end by itself; the cause says why."""
 
 
 class BadArgument(ModelError):

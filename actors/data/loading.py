@@ -1,8 +1,7 @@
 """Waiting for history, with an end to it, and showing how far it is."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import trio
@@ -14,7 +13,6 @@ from engine.model import INTERVAL_MS, MarketState
 Progress: TypeAlias = Callable[[int, int], None]
 
 _LOOK_S = 0.05
-_BAR_WIDTH = 40
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -27,21 +25,6 @@ class Patience(msgspec.Struct, frozen=True):
 
 def silent(_loaded: int, _wanted: int) -> None:
     """Show nothing."""
-
-
-def terminal_bar(stream: TextIO | None = None) -> Progress:
-    """A bar on a terminal; nothing where nobody looks."""
-    out = stream or sys.stderr
-    if not out.isatty():
-        return silent
-
-    def show(loaded: int, wanted: int) -> None:
-        filled = _BAR_WIDTH * loaded // max(1, wanted)
-        end = "\n" if loaded == wanted else ""
-        out.write(f"\rhistory [{'#' * filled:<{_BAR_WIDTH}}] {loaded}/{wanted}{end}")
-        out.flush()
-
-    return show
 
 
 def checked_names(symbols: Any, intervals: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

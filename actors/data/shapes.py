@@ -59,7 +59,7 @@ def forced_rows(forced: Columns) -> list[dict[str, Any]]:
 
 def oi_rows(samples: Samples, limit: int) -> list[dict[str, Any]]:
     """Open interest as `{timestamp, sumOpenInterest, sumOpenInterestValue}`, oldest first."""
-    pick = columns_of(samples, ("time_ms", "open_interest", "open_interest_value"))
+    pick = columns_of(samples, ("time_ms", "sum_open_interest", "sum_open_interest_value"))
     return [
         {"timestamp": int(at), "sumOpenInterest": amount, "sumOpenInterestValue": _said(value)}
         for at, amount, value in map(pick, samples.view(limit).tolist())

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from actors.data.errors import BadArgument, DataUnavailable
+from actors.data.errors import BadArgument, DataError, DataUnavailable
 from actors.data.values import ValueInfo
 from engine.kernel import Clock
 from engine.model import DataClass, DataRow, Freshness, MarketState, Samples, Source, VenueState, split_instrument
@@ -65,11 +65,14 @@ class Shelf:
         self.clock = clock
         self.default_venue = default_venue
         self.counts = Counts()
+        self.failure: DataError | None = None  # what brought the data has ended: nothing may be read any more
 
     # ── finding ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def find(self, name: str, what: str) -> Found:
-        """The market called `name`. Raises `DataUnavailable`."""
+        """The market called `name`. Raises `DataUnavailable`, or the failure of what brought the data."""
+        if self.failure is not None:
+            raise self.failure
         venue_name, symbol = split_instrument(name, self.default_venue)
         venue = self.venues.get(venue_name)
         market = venue.state.markets.get(symbol) if venue else None

@@ -10,7 +10,7 @@ from engine.kernel import Clock
 from engine.model import BAR_COLUMNS, INTERVAL_MS, DataClass, DataRow, MarketState, Samples, Source, VenueState
 
 EPOCH_MS = 1_700_000_000_000
-OI_COLUMNS = ("time_ms", "open_interest", "open_interest_value")
+OI_COLUMNS = ("time_ms", "sum_open_interest", "sum_open_interest_value")
 FUNDING_COLUMNS = ("time_ms", "rate", "next_funding_ms", "mark")
 SPOT_COLUMNS = ("time_ms", "price")
 BOUNDS = {
