@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from engine.kernel import Entropy, SystemClock
+from engine.simulator.binance_usdm import DEFAULT_SYMBOLS, symbols_of
 from engine.simulator.deribit.listings import INDEX_SOURCE
 from engine.simulator.replay import Recording, ReplayError, load_recording
 from engine.simulator.wire import ANY_PORT, ApiKey, Credentials, Simulator, open_simulator
@@ -104,12 +105,19 @@ def simulator_options(arguments: argparse.Namespace, environment: Mapping[str, s
 def run_simulator(options: SimulatorOptions) -> int:
     """Serve until SIGTERM, SIGINT or the end of the parent; the exit code. What went wrong is told on stderr."""
     try:
-        recording = None if options.replay is None else load_recording(options.replay, sorted(INDEX_SOURCE.values()))
-        trio.run(_serve, options, recording)
+        trio.run(_serve, options, _recording(options))
     except (ReplayError, OSError) as error:
         sys.stderr.write(f"simulate: {error}\n")
         return FAILED
     return DONE
+
+
+def _recording(options: SimulatorOptions) -> Recording | None:
+    """The bars that both venues need, and those of all other symbols Binance lists. Raises ReplayError, OSError."""
+    if options.replay is None:
+        return None
+    listed = DEFAULT_SYMBOLS if options.binance_symbols is None else symbols_of(options.binance_symbols)
+    return load_recording(options.replay, sorted(INDEX_SOURCE.values()), also=listed)
 
 
 async def _serve(options: SimulatorOptions, recording: Recording | None) -> None:

@@ -74,6 +74,20 @@ async def test_a_stalled_socket_says_nothing_and_tells_all_when_the_stall_ends(a
         assert await numbers(client) == [1, 2]
 
 
+async def test_a_stall_can_be_for_the_sockets_of_one_route(autojump_clock):
+    async with (
+        binance_wire() as wire,
+        wire.socket(f"/market/ws/{TRADES}") as market,
+        wire.socket(f"/public/ws/{BOOK}") as public,
+    ):
+        wire.board.add(faults.Stall(channel="market/", duration_s=3))
+        say(wire, TRADES, 1)
+        say(wire, BOOK, 2)
+        assert (await numbers(market), await numbers(public)) == ([], [2])
+        await trio.sleep(3)
+        assert await numbers(market) == [1]
+
+
 async def test_a_stall_of_everything_holds_requests_too(autojump_clock):
     async with binance_wire() as wire, wire.keep_alive() as http:
         wire.board.add(faults.Stall(duration_s=3))

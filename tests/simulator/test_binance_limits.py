@@ -35,6 +35,7 @@ async def test_every_reply_says_what_is_used_and_a_minute_begins_anew(autojump_c
         assert (await http.get(FUNDING)).headers[HEADER] == "15"
         await trio.sleep(60)
         assert (await http.get(PRICE)).headers[HEADER] == "5"
+        assert wire.stats["used_in_all"] == {"weight": 20, "spot": 5, "funding": 5, "data": 0}
         assert wire.stats["calls"] == {PRICE: 4, "/fapi/v1/allForceOrders": 1, SPOT: 1, "/fapi/v1/fundingRate": 1}
 
 

@@ -21,13 +21,14 @@ _MINUTE_MS = 60_000
 
 
 class _Meter(msgspec.Struct):
-    """One limit: `used` and `refused` count since the span of time with the number `span` began."""
+    """One limit: `used` and `refused` count since the span of time with the number `span` began, `total` for ever."""
 
     limit: int
     span_ms: int
     span: int = 0
     used: int = 0
     refused: int = 0
+    total: int = 0
 
     def roll(self, now_ms: int) -> None:
         span = now_ms // self.span_ms
@@ -62,6 +63,7 @@ class Limits:
         meter, now_ms = self._meters[bucket], self._venue_clock.now_ms()
         meter.roll(now_ms)
         meter.used += weight
+        meter.total += weight
         if meter.used <= meter.limit:
             return None
         self.refused += 1
@@ -82,6 +84,10 @@ class Limits:
         for meter in self._meters.values():
             meter.roll(now_ms)
         return {name: meter.used for name, meter in self._meters.items()}
+
+    def totals(self) -> dict[str, int]:
+        """What was asked for in all, refused or not."""
+        return {name: meter.total for name, meter in self._meters.items()}
 
     def flooded(self) -> None:
         """A socket was closed because its client sent too much."""

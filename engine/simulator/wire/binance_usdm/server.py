@@ -72,6 +72,7 @@ class BinanceServer:
             "streams": len(self._streams),
             "calls": dict(self._rest.calls),
             "used": limits.used(),
+            "used_in_all": limits.totals(),
             "refused": limits.refused,
             "bans": limits.bans,
             "messages": self._streams.sent,
