@@ -1,10 +1,11 @@
 """Whether a streaming feed can vouch for its data: age by class, lateness, and what one class proves about another.
 
 *Periodic* classes speak all the time (`silence_s` is not above `age_s`): they are judged by their age, and at half of it
-the venue is asked whether there is anything newer. *Event* classes are rightly quiet for longer than they may be old. On
-an ordered connection, what comes later proves that nothing came before it: each message of a periodic class of the same
-route assures the quiet ones, and where a route has no periodic class, the pulse of the whole connection does. That is
-not believed for ever: not when trades and bars contradict each other, and after `silence_s` the venue is asked.
+the venue is asked whether there is anything newer. *Event* classes are rightly quiet for longer than they may be old.
+What vouches for them is order: on one connection, what comes later proves that nothing came before it. Each message of a
+periodic class assures the quiet ones of its route; between two of them, and where a route has no periodic class, the
+pulse of the connection does, which is data of any symbol. That is not believed for ever: not when a periodic class is
+late, not when trades and bars contradict each other, and after `silence_s` the venue is asked.
 """
 
 from actors._feed_crosscheck import Intervals, bars_lack, trades_lack
@@ -24,8 +25,8 @@ class Ages:
         self._seat = seat
         self._began_s = began_s
         rows = seat.rows
-        self._periodic = [name for name in seat.streamed if rows[name].silence_s <= rows[name].age_s]
-        self._events = [name for name in seat.streamed if rows[name].silence_s > rows[name].age_s]
+        self._periodic = sorted(periodic_of(seat))
+        self._events = sorted(seat.streamed - periodic_of(seat))
         bits = sum(int(APPLIED[name]) for name in self._periodic)
         self.sworn_by = bits if self._events else 0
         self.assured: list[Freshness] = []
@@ -82,8 +83,12 @@ class Ages:
         return name in ASKABLE and (name is not DataClass.TRADES or "trades" in state.loaded)
 
     def _vouched_at(self, since_s: float) -> float:
-        fresh = self._seat.state.fresh
-        heard_s = max((fresh[name].heard_s for name in self._periodic), default=self._seat.pulse.heard_s)
+        """Up to when silence is vouched for."""
+        fresh, rows, pulse_s = self._seat.state.fresh, self._seat.rows, self._seat.pulse.heard_s
+        heard_s = pulse_s
+        for name in self._periodic:
+            if pulse_s - fresh[name].heard_s > rows[name].silence_s:
+                heard_s = min(heard_s, fresh[name].heard_s)
         return heard_s if heard_s >= since_s else float("-inf")
 
     def _known_s(self, name: DataClass, since_s: float) -> float:
@@ -133,6 +138,12 @@ class Ages:
             return False
         self._asked_s[name] = now_s
         return True
+
+
+def periodic_of(seat: FeedSeat) -> frozenset[DataClass]:
+    """The streamed classes that speak all the time. Liquidations never do, whatever their row says."""
+    rows, streamed = seat.rows, seat.streamed & ASKABLE
+    return frozenset(name for name in streamed if rows[name].silence_s <= rows[name].age_s)
 
 
 class Lags:

@@ -41,7 +41,7 @@ class BaseFeed(Actor):
         self._state = seat.state
         self._settings = seat.settings
         self._now_s = self.ctx.clock.monotonic_s
-        self._adapter: FeedAdapter = seat.venue.feed(seat.symbol, seat.route)
+        self._adapter: FeedAdapter = seat.handed_over or seat.venue.feed(seat.symbol, seat.route)
         self._rest = MarketRest(seat.session, seat.symbol, seat.state, seat.venue_state, self.ctx.clock, seat.settings)
         self._history = History(seat, self._rest, self.ctx.entropy, self._changed)
         self._repairs = Repair(seat, self._rest, self.ctx.entropy)

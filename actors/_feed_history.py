@@ -62,7 +62,7 @@ class History:
         else:
             ask, data_class = self._rest.take_bars(name, history=True), DataClass.BARS
         await ask
-        if name in state.bars:
+        if name in state.bars and name not in self._seat.whole_ms:
             self._seat.bars_given_up[name] = state.bars[name].missing()
         state.loaded.add(name)
         self._changed(int(APPLIED[data_class]))

@@ -4,7 +4,7 @@ A poll waits for its turn in the venue's budget, one at a time for each class, s
 is fairly; meanwhile readers see the last data and its age. A feed whose classes are never streamed has this mode alone.
 """
 
-from actors._feed_ages import Lags
+from actors._feed_ages import Lags, periodic_of
 from actors._feed_base import BaseFeed, Look
 from actors._feed_probation import hand_over, probation_of
 from actors._feed_seat import FeedSeat
@@ -94,7 +94,7 @@ class PollingFeed(BaseFeed):
             self._clean_since_s = None
         if self._passed(now_s):
             hand_over(self._seat, self._probation)
-            self._seat.handed_over = True
+            self._seat.handed_over = self._adapter
             self._seat.fell_for = set()
             self.step_up(f"{self._settings.clean_s} s without a gap")
         elif now_s >= self._nudge_s:
@@ -103,12 +103,8 @@ class PollingFeed(BaseFeed):
     def _passed(self, now_s: float) -> bool:
         if self._clean_since_s is None or now_s - self._clean_since_s < self._settings.clean_s or self._seat.refused:
             return False
-        needed = self._periodic() | self._seat.fell_for
+        needed = (periodic_of(self._seat) - _PATIENT) | self._seat.fell_for
         return not needed.intersection(self._probation.stale_classes(now_s))
-
-    def _periodic(self) -> set[DataClass]:
-        rows = self._seat.rows
-        return {name for name in self._seat.streamed if rows[name].silence_s <= rows[name].age_s} - _PATIENT
 
     def _nudge(self, now_s: float) -> None:
         """Something is missing although the stream is up: ask for it again, ever more rarely."""

@@ -11,10 +11,11 @@ from actors._feed_seat import FeedSeat
 from actors._market_rest import MarketRest
 from engine.kernel import Backoff, Entropy
 from engine.model import DataClass
-from engine.venues.base import RateLimited, VenueError
+from engine.venues.base import Applied, RateLimited, VenueError
 
 _PAGES = 20  # of trades for one repair
 _SEQ = 4
+_BARS = int(Applied.BARS)
 
 
 class Repair:
@@ -32,10 +33,21 @@ class Repair:
     def lost_touch(self) -> None:
         """From now on bars may be missing: those after the newest ones, and these may change."""
         if self._has_bars:
-            for interval in self._loaded():
-                last = self._seat.state.bars[interval].last_key()
-                if last is not None:
-                    self._seat.whole_ms.setdefault(interval, int(last))
+            self._doubt_bars(bars_back=0)
+
+    def found(self, bits: int) -> None:
+        """The adapter says that something is missing. A bar may have lost its last version only."""
+        if self._has_bars and bits & _BARS:
+            self._seat.bars_owed += 1
+            self._seat.state.quality[DataClass.BARS].missing += 1
+            self._doubt_bars(bars_back=1)
+
+    def _doubt_bars(self, bars_back: int) -> None:
+        for interval, bars in self._seat.state.bars.items():
+            last = bars.last_key()
+            if last is not None:
+                from_ms = int(last) - bars_back * bars.interval_ms
+                self._seat.whole_ms[interval] = min(self._seat.whole_ms.get(interval, from_ms), from_ms)
 
     def polled(self) -> None:
         """Whatever was missing before the newest bars has just come."""
@@ -44,7 +56,8 @@ class Repair:
 
     def look(self) -> bool:
         """Count what is missing; whether something is."""
-        return bool(self._count_trades() + self._count_bars() or self._seat.whole_ms)
+        doubted = not self._seat.whole_ms.keys().isdisjoint(self._seat.state.loaded)
+        return bool(self._count_trades() + self._count_bars()) or doubted
 
     def _loaded(self) -> list[str]:
         state = self._seat.state
@@ -112,6 +125,9 @@ class Repair:
                 whole_ms[interval] = from_ms
                 raise
         self._count_bars()
+        if not self._seat.whole_ms and self._seat.bars_owed:
+            self._seat.state.quality[DataClass.BARS].repaired += self._seat.bars_owed
+            self._seat.bars_owed = 0
 
     async def _take_bars(self, interval: str, from_ms: int) -> None:
         bars = self._seat.state.bars[interval]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from actors._feed_settings import FeedSettings
 from engine.kernel import Ref
 from engine.model import DataClass, DataRow, VenueState
-from engine.venues.base import MarketVenue
+from engine.venues.base import FeedAdapter, MarketVenue
 
 
 class Pulse:
@@ -23,6 +23,7 @@ class FeedSeat:
     __slots__ = (
         "bars_given_up",
         "bars_missing",
+        "bars_owed",
         "connected_s",
         "down_reason",
         "fell_for",
@@ -80,11 +81,12 @@ class FeedSeat:
         self.connected_s = float("-inf")  # names the present connection, or the last one
         self.lost_s = float("-inf")  # when the last one was lost
         self.down_reason = ""
-        self.handed_over = False  # probation ended well: the book is whole as it stands
+        self.handed_over: FeedAdapter | None = None  # probation ended well: the book is whole, and this knows its place
         self.fell_for: set[DataClass] = set()  # must be heard from again before streaming is trusted
         self.refused: set[str] = set()  # channels the venue does not send
         self.whole_ms: dict[str, int] = {}  # by interval: bars after this one may be missing or not final
         self.bars_missing = 0  # as counted in the quality figures
+        self.bars_owed = 0  # holes of which it is not known how many bars, or versions of bars, are in them
         self.bars_given_up: dict[str, int] = {}  # by interval: bars the venue itself does not have
         self.trades_missing = 0
         self.trades_given_up = 0

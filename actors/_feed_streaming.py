@@ -37,8 +37,8 @@ class StreamingFeed(BaseFeed):
         seat, state = self._seat, self._state
         for data_class in seat.polled:
             self.spawn(self._poll, data_class, name=f"poll {data_class}")
-        if seat.handed_over:
-            seat.handed_over = False
+        if seat.handed_over is not None:
+            seat.handed_over = None
         else:
             state.modes[seat.route] = STARTING
             if self._has_book:
@@ -69,6 +69,7 @@ class StreamingFeed(BaseFeed):
 
     def _check(self, bits: int) -> None:
         if bits & _HOLE:
+            self._repairs.found(bits)
             self._repair_holes()
         if not bits & _BOOK:
             return
