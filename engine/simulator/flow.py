@@ -17,6 +17,7 @@ from engine.simulator.orders import Kind, Lifetime, Order, OrderSpec, Side, Stat
 
 __all__ = ["Flow", "FlowStyle"]
 
+SIDES = tuple(Side)
 DAYS_A_YEAR_MS = 365 * 86_400_000
 
 
@@ -55,11 +56,11 @@ class Flow:
         if self.market.state != "open":
             return
         fair = self._fair()
-        quotes = {side: self._quote(side, fair) for side in Side}
-        for side in Side:
-            self._clear(side, quotes[side])
-        for side in Side:
-            self._fill_ladder(side, quotes[side])
+        quotes = [(side, self._quote(side, fair)) for side in SIDES]
+        for side, ticks in quotes:
+            self._clear(side, ticks)
+        for side, ticks in quotes:
+            self._fill_ladder(side, ticks)
         self._stir()
         expected = self._style.trades_per_s * self._style.period_ms / 1000
         for _ in range(self._draw_count(expected)):

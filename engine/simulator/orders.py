@@ -17,6 +17,8 @@ class Side(Enum):
     BUY = "buy"
     SELL = "sell"
 
+    __hash__ = object.__hash__  # members are single objects; Enum's own hashes the name, in Python
+
     @property
     def opposite(self) -> "Side":
         return Side.SELL if self is Side.BUY else Side.BUY

@@ -548,7 +548,9 @@ def test_symbols_that_cannot_be_listed_are_refused(symbols: tuple[str, ...]) -> 
 
 
 def test_a_leap_in_time_is_survived_and_bars_have_no_hole() -> None:
-    heard = Listener("btcusdt@kline_1m", "btcusdt@markPrice@1s", "btcusdt@depth@100ms")
+    heard = Listener(
+        "btcusdt@kline_1m", "btcusdt@kline_1h", "btcusdt@markPrice@1s", "btcusdt@depth@100ms", symbols=("BTCUSDT",)
+    )
     heard.run(5)
     later_ms = START_MS + 3 * 3_600_000
     heard.venue.advance(later_ms)
@@ -557,6 +559,9 @@ def test_a_leap_in_time_is_survived_and_bars_have_no_hole() -> None:
     assert [row[0] for row in rows] == list(range(rows[0][0], rows[-1][0] + 1, MINUTE_MS))
     closed = [frame["k"]["t"] for frame in heard.frames["btcusdt@kline_1m"] if frame["k"]["x"]]
     assert len(set(closed)) == len(closed)
+    assert closed[0] == START_MS - START_MS % MINUTE_MS
+    hours = [frame["k"]["t"] for frame in heard.frames["btcusdt@kline_1h"] if frame["k"]["x"]]
+    assert hours[0] == START_MS - START_MS % 3_600_000
     frames = heard.frames["btcusdt@depth@100ms"]
     assert all(later["pu"] == earlier["u"] for earlier, later in itertools.pairwise(frames))
 

@@ -1,5 +1,6 @@
 """Queries of the simulated Binance USD-M: what they answer, what they cost and how they complain."""
 
+import re
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -206,6 +207,12 @@ def test_listings_have_a_grid_that_every_price_and_amount_lies_on() -> None:
             assert len(amount.partition(".")[2]) == row["quantityPrecision"]
             low, high = (Decimal(filters["PRICE_FILTER"][name]) for name in ("minPrice", "maxPrice"))
             assert low < Decimal(price) < high
+
+
+def test_numbers_are_written_out_without_exponents() -> None:
+    for path in ("/fapi/v1/exchangeInfo", "/fapi/v1/premiumIndex", "/fapi/v1/ticker/24hr", "/api/v3/ticker/price"):
+        for text in re.findall(r'"([0-9.eE+-]+)"', msgspec.json.encode(get(path)).decode()):
+            assert re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text)
 
 
 def test_the_keys_of_a_filter_do_not_always_come_in_one_order() -> None:

@@ -88,13 +88,13 @@ def symbol_row(desk: Desk) -> dict[str, Any]:
 def _filters(desk: Desk) -> list[dict[str, Any]]:
     """The keys of a filter come in another order from one symbol to the next."""
     spec = desk.spec
-    step, most = str(spec.step), max(1, round(30_000_000 / spec.price))
+    step, most = f"{spec.step:f}", max(1, round(30_000_000 / spec.price))
     rows: list[dict[str, Any]] = [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": str(spec.tick * 10),
-            "maxPrice": str(spec.tick * round(spec.price * 40 / float(spec.tick))),
-            "tickSize": str(spec.tick),
+            "minPrice": f"{spec.tick * 10:f}",
+            "maxPrice": f"{spec.tick * round(spec.price * 40 / float(spec.tick)):f}",
+            "tickSize": f"{spec.tick:f}",
         },
         {"filterType": "LOT_SIZE", "minQty": step, "maxQty": str(most), "stepSize": step},
         {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": str(max(1, most // 8)), "stepSize": step},

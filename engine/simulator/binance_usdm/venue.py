@@ -183,10 +183,12 @@ class BinanceVenue:
         self._board.flush(due_ms)
 
     def _leap(self, at_ms: int) -> None:
-        """Leave out the time before `at_ms`; bars that were open are ended."""
-        if self._minute_ms <= at_ms:
-            self._end_minute(self._minute_ms)
-            self._minute_ms = max(self._minute_ms, at_ms - at_ms % MINUTE_MS)
+        """Leave out the time before `at_ms`. Bars that were open and ended in it are told; those within it are not."""
+        began_ms = self._minute_ms - MINUTE_MS
+        ends = {interval.after(interval.start(began_ms)) for interval in INTERVALS.values()}
+        for end_ms in sorted(end_ms for end_ms in ends if end_ms <= at_ms):
+            self._end_minute(end_ms)
+        self._minute_ms = max(self._minute_ms, at_ms - at_ms % MINUTE_MS)
         self._second_ms = max(self._second_ms, at_ms - at_ms % SECOND_MS)
         self._simulation.skip_to(at_ms)
 
