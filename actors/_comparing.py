@@ -8,7 +8,6 @@ import numpy as np
 from engine.model import BAR_COLUMNS, Bars, Book, Columns
 from engine.venues.base import BookSnapshot
 
-_FIGURES = slice(1, len(BAR_COLUMNS))
 _SAME = 1e-9  # relative: figures a venue adds up itself differ in the last digits
 
 
@@ -28,7 +27,14 @@ def settled_span(bars: Bars, now_ms: int, settle_ms: int, count: int) -> tuple[i
     return (int(known[0]), int(known[-1])) if len(known) else None
 
 
-def wrong_bars(bars: Bars, theirs: Columns) -> list[tuple[float, ...]]:
+class WrongBar(msgspec.Struct, frozen=True):
+    """One bar as the venue has it, and what was held in its place."""
+
+    row: tuple[float, ...]
+    difference: str
+
+
+def wrong_bars(bars: Bars, theirs: Columns) -> list[WrongBar]:
     """Rows of `theirs`, closed bars all, that `bars` has otherwise or lacks. A figure one side does not say is not compared.
 
     What is older than the oldest bar held is not lacking: it was let go.
@@ -36,12 +42,22 @@ def wrong_bars(bars: Bars, theirs: Columns) -> list[tuple[float, ...]]:
     held = bars.view()
     if not len(held):
         return []
-    ours = dict(zip(held[:, 0].tolist(), held[:, _FIGURES], strict=True))
-    return [
-        tuple(row.tolist())
-        for row in theirs
-        if row[0] >= held[0, 0] and not (row[0] in ours and _same(ours[row[0]], row[_FIGURES]))
-    ]
+    ours = dict(zip(held[:, 0].tolist(), held, strict=True))
+    wrong = []
+    for row in theirs:
+        mine = ours.get(row[0])
+        if row[0] >= held[0, 0] and (mine is None or not _same(mine, row)):
+            wrong.append(WrongBar(tuple(row.tolist()), _difference(mine, row)))
+    return wrong
+
+
+def _difference(ours: Columns | None, theirs: Columns) -> str:
+    if ours is None:
+        return "it was lacking"
+    names = [name for n, name in enumerate(BAR_COLUMNS) if not _same(ours[n : n + 1], theirs[n : n + 1])]
+    return ", ".join(
+        f"{name} was {ours[BAR_COLUMNS.index(name)]:g}, is {theirs[BAR_COLUMNS.index(name)]:g}" for name in names
+    )
 
 
 def _same(ours: Columns, theirs: Columns) -> bool:

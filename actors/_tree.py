@@ -9,77 +9,28 @@ from functools import partial
 
 import msgspec
 
-from actors.account import Account, AccountDesk, AccountSettings
-from actors.admin import AdminSettings, NodeControl, admin_spec
-from actors.feed import FeedSettings, feed_refs, feed_specs
-from actors.notifier import NotifierDesk, NotifierSettings, notifier_spec
-from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
+from actors._markets import Markets
+from actors._sections import BinanceUsdmSection, DeribitSection, NodeSettings, VenueSection
+from actors.account import Account, AccountDesk
+from actors.admin import NodeControl, admin_spec
+from actors.notifier import NotifierDesk, notifier_spec
+from actors.orders import OrderNumbers, Orders, OrdersDesk
 from actors.parts import AccountParts, NodeParts, VenueParts
-from actors.policy import routing_table
-from actors.recorder import STORE_EXIT_CODE, Host, Recorder, RecorderSettings
-from actors.session import SessionSettings, session_spec
-from actors.simulator import Simulator, SimulatorPlace, SimulatorSettings
-from actors.strategies import StrategySettings, StrategyUnknown, resolve_strategy
-from actors.stream import StreamSettings
-from engine.kernel import ChildSpec, Entropy, OnExhausted, Ref, SupervisorSpec
+from actors.recorder import STORE_EXIT_CODE, Host, Recorder
+from actors.session import session_spec
+from actors.simulator import Simulator, SimulatorPlace
+from actors.strategies import StrategySettings, resolve_strategy
+from engine.kernel import ChildSpec, Entropy, OnExhausted, SupervisorSpec
 from engine.kernel import Strategy as Together
-from engine.model import DataCells, ProofRules, VenueState
-from engine.settings import LogSettings, Secret
+from engine.model import ProofRules
+from engine.settings import Secret
 from engine.venues.base import Venue
-from engine.venues.deribit import DeribitSettings, DeribitVenue
+from engine.venues.binance_usdm import BinanceUsdmVenue
+from engine.venues.deribit import DeribitVenue
 
 SERVICES = "root/services"
 STRATEGIES = "root/strategies"
 LOG = "log"  # in the node's directory
-
-
-class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One account: its key pair, and how its queue and its passes behave.
-
-    A simulated venue hands out its own key pair.
-    """
-
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
-    orders: OrdersSettings = OrdersSettings()
-    sync: AccountSettings = AccountSettings()
-
-
-class DeribitSection(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="deribit"
-):
-    """One Deribit venue.
-
-    `simulated` connects it to the node's own simulated venue instead of `connection`'s addresses.
-    """
-
-    simulated: bool = False
-    symbols: tuple[str, ...]
-    connection: DeribitSettings = DeribitSettings()
-    session: SessionSettings = SessionSettings()
-    stream: StreamSettings = StreamSettings()
-    feed: FeedSettings = FeedSettings()
-    data: dict[str, DataCells] = {}
-    accounts: dict[str, AccountSection] = {}
-
-
-VenueSection = DeribitSection  # a union of sections, told apart by `kind`, as venues are added
-
-
-class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. `live` allows production hosts; without it they are refused."""
-
-    name: str = "tradenode"
-    live: bool = False
-    seed: int | None = None
-    default_venue: str = ""
-    log: LogSettings = LogSettings()
-    recorder: RecorderSettings = RecorderSettings()
-    admin: AdminSettings = AdminSettings()
-    notifier: NotifierSettings = NotifierSettings()
-    simulator: SimulatorSettings | None = None
-    venues: dict[str, VenueSection] = {}
-    strategies: dict[str, StrategySettings] = {}
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -101,32 +52,6 @@ class NodeSeams(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=Entropy
     )  # draws a new store's node part; seeded only where a run is to be replayed
     make_orders: Callable[[OrdersDesk], Orders] = Orders
-
-
-class Unusable(ValueError):
-    """The settings are well formed and cannot work: exit 2."""
-
-
-def check_usable(settings: NodeSettings) -> None:
-    """Raise `Unusable` for what no single field can tell."""
-    for name, section in settings.venues.items():
-        production = section.connection.production_url
-        if production and not settings.live and not section.simulated:
-            raise Unusable(f"venues.{name}: expected `live = true` for a production host, got {production}")
-        if section.simulated and settings.simulator is None:
-            raise Unusable(f"venues.{name}.simulated: expected a [simulator] section, got none")
-        for account, keys in section.accounts.items():
-            if not section.simulated and (keys.client_id is None or keys.client_secret is None):
-                raise Unusable(
-                    f"venues.{name}.accounts.{account}: expected client_id and client_secret, got no key pair"
-                )
-    if settings.default_venue and settings.default_venue not in settings.venues:
-        raise Unusable(f"default_venue: expected one of {sorted(settings.venues)}, got {settings.default_venue!r}")
-    for name, strategy in settings.strategies.items():
-        try:
-            resolve_strategy(strategy)
-        except StrategyUnknown as error:
-            raise StrategyUnknown(f"strategies.{name}: {error}") from error
 
 
 class Assembly:
@@ -182,49 +107,63 @@ class Assembly:
 
     def _venue(self, name: str, section: VenueSection) -> SupervisorSpec:
         root = f"root/venues/{name}"
-        address = self._parts.system.address
-        state = VenueState(name)
-        session = address(f"{root}/session")
-        accounts = {f"{name}:{key}": key for key in section.accounts}
-        parts = VenueParts(name, state, session)
-        self._parts.venues[name] = parts
-        for full, key in accounts.items():
-            under = f"{root}/parts/trading:{key}"
-            parts.accounts[full] = AccountParts(full, address(f"{under}/account"), address(f"{under}/orders"))
-        venue = self._make_venue(name, section)
-        parts.policy, parts.routes = routing_table(venue.policy, section.data), venue.routes
-        feeds = feed_specs(
-            venue,
-            state,
-            section.symbols,
-            under=f"{root}/parts",
-            address=address,
-            session=session,
-            rows=parts.policy,
-            feed=section.feed,
-            stream=section.stream,
+        if isinstance(section, BinanceUsdmSection):
+            return self._around(Markets(self._binance(name, section), section, self._parts, root), section, (), ())
+        venue = self._deribit(name, section)
+        markets = Markets(venue, section, self._parts, root)
+        accounts = self._accounts(markets, root, section)
+        trading = tuple(self._trading(venue, markets.parts, section, key) for key in section.accounts)
+        return self._around(markets, section, accounts, trading)
+
+    def _accounts(self, markets: Markets, root: str, section: DeribitSection) -> tuple[str, ...]:
+        """Full names; the addresses go into the parts."""
+        address, parts = self._parts.system.address, markets.parts
+        for key in section.accounts:
+            full, under = f"{parts.name}:{key}", f"{root}/parts/trading:{key}"
+            account = AccountParts(full, address(f"{under}/account"), address(f"{under}/orders"))
+            parts.accounts[full] = account
+            markets.announce += [account.account, account.orders]
+        return tuple(parts.accounts)
+
+    def _around(
+        self,
+        markets: Markets,
+        section: VenueSection,
+        accounts: tuple[str, ...],
+        trading: tuple[SupervisorSpec, ...],
+    ) -> SupervisorSpec:
+        """One venue: its session, and all that is started anew when the session is."""
+        parts = self._parts.venues[markets.parts.name] = markets.parts
+        session = session_spec(
+            markets.venue,
+            accounts=accounts,
+            state=parts.state,
+            settings=section.session,
+            announce=markets.announce,
         )
-        for symbol in section.symbols:
-            parts.feeds[symbol] = feed_refs(venue, symbol, under=f"{root}/parts", address=address, rows=parts.policy)
-        announce: list[Ref] = [ref for refs in parts.feeds.values() for ref in refs]
-        for account in parts.accounts.values():
-            announce += [account.account, account.orders]
-        trading = tuple(self._trading(venue, parts, section, key) for key in section.accounts)
         return SupervisorSpec(
-            name,
+            parts.name,
             Together.REST_FOR_ONE,
             children=(
-                session_spec(venue, accounts=tuple(accounts), state=state, settings=section.session, announce=announce),
-                SupervisorSpec(
-                    "parts",
-                    children=(*trading, feeds),
-                    on_exhausted=OnExhausted.PARK,
-                ),
+                session,
+                SupervisorSpec("parts", children=(*trading, *markets.specs()), on_exhausted=OnExhausted.PARK),
             ),
             on_exhausted=OnExhausted.PARK,
         )
 
-    def _make_venue(self, name: str, section: VenueSection) -> Venue:
+    def _binance(self, name: str, section: BinanceUsdmSection) -> BinanceUsdmVenue:
+        connection, place = section.connection, self._place
+        if section.simulated and place is not None:
+            connection = msgspec.structs.replace(
+                connection,
+                http_url=place.binance_http_url,
+                ws_url=place.binance_ws_url,
+                spot_url=place.binance_spot_url,
+            )
+        parts = self._parts
+        return BinanceUsdmVenue(name, connection, clock=parts.clock, entropy=parts.entropy.fork(f"venue {name}"))
+
+    def _deribit(self, name: str, section: DeribitSection) -> DeribitVenue:
         connection, place = section.connection, self._place
         credentials: dict[str, KeyPair] = {}
         if section.simulated and place is not None:
@@ -244,7 +183,7 @@ class Assembly:
             credentials=credentials,
         )
 
-    def _trading(self, venue: Venue, parts: VenueParts, venue_section: VenueSection, key: str) -> SupervisorSpec:
+    def _trading(self, venue: Venue, parts: VenueParts, venue_section: DeribitSection, key: str) -> SupervisorSpec:
         full = f"{parts.name}:{key}"
         section, node, mine = venue_section.accounts[key], self._parts, parts.accounts[full]
         orders = OrdersDesk(
@@ -289,7 +228,7 @@ class Assembly:
         return ChildSpec(name, partial(made, name, self._parts, params), on_exhausted=OnExhausted.PARK)
 
 
-def _proof(section: VenueSection) -> ProofRules:
+def _proof(section: DeribitSection) -> ProofRules:
     """When this venue's denial of an order is proof."""
     connection = section.connection
     return ProofRules(

@@ -131,9 +131,9 @@ class Audit(Actor):
         rows = rows[(rows[:, 0] >= first_ms) & (rows[:, 0] <= last_ms)]
         wrong = wrong_bars(bars, rows)
         _count(market.quality[DataClass.BARS], len(rows), len(wrong))
-        for row in wrong:
-            self.log.warning("{} {}: the bar of {:.0f} was not the venue's; it is now", symbol, interval, row[0])
-            bars.upsert(row, closed=True)
+        for bar in wrong:
+            self.log.warning("{} {}: the bar of {:.0f} is mended: {}", symbol, interval, bar.row[0], bar.difference)
+            bars.upsert(bar.row, closed=True)
 
     async def _compare_mark(self, symbol: str, market: MarketState) -> None:
         fresh, before = market.mark_fresh, market.ticker.mark

@@ -9,7 +9,8 @@ The tree, as `tradenode tree` shows it::
           ├─ services ── notifier, simulator, admin
           ├─ venues ── <venue> ─┬─ session
           │                     └─ parts ─┬─ trading:<account> ── account, orders
-          │                               └─ feeds ── stream:<n>, feed:<symbol>
+          │                               ├─ feeds ── stream:<n>, feed:<symbol>, source:<name>
+          │                               └─ audit
           └─ strategies ── <name>
 
 Stopping is the reverse of starting, and before any of it the order queues are asked to become quiet: nothing new is
@@ -28,17 +29,16 @@ import msgspec
 import trio
 from loguru import logger
 
-from actors._tree import (
-    LOG,
+from actors._sections import (
     AccountSection,
-    Assembly,
+    BinanceUsdmSection,
     DeribitSection,
-    NodeSeams,
     NodeSettings,
     Unusable,
     VenueSection,
     check_usable,
 )
+from actors._tree import LOG, Assembly, NodeSeams
 from actors.logs import open_logs
 from actors.messages import Notify, QuiesceOrders
 from actors.parts import NodeParts
@@ -86,6 +86,7 @@ JOURNALLED = {
 
 __all__ = [
     "AccountSection",
+    "BinanceUsdmSection",
     "DeribitSection",
     "Node",
     "NodeSeams",

@@ -12,14 +12,15 @@ __all__ = ["polled", "routing_table"]
 def routing_table(policy: Mapping[str, DataRow], cells: Mapping[str, DataCells]) -> dict[str, DataRow]:
     """One row for each class and source of `policy`.
 
-    ValueError: a row the venue does not have, one that would always be stale, or one that can only be streamed.
+    ValueError: a row the venue does not have, a polled one that would always be stale, or one that can only be streamed. What
+    is streamed may be asked for more rarely than its bound while its stream is away: the budget may allow no more, and it shows.
     """
     unknown = sorted(cells.keys() - policy.keys())
     if unknown:
         raise ValueError(f"data.{unknown[0]}: expected one of {', '.join(sorted(policy))}, got {unknown[0]!r}")
     rows = {name: cells[name].over(row) if name in cells else row for name, row in policy.items()}
     for name, row in rows.items():
-        if row.via != "off" and name != DataClass.FORCED and row.poll_s >= row.age_s:
+        if row.via == "poll" and name != DataClass.FORCED and row.poll_s >= row.age_s:
             raise ValueError(
                 f"data.{name}.poll_s: expected less than its age_s ({row.age_s}), got {row.poll_s}: it would always be stale"
             )

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from actors._tree import NodeSettings, Unusable, check_usable
+from actors._sections import NodeSettings, Unusable, check_usable
 from actors.cli._exits import CommandFailed, Exit
 from actors.cli._output import say, say_json
 from actors.cli._remote import Options, ask

@@ -232,7 +232,7 @@ def test_exactly_the_rows_that_differ_or_lack_are_wrong(changed: set[int], lacki
     ours[sorted(changed), 5] += 1
     bars = Bars(60_000)
     bars.merge(np.delete(ours, sorted(lacking), axis=0))
-    wrong = {round((row[0] - BEGAN_MS) / 60_000) for row in wrong_bars(bars, theirs)}
+    wrong = {round((bar.row[0] - BEGAN_MS) / 60_000) for bar in wrong_bars(bars, theirs)}
     first = round((bars.view()[0, 0] - BEGAN_MS) / 60_000)
     assert wrong == {n for n in changed | lacking if n >= first}
 

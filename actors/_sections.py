@@ -1,0 +1,136 @@
+"""What the configuration of a node decodes into, and what no single field of it can tell.
+
+A venue's section is one of a union, told apart by `kind`. What every venue has stands in `MarketSection`.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from actors.account import AccountSettings
+from actors.admin import AdminSettings
+from actors.audit import AuditSettings
+from actors.feed import FeedSettings
+from actors.notifier import NotifierSettings
+from actors.orders import OrdersSettings
+from actors.policy import polled, routing_table
+from actors.recorder import RecorderSettings
+from actors.session import SessionSettings
+from actors.simulator import SimulatorSettings
+from actors.source import SourceSettings
+from actors.strategies import StrategySettings, StrategyUnknown, resolve_strategy
+from actors.stream import StreamSettings
+from engine.model import DataCells, DataRow
+from engine.settings import LogSettings, Secret
+from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
+from engine.venues.deribit import DeribitSettings, DeribitVenue
+
+
+class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One account: its key pair, and how its queue and its passes behave.
+
+    A simulated venue hands out its own key pair.
+    """
+
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+    orders: OrdersSettings = OrdersSettings()
+    sync: AccountSettings = AccountSettings()
+
+
+class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The market data of one venue.
+
+    `simulated` connects it to the node's own simulated venue instead of `connection`'s addresses. `data` says single cells of
+    the venue's routing table otherwise: where a class of data comes from, how old it may get, how often it is asked for, how
+    much of it is kept. Without `websocket` no stream is opened and everything is asked for.
+    """
+
+    simulated: bool = False
+    symbols: tuple[str, ...]
+    websocket: bool = True
+    data: dict[str, DataCells] = {}
+    session: SessionSettings = SessionSettings()
+    stream: StreamSettings = StreamSettings()
+    feed: FeedSettings = FeedSettings()
+    source: SourceSettings = SourceSettings()
+    audit: AuditSettings = AuditSettings()
+
+
+class DeribitSection(MarketSection, frozen=True, kw_only=True, tag_field="kind", tag="deribit"):
+    """One Deribit venue."""
+
+    connection: DeribitSettings = DeribitSettings()
+    accounts: dict[str, AccountSection] = {}
+
+
+class BinanceUsdmSection(MarketSection, frozen=True, kw_only=True, tag_field="kind", tag="binance_usdm"):
+    """One Binance USD-M venue: its market data, without accounts."""
+
+    connection: BinanceUsdmSettings = BinanceUsdmSettings()
+
+
+VenueSection = DeribitSection | BinanceUsdmSection
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration. `live` allows production hosts; without it they are refused."""
+
+    name: str = "tradenode"
+    live: bool = False
+    seed: int | None = None
+    default_venue: str = ""
+    log: LogSettings = LogSettings()
+    recorder: RecorderSettings = RecorderSettings()
+    admin: AdminSettings = AdminSettings()
+    notifier: NotifierSettings = NotifierSettings()
+    simulator: SimulatorSettings | None = None
+    venues: dict[str, VenueSection] = {}
+    strategies: dict[str, StrategySettings] = {}
+
+
+class Unusable(ValueError):
+    """The settings are well formed and cannot work: exit 2."""
+
+
+def accounts_of(section: VenueSection) -> Mapping[str, AccountSection]:
+    """The accounts of a venue that can have some."""
+    return section.accounts if isinstance(section, DeribitSection) else {}
+
+
+def table_of(section: VenueSection) -> dict[str, DataRow]:
+    """The routing table in force. Raises ValueError for a table that cannot work."""
+    policy = DeribitVenue.policy if isinstance(section, DeribitSection) else BinanceUsdmVenue.policy
+    table = routing_table(policy, section.data)
+    return table if section.websocket else polled(table)
+
+
+def check_usable(settings: NodeSettings) -> None:
+    """Raise `Unusable` for what no single field can tell."""
+    for name, section in settings.venues.items():
+        _check_venue(f"venues.{name}", section, settings)
+    if settings.default_venue and settings.default_venue not in settings.venues:
+        raise Unusable(f"default_venue: expected one of {sorted(settings.venues)}, got {settings.default_venue!r}")
+    for name, strategy in settings.strategies.items():
+        try:
+            resolve_strategy(strategy)
+        except StrategyUnknown as error:
+            raise StrategyUnknown(f"strategies.{name}: {error}") from error
+
+
+def _check_venue(path: str, section: VenueSection, settings: NodeSettings) -> None:
+    production = section.connection.production_url
+    if production and not settings.live and not section.simulated:
+        raise Unusable(f"{path}: expected `live = true` for a production host, got {production}")
+    if section.simulated and settings.simulator is None:
+        raise Unusable(f"{path}.simulated: expected a [simulator] section, got none")
+    twice = sorted({symbol for symbol in section.symbols if section.symbols.count(symbol) > 1})
+    if twice:
+        raise Unusable(f"{path}.symbols: expected each symbol once, got twice: {', '.join(twice)}")
+    try:
+        table_of(section)
+    except ValueError as error:
+        raise Unusable(f"{path}.{error}") from error
+    for account, keys in accounts_of(section).items():
+        if not section.simulated and (keys.client_id is None or keys.client_secret is None):
+            raise Unusable(f"{path}.accounts.{account}: expected client_id and client_secret, got no key pair")

@@ -1,0 +1,102 @@
+"""A venue's section is told apart by its kind, and what cannot work is refused before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.node import BinanceUsdmSection, DeribitSection, NodeSettings, Unusable, check_usable
+from engine.model import DataCells
+from engine.settings import SettingsError, load
+from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
+from engine.venues.deribit import DeribitSettings, DeribitVenue
+
+SIMULATED = """
+name = "two"
+[simulator]
+[venues.deribit]
+kind = "deribit"
+simulated = true
+symbols = ["BTC-PERPETUAL"]
+[venues.binance]
+kind = "binance_usdm"
+simulated = true
+symbols = ["BTCUSDT"]
+"""
+
+
+def loaded(tmp_path: Path, text: str) -> NodeSettings:
+    path = tmp_path / "node.toml"
+    path.write_text(text)
+    return load(path, NodeSettings, {})
+
+
+def with_binance(section: BinanceUsdmSection, *, live: bool = False) -> NodeSettings:
+    return NodeSettings(venues={"binance": section}, live=live)
+
+
+def test_sections_are_told_apart_by_their_kind(tmp_path: Path) -> None:
+    venues = loaded(tmp_path, SIMULATED).venues
+    assert {name: type(section) for name, section in venues.items()} == {
+        "deribit": DeribitSection,
+        "binance": BinanceUsdmSection,
+    }
+
+
+def test_an_unknown_kind_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"venues\.binance\.kind.*'binance_usdm'.*'binance_usd'"):
+        loaded(tmp_path, SIMULATED.replace('"binance_usdm"', '"binance_usd"'))
+
+
+def test_accounts_of_a_venue_that_has_none_yet_are_an_unknown_key(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"venues\.binance\.accounts: unknown key"):
+        loaded(tmp_path, SIMULATED + "[venues.binance.accounts.main]\n")
+
+
+def test_a_cell_of_the_routing_table_is_said_and_the_others_stay(tmp_path: Path) -> None:
+    text = SIMULATED + "[venues.binance.data]\nspot = { poll_s = 30.0 }\n"
+    assert loaded(tmp_path, text).venues["binance"].data == {"spot": DataCells(poll_s=30.0)}
+    check_usable(loaded(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("weather = { poll_s = 30.0 }", r"venues\.binance\.data\.weather: expected one of bars, book"),
+        ("spot = { poll_s = 30.0, age_s = 20.0 }", r"venues\.binance\.data\.spot\.poll_s: expected less"),
+        ('forced = { via = "poll" }', r"venues\.binance\.data\.forced"),
+    ],
+)
+def test_a_table_that_cannot_work_is_unusable(tmp_path: Path, row: str, problem: str) -> None:
+    settings = loaded(tmp_path, f"{SIMULATED}[venues.binance.data]\n{row}\n")
+    with pytest.raises(Unusable, match=problem):
+        check_usable(settings)
+
+
+@pytest.mark.parametrize("url", ["http_url", "ws_url"])
+def test_a_production_host_is_refused_unless_live(url: str) -> None:
+    host = {"http_url": "https://fapi.binance.com", "ws_url": "wss://fstream.binance.com"}[url]
+    section = BinanceUsdmSection(symbols=("BTCUSDT",), connection=BinanceUsdmSettings(**{url: host}))
+    with pytest.raises(Unusable, match=r"venues\.binance: expected `live = true`"):
+        check_usable(with_binance(section))
+    check_usable(with_binance(section, live=True))
+    check_usable(with_binance(BinanceUsdmSection(symbols=("BTCUSDT",))))
+
+
+def test_a_symbol_named_twice_is_unusable() -> None:
+    with pytest.raises(Unusable, match=r"venues\.binance\.symbols: .* got twice: BTCUSDT"):
+        check_usable(with_binance(BinanceUsdmSection(symbols=("BTCUSDT", "ETHUSDT", "BTCUSDT"))))
+
+
+def test_a_simulated_venue_needs_a_simulator() -> None:
+    with pytest.raises(Unusable, match="simulator"):
+        check_usable(with_binance(BinanceUsdmSection(symbols=("BTCUSDT",), simulated=True)))
+
+
+@pytest.mark.parametrize("venue", [DeribitVenue, BinanceUsdmVenue])
+def test_a_venues_own_table_has_a_row_for_each_class_and_source(venue: type[DeribitVenue | BinanceUsdmVenue]) -> None:
+    classes = {str(name) for route in venue.routes.values() for name in route}
+    assert venue.policy.keys() == classes | venue.sources.keys()
+
+
+def test_the_settings_of_connections_have_no_production_host_of_their_own() -> None:
+    assert (DeribitSettings().production_url, BinanceUsdmSettings().production_url) == ("", "")
