@@ -7,7 +7,7 @@
     └─ parts ── feeds ── feed:<symbol>:<route> …  stream:<route>:<n> …  source:<name> …
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import trio
@@ -23,10 +23,11 @@ from actors.session import SessionSettings, session_spec
 from actors.source import SourceSettings
 from actors.stream import StreamSettings
 from engine.kernel import Clock, Entropy, OnExhausted, Ref, Strategy, SupervisorSpec, System, open_system
-from engine.model import DataCells, VenueState
+from engine.model import DataCells, DataRow, VenueState
 from engine.venues.base import MarketVenue
 
 STOP_S = 40.0
+_PASS_S = 5.0
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,8 @@ class DataTree:
         self.websocket = websocket
         self.failure: Exception | None = None
         rows = routing_table(venue.policy, tuning.data)
-        self._markets = VenueMarkets(VenueState(venue.name), rows if websocket else polled(rows), venue.routes)
+        rows = rows if websocket else _unstreamed(rows)
+        self._markets = VenueMarkets(VenueState(venue.name), rows, venue.routes)
         self._venue = venue
         self._tuning = tuning
         self._clock = clock
@@ -139,3 +141,13 @@ class DataTree:
         session = session_spec(self._venue, accounts=(), state=state, settings=tuning.session, announce=announce)
         parts = SupervisorSpec("parts", children=(markets.spec(symbols),), on_exhausted=OnExhausted.PARK)
         return SupervisorSpec("root", Strategy.REST_FOR_ONE, children=(session, parts))
+
+
+def _unstreamed(rows: Mapping[str, DataRow]) -> dict[str, DataRow]:
+    """The table without streams. What is polled is good for two intervals and the time a pass takes: bounds made for a stream would
+    call everything stale.
+    """
+    return {
+        name: msgspec.structs.replace(row, age_s=max(row.age_s, 2 * row.poll_s + _PASS_S)) if row.via == "poll" else row
+        for name, row in polled(rows).items()
+    }
