@@ -5,6 +5,7 @@ message of the very millisecond in which funding falls due still shows that time
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -78,21 +79,23 @@ class FundingTimes:
         """At most `limit` payments within [start_ms, end_ms], oldest first: the first ones from `start_ms` on if that
         is given, else the last ones."""
         paid = [row for row in self._paid if _within(row.at_ms, start_ms, end_ms)]
-        made_up = [number for number in self._past() if _within(self._past_ms(number), start_ms, end_ms)]
+        made_up = self._past(start_ms, end_ms)
         if start_ms is None:
             made_up = made_up[max(0, len(made_up) + len(paid) - limit) :]
             paid = paid[-limit:]
         return (self._made_up(made_up[:limit]) + paid)[:limit]
 
-    def _past(self) -> range:
+    def _past(self, start_ms: int | None, end_ms: int | None) -> range:
         """The payments before the venue's life, by number: the last one is 1, and older ones come first."""
-        room = min(PERIODS_BEFORE - len(self._paid), (self._first_due_ms - self._first_ms) // self._period_ms)
-        return range(max(0, room), 0, -1)
+        first_ms = max(self._first_ms, start_ms or 0)
+        oldest = min(PERIODS_BEFORE - len(self._paid), (self._first_due_ms - first_ms) // self._period_ms)
+        newest = 1 if end_ms is None else max(1, -((end_ms - self._first_due_ms) // self._period_ms))
+        return range(max(0, oldest), newest - 1, -1)
 
     def _past_ms(self, number: int) -> int:
         return self._first_due_ms - number * self._period_ms
 
-    def _made_up(self, numbers: list[int]) -> list[FundingRow]:
+    def _made_up(self, numbers: Sequence[int]) -> list[FundingRow]:
         if not numbers:
             return []
         source = np.random.default_rng(self._entropy.fork("past").randrange(SEEDS))

@@ -2,7 +2,12 @@
 
 from datetime import UTC, datetime
 
-__all__ = ["DAY_MS", "HOUR_MS", "INTERVALS", "MINUTE_MS", "Interval"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DAY_MS", "HOUR_MS", "INTERVALS", "MINUTE_MS", "Interval", "Times"]
+
+Times = NDArray[np.int64]
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -26,9 +31,9 @@ class Interval:
         """When the bar after the one that begins at `start_ms` begins."""
         return start_ms + self.length_ms
 
-    def back(self, start_ms: int, count: int) -> int:
-        """When the bar `count` before the one that begins at `start_ms` begins."""
-        return start_ms - count * self.length_ms
+    def before(self, start_ms: int, count: int) -> Times:
+        """When the `count` bars before the one that begins at `start_ms` begin, oldest first."""
+        return start_ms - self.length_ms * np.arange(count, 0, -1, dtype=np.int64)
 
 
 class Months(Interval):
@@ -41,10 +46,11 @@ class Months(Interval):
         return _month_ms(_month_of(at_ms))
 
     def after(self, start_ms: int) -> int:
-        return self.back(start_ms, -1)
+        return _month_ms(_month_of(start_ms) + 1)
 
-    def back(self, start_ms: int, count: int) -> int:
-        return _month_ms(max(0, _month_of(start_ms) - count))
+    def before(self, start_ms: int, count: int) -> Times:
+        month = _month_of(start_ms)
+        return np.array([_month_ms(earlier) for earlier in range(max(0, month - count), month)], np.int64)
 
 
 def _month_of(at_ms: int) -> int:

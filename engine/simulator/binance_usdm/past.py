@@ -55,11 +55,11 @@ class Past:
         """All bars that ended before the venue began, oldest first."""
         day = self._day()
         first = interval.start(self._day_ms)
-        starts = [interval.back(first, count) for count in range(HISTORY_BARS, 0, -1)]
-        starts = [start_ms for start_ms in starts if start_ms >= self._first_ms]
+        starts = interval.before(first, HISTORY_BARS)
+        starts = starts[starts >= self._first_ms]
         head = self.head(interval) if first < self._day_ms else None
         price = head.open if head is not None else self._open(day)
-        earlier = self._walk(f"bars-{interval.name}", np.array(starts, np.int64), interval.length_ms, price)
+        earlier = self._walk(f"bars-{interval.name}", starts, interval.length_ms, price)
         if first < self._day_ms:
             return earlier
         whole = day[day[:, START] < interval.start(self.end_ms)]
