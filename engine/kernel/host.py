@@ -22,20 +22,21 @@ _CALLS_PER_TURN = 64
 class Host(trio.abc.Instrument):
     """`thread` is the loop's thread's id, 0 once the system has ended (ids are used again).
 
-    `inline` is set while a handler runs on its sender's turn: what that handler tells is not handled inside it.
+    `inline` is set while a handler runs on its sender's turn: what that handler tells is not handled inside it. `prompts`
+    is how many more messages may be handled on their tellers' turns before somebody asks `allows_prompts`.
 
     A teller's turn has no beginning that it would say. But between two looks at the sockets trio runs each task that can
     run once: a turn is over when another task tells, or when trio, which says so to an instrument, has looked.
     """
 
-    __slots__ = ("_calls_left", "_prompts", "_spent", "_teller", "_turn_ends_s", "inline", "thread")
+    __slots__ = ("_batches", "_calls_left", "_teller", "_turn_ends_s", "inline", "prompts", "thread")
 
     def __init__(self) -> None:
         self.thread = thread_id()
         self.inline = False
         self._calls_left = _CALLS_PER_TURN
-        self._prompts = 0
-        self._spent = False
+        self.prompts = 0
+        self._batches = 0
         self._teller: trio.lowlevel.Task | None = None
         self._turn_ends_s = 0.0
         trio.lowlevel.add_instrument(self)
@@ -53,25 +54,20 @@ class Host(trio.abc.Instrument):
         self._calls_left = _CALLS_PER_TURN
         return False
 
-    def allows_prompt(self) -> bool:
-        """Whether one more told message may be handled on its teller's turn; after a no none before the next turn."""
-        if self.inline:
-            return False
-        if self._spent or self._prompts % BATCH == 0:
-            self._look_at_the_turn()
-        self._prompts += 1
-        return not self._spent
-
-    def _look_at_the_turn(self) -> None:
-        teller = trio.lowlevel.current_task()
+    def allows_prompts(self) -> bool:
+        """Whether the running task may go on with another batch; after a no it may in its next turn."""
+        now_s, teller = trio.current_time(), trio.lowlevel.current_task()
         if teller is not self._teller:
             self._teller = teller
-            self._prompts = 0
-            self._turn_ends_s = trio.current_time() + TURN_S
-        self._spent = self._prompts >= BATCH * BATCHES_PER_TURN or trio.current_time() >= self._turn_ends_s
+            self._batches = 0
+            self._turn_ends_s = now_s + TURN_S
+        if self._batches >= BATCHES_PER_TURN or now_s >= self._turn_ends_s:
+            return False
+        self._batches += 1
+        self.prompts = BATCH
+        return True
 
     def after_io_wait(self, timeout: float) -> None:
         """trio has looked at the sockets: a new turn for everybody."""
         self._teller = None
-        self._prompts = 0
-        self._spent = False
+        self.prompts = 0

@@ -126,34 +126,45 @@ class Loop:
 
     def run_called(self, handler: Callable[[Any], Any], message: Message, reply: Reply[Any]) -> None:
         """Handle a call; `reply` is settled unless the handler deferred it."""
-        self._in_hand = self.frame.serving = reply
-        self._answer(self._run_inline(handler, message))
-
-    def run_told(self, message: Message) -> bool:
-        """Handle what was told, unless that takes a task of its own or the turn is used up: then False."""
-        handler = self.plain.get(message.__class__)
-        if handler is None or not self._host.allows_prompt():
-            return False
-        self._run_inline(handler, message)
-        return True
-
-    def _run_inline(self, handler: Callable[[Any], Any], message: Message) -> Any:
-        """The handler's result; None if it raised, which the supervisor and a caller are told."""
         box, host = self._box, self._host
         assert box.sleeper is self, "a handler was to run inside an actor that is busy or has mail"
         box.accepted += 1
         box.handled += 1
+        self._in_hand = self.frame.serving = reply
         host.inline = True
         try:
-            return handler(message)
-        except Exception as error:  # noqa: BLE001 - as in _run of an incarnation: any failure is the supervisor's
-            self._fail(error)
-            self._life.end_with(Exit.crash(error))
-        except BaseException as error:
-            self._fail(error)
-            raise
+            result = handler(message)
+        except BaseException as error:  # noqa: BLE001 - passed on to whom it concerns
+            self._fail_inline(error)
+        else:
+            self._answer(result)
         finally:
             host.inline = False
+
+    def run_told(self, message: Message) -> bool:
+        """Handle what was told, unless that takes a task of its own or the turn is used up: then False."""
+        handler, host = self.plain.get(message.__class__), self._host
+        if handler is None or host.inline or not (host.prompts or host.allows_prompts()):
+            return False
+        host.prompts -= 1
+        box = self._box
+        box.accepted += 1
+        box.handled += 1
+        host.inline = True
+        try:
+            handler(message)
+        except BaseException as error:  # noqa: BLE001 - passed on to whom it concerns
+            self._fail_inline(error)
+        finally:
+            host.inline = False
+        return True
+
+    def _fail_inline(self, error: BaseException) -> None:
+        """The supervisor and a caller are told; only what is meant for the whole process goes on to the sender."""
+        self._fail(error)
+        if not isinstance(error, Exception):
+            raise error
+        self._life.end_with(Exit.crash(error))
 
     # -- parking -------------------------------------------------------------------------------------------------------
 
