@@ -53,8 +53,8 @@ class Pool(Protocol):
         """Seconds until `cost` may be spent and `share` of the pool is left; 0 when now."""
 
     def spend(self, cost: float) -> None: ...
-    def empty(self) -> None:
-        """The venue says that nothing is left."""
+    def refused(self) -> None:
+        """The venue did not do something for want of credits."""
 
 
 class TokenPool:
@@ -83,7 +83,7 @@ class TokenPool:
     def spend(self, cost: float) -> None:
         self._credits = self.credits() - cost
 
-    def empty(self) -> None:
+    def refused(self) -> None:
         self.credits()
         self._credits = 0.0
 
@@ -123,9 +123,8 @@ class WindowPool:
             self._ours[number] = self._ours.get(number, 0.0) + cost
         self._forget_before(numbers[0])
 
-    def empty(self) -> None:
-        for number in self._numbers(self._now_s()):
-            self._others[number] = self._limit
+    def refused(self) -> None:
+        """Changes nothing: what the venue counted comes by `observe`, and when to ask again it says itself."""
 
     def observe(self, used: float, since_s: float) -> None:
         """The venue counted `used` in its window, at some moment since `since_s` of its clock.

@@ -69,7 +69,7 @@ class RateBudget:
         await self._lines[bucket].take(cost, priority, timeout_s)
 
     def drain(self, bucket: str, pause_s: float) -> None:
-        """The venue said we asked too much: the pool is empty and stays shut for `pause_s`."""
+        """The venue said we asked too much: the pool stays shut for `pause_s`, and a bucket is empty."""
         self._lines[bucket].drain(pause_s)
 
     def drain_all(self, pause_s: float) -> None:
@@ -140,7 +140,7 @@ class _Line:
             self.look_again()
 
     def drain(self, pause_s: float) -> None:
-        self.pool.empty()
+        self.pool.refused()
         self._shut_until_s = max(self._shut_until_s, trio.current_time() + pause_s)
 
     def look_again(self) -> None:

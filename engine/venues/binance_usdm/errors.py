@@ -15,7 +15,7 @@ FIREWALL = 403
 SHUT_OUT = frozenset({BANNED, FIREWALL})
 
 _MAX_RETRY_AFTER_S = 259_200.0  # the longest ban: three days
-_WITHOUT_WORD_S = {BANNED: 120.0, FIREWALL: 30.0}  # when the reply does not say how long
+_WITHOUT_WORD_S = {BANNED: 120.0, TOO_MANY: 30.0, FIREWALL: 30.0}  # when the reply does not say how long
 _TEXT_LIMIT = 200
 _ERROR = msgspec.json.Decoder(ErrorReply, strict=False)
 _LIMITED = frozenset({-1003, -1015})
