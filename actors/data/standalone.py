@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import trio
 
-from actors.data.errors import BadArgument, DataEnded
+from actors.data.errors import BadArgument, DataEnded, DataUnavailable
 from actors.data.loading import Progress, checked_names, silent, until_first_values, until_loaded
 from actors.data.manager import INTERVALS, DataManager
 from actors.data.shelf import VenueMarkets
@@ -63,13 +63,14 @@ class StandaloneManager(DataManager):
         async with self._adding:
             self._check()
             if self._tree is None:
-                await self._start(names, wanted, enable_websocket)
+                await self._begin(names, wanted, enable_websocket)
             elif self._tree.websocket != enable_websocket:
                 now = "with" if self._tree.websocket else "without"
                 raise BadArgument("enable_websocket", f"as it runs, {now} streams", repr(enable_websocket))
             else:
+                self._check_listed(names)
                 await self._tree.follow(names, wanted)
-            await self._until_ready(names, wanted)
+                await self._until_ready(names, wanted)
 
     async def close(self) -> None:
         """End the tree and forget what it brought. Without one it does nothing."""
@@ -77,6 +78,15 @@ class StandaloneManager(DataManager):
         self._forget()
         if tree is not None:
             await tree.stop()
+
+    async def _begin(self, symbols: Sequence[str], intervals: Sequence[str], websocket: bool) -> None:
+        """Start with these symbols; one that does not exist ends it again, so that the next call begins anew."""
+        await self._start(symbols, intervals, websocket)
+        try:
+            await self._until_ready(symbols, intervals)
+        except DataUnavailable:
+            await self.close()
+            raise
 
     async def _start(self, symbols: Sequence[str], intervals: Sequence[str], websocket: bool) -> None:
         clock = self._shelf.clock
@@ -96,6 +106,7 @@ class StandaloneManager(DataManager):
             self._check()
             if self._tree is None:
                 raise DataEnded("the data manager was closed while it was initialised")
+            self._check_listed(symbols)
             return state.problem
 
         progress = self._progress or terminal_bar()
@@ -105,6 +116,13 @@ class StandaloneManager(DataManager):
     def _check(self) -> None:
         if self._shelf.failure is not None:
             raise self._shelf.failure
+
+    def _check_listed(self, symbols: Sequence[str]) -> None:
+        """Raises `DataUnavailable` for a symbol the venue, once it has said what it lists, does not have."""
+        listed = self._venues[VENUE].state.instruments
+        unknown = [symbol for symbol in symbols if listed and symbol not in listed]
+        if unknown:
+            raise DataUnavailable(unknown[0], "market data", f"not among the {len(listed)} symbols the venue lists")
 
     def _ended(self, tree: DataTree) -> None:
         """The tree has come to its end: by itself, or with the run of trio it lived in."""

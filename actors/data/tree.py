@@ -42,7 +42,10 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataTree:
-    """One life of the tree. `failure` is set when it ended by itself; `ended(self)` is called at every end."""
+    """One life of the tree. `failure` is set when it ended by itself; `ended(self)` is called at every end.
+
+    `system` is for tools and drills; None before it stands.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class DataTree:
     ) -> None:
         self.websocket = websocket
         self.failure: Exception | None = None
+        self.system: System | None = None
         rows = routing_table(venue.policy, tuning.data)
         rows = rows if websocket else _unstreamed(rows)
         self._markets = VenueMarkets(VenueState(venue.name), rows, venue.routes)
@@ -94,6 +98,7 @@ class DataTree:
     async def _live(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
         try:
             async with open_system(self._clock, Entropy(), "market-data", die=self._stuck) as system:
+                self.system = system
                 await system.start(self._root(system, symbols, intervals))
                 self._ready.set()
                 await self._until_end(system)
