@@ -20,12 +20,15 @@ _REASONS = {
     200: b"OK",
     400: b"Bad Request",
     401: b"Unauthorized",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     408: b"Request Timeout",
     413: b"Content Too Large",
+    418: b"I'm a teapot",
     426: b"Upgrade Required",
     429: b"Too Many Requests",
+    500: b"Internal Server Error",
     503: b"Service Unavailable",
 }
 

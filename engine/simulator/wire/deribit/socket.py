@@ -16,7 +16,7 @@ from engine.simulator.wire.deribit.heartbeat import Heartbeat
 from engine.simulator.wire.deribit.scopes import allows
 from engine.simulator.wire.deribit.subscriptions import Subscriptions
 from engine.simulator.wire.faultboard import Site
-from engine.simulator.wire.faults import Drop, LoseReply, LoseRequest, Silence
+from engine.simulator.wire.faults import Drop, LoseFrames, LoseReply, LoseRequest, Silence
 from engine.simulator.wire.frames import TEXT, frame
 from engine.simulator.wire.websocket import End, WebSocketPeer
 
@@ -79,7 +79,7 @@ class SocketSession:
     def notify(self, channel: str, ready: bytes) -> None:
         """Pass on a notification that was built for all listeners of `channel`."""
         site = Site(NAME, self.connection, channel=channel)
-        if self._desk.board.take(Silence, site):
+        if self._desk.board.take(Silence, site) or self._desk.board.take(LoseFrames, site):
             return
         if self._held_back is not None:
             self._held_back.append((ready, site))

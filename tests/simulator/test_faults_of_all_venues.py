@@ -1,4 +1,4 @@
-"""A fault can be for sockets alone: then requests over HTTP are answered as ever, at Deribit as well."""
+"""Faults that are the same at every venue: for sockets alone, where HTTP is answered as ever, and for messages on their way."""
 
 import pytest
 import trio
@@ -8,6 +8,7 @@ from tests.support.sim_binance import Requests
 from tests.support.sim_client import SocketClosed, sim_client
 from tests.support.sim_venue import sim_in_memory
 
+TICKER = "ticker.BTC-PERPETUAL.100ms"
 TEST = "/api/v2/public/test"
 
 
@@ -38,3 +39,11 @@ async def test_what_holds_sockets_does_not_hold_requests(autojump_clock, kind):
         start_s = trio.current_time()
         assert (await Requests(sim.deribit.connect()).get(TEST)).status_code == 200
         assert trio.current_time() - start_s < 1
+
+
+async def test_messages_are_lost_at_deribit_too(autojump_clock):
+    async with sim_in_memory() as sim, sim_client(sim.deribit) as client:
+        sim.faults.add(faults.LoseFrames(channel="ticker.", count=3))
+        await client.request("public/subscribe", channels=[TICKER])
+        await client.data(TICKER)
+        assert (sim.faults.struck["lose_frames"], sim.faults.active()) == (3, [])
