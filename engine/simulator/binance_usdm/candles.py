@@ -83,7 +83,7 @@ class Candles:
         """One bar over the minutes that have ended, from the one that begins at `start_ms` on."""
         total = None
         if start_ms < self.past.end_ms and len(self._closed[MINUTE.name]) < KEEP:
-            total = self.past.total(MINUTE, start_ms)
+            total = self.past.since(start_ms)
         if total is None:
             total = Candle.flat(start_ms, self._first_price(start_ms))
         for bar in self._closed[MINUTE.name]:

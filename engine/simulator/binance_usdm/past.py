@@ -3,7 +3,7 @@
 The day in which it begins is drawn minute by minute, and longer bars of that day are sums of those minutes. Earlier
 bars of each length are drawn at that length, backwards from the price at which the day opened; lengths need not agree
 there. What is drawn depends on the seed, the symbol and the length only: asking for it changes nothing else. Drawing a
-thousand bars takes a fraction of a millisecond, so that nothing is kept.
+thousand bars takes a fraction of a millisecond, so that nothing is kept but sums.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm.candle import Candle
-from engine.simulator.binance_usdm.intervals import DAY_MS, HOUR_MS, MINUTE_MS, Interval
+from engine.simulator.binance_usdm.intervals import DAY_MS, HOUR_MS, INTERVALS, MINUTE_MS, Interval
 
 __all__ = ["HISTORY_BARS", "Columns", "Past"]
 
@@ -50,6 +50,7 @@ class Past:
         self._first_id = first_id
         self._entropy = entropy
         self._heads: dict[str, Candle | None] = {}
+        self._since: Columns | None = None
 
     def bars(self, interval: Interval) -> Columns:
         """All bars that ended before the venue began, oldest first."""
@@ -71,11 +72,13 @@ class Past:
             self._heads[interval.name] = self._head(interval)
         return self._heads[interval.name]
 
-    def total(self, interval: Interval, start_ms: int) -> Candle | None:
-        """One bar over all that begin at `start_ms` or later; trade ids are left out."""
-        rows = self.bars(interval)
-        rows = rows[np.searchsorted(rows[:, START], start_ms) :]
-        return Candle(*_merged(rows, np.array([0]))[0].tolist()) if len(rows) else None
+    def since(self, start_ms: int) -> Candle | None:
+        """One bar over the minutes of the last day before the end that begin at `start_ms` or later; trade ids are left
+        out."""
+        if self._since is None:
+            self._since = _summed_to_the_end(self.bars(INTERVALS["1m"])[-DAY_MS // MINUTE_MS :])
+        place = int(np.searchsorted(self._since[:, START], start_ms))
+        return Candle(*self._since[place].tolist()) if place < len(self._since) else None
 
     def _head(self, interval: Interval) -> Candle | None:
         start_ms = interval.start(self.end_ms)
@@ -160,3 +163,12 @@ def _merged(rows: Columns, first: Columns) -> Columns:
     bars[:, HIGH] = np.maximum.reduceat(rows[:, HIGH], first)
     bars[:, LOW] = np.minimum.reduceat(rows[:, LOW], first)
     return bars
+
+
+def _summed_to_the_end(rows: Columns) -> Columns:
+    """For each row, that row and all later ones put together."""
+    sums: Columns = np.cumsum(rows[::-1], axis=0)[::-1]
+    sums[:, START], sums[:, OPEN], sums[:, CLOSE] = rows[:, START], rows[:, OPEN], rows[-1, CLOSE]
+    sums[:, HIGH] = np.maximum.accumulate(rows[::-1, HIGH])[::-1]
+    sums[:, LOW] = np.minimum.accumulate(rows[::-1, LOW])[::-1]
+    return sums
