@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from subprocess import PIPE, Popen
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,16 +30,21 @@ INTERVALS = ("1m", "5m", "15m", "1h")
 STEP_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
 KINDS = ("depth", "aggTrade", "depth", "kline", "aggTrade", "depth", "markPrice", "aggTrade", "depth", "kline")
 LEVELS = 20
+FIRST_TRADE = 3_000_000_000
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CHUNK = 65_536
 _SETTLE_S = 0.2
 
 
 class Mix(msgspec.Struct, frozen=True):
-    """What is played: `messages` over `symbols`, all kinds or `only` one, `rate` a second or (0) as fast as they are read."""
+    """What is played: `messages` over `symbols`, all kinds or `only` one, `rate` a second or (0) as fast as they are read.
+
+    Stamps on the wire go on from `now_ms`.
+    """
 
     symbols: int
     messages: int
+    now_ms: int
     only: str = ""
     rate: float = 0.0
 
@@ -71,7 +76,7 @@ def _data(symbol: str, kind: str, count: int, now_ms: int) -> dict[str, Any]:
         return _depth(symbol, price, count, now_ms)
     if kind == "aggTrade":
         return {
-            "e": "aggTrade", "E": now_ms + count, "a": 3_000_000_000 + count, "s": symbol, "p": f"{price:.2f}",
+            "e": "aggTrade", "E": now_ms + count, "a": FIRST_TRADE + count, "s": symbol, "p": f"{price:.2f}",
             "q": f"{0.012 + count % 7:.3f}", "nq": "0.010", "f": 7_000_000_000 + 2 * count, "l": 7_000_000_001 + 2 * count,
             "T": now_ms + count, "m": count % 2 == 0, "st": 1,
         }  # fmt: skip
@@ -105,10 +110,10 @@ def _kline(symbol: str, interval: str, price: float, count: int, now_ms: int) ->
     return {"e": "kline", "E": now_ms + count, "s": symbol, "k": bar}
 
 
-def canned(mix: Mix, now_ms: int) -> list[tuple[str, str, bytes]]:
+def canned(mix: Mix) -> list[tuple[str, str, bytes]]:
     """All messages: symbol, kind, payload."""
     return [
-        (symbol, kind, json.dumps(_data(symbol, kind, count, now_ms), separators=(",", ":")).encode())
+        (symbol, kind, json.dumps(_data(symbol, kind, count, mix.now_ms), separators=(",", ":")).encode())
         for symbol, kind, count in _plan(mix)
     ]
 
@@ -140,7 +145,7 @@ def player(mix: Mix) -> Iterator[int]:
 class _Player:
     def __init__(self, mix: Mix) -> None:
         self.mix = mix
-        self.messages = canned(mix, int(time.time() * 1000))
+        self.messages = canned(mix)
         self.missing = mix.streams()
         self.lock = threading.Lock()
         self.begin = threading.Event()
@@ -171,6 +176,11 @@ class _Client:
         self._wrapped = True
 
     def serve(self) -> None:
+        """Until the client leaves, in whatever way."""
+        with suppress(ConnectionError):
+            self._serve()
+
+    def _serve(self) -> None:
         self._shake_hands()
         threading.Thread(target=self._play, daemon=True).start()
         while (frame := self._receive()) is not None:
@@ -209,6 +219,10 @@ class _Client:
 
     def _play(self) -> None:
         self._player.begin.wait()
+        with suppress(ConnectionError):
+            self._play_all()
+
+    def _play_all(self) -> None:
         time.sleep(_SETTLE_S)
         heads = dict.fromkeys(self._streams, (b"", b""))
         if self._wrapped:

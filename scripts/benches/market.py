@@ -1,0 +1,167 @@
+"""What market data costs at full size: Binance USD-M frames → stream → feed → the state a strategy reads.
+
+Every side is a process of its own and is served by the same player: ours with the real adapters and actors, ccxt pro, and
+NautilusTrader with its Binance client and data engine. The figures are each process's CPU time per message, kernel and
+all its threads included, after a warm-up. Then the same path at 10, 200 and 1,000 symbols, and what it is like to hold
+200 symbols at the pace of a busy day: memory, share of the CPU, how long the loop stands still, and a scan.
+`scripts/bench market`.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from scripts._runner import ROOT
+from scripts.benches._binance import Mix, player
+
+BUDGET_US = 6.0
+TIMES_FASTER = 5.0
+FLAT = 1.3
+RSS_MB = 120.0
+SCAN_MS = 50.0
+ROUNDS = 3
+SYMBOLS = 200
+MESSAGES = 40_000
+PEER_MESSAGES = 10_000  # enough: each takes ten times as long
+BUSY_RATE = 6000.0
+BUSY_S = 10
+DEADLINE_S = 150.0
+PEERS = ("ccxt.pro", "NautilusTrader")
+
+
+def rows() -> list[dict[str, Any]]:
+    """The path with its peers, the path by size, the whole state held."""
+    mix_us = _ours(SYMBOLS)
+    return [_mix_row(mix_us), _trades_row(), *_size_rows(mix_us), *_hold_rows()]
+
+
+# ── beside the peers ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _mix_row(us: float) -> dict[str, Any]:
+    peers, notes = _peers("")
+    return {
+        "name": "market.socket_to_state",
+        "value": round(us, 2),
+        "unit": "µs CPU/message",
+        "budget": f"<= {BUDGET_US}",
+        "ok": us <= BUDGET_US,
+        "peers": peers,
+        "ratio": _ratio(us, peers),
+        "note": notes,
+    }
+
+
+def _trades_row() -> dict[str, Any]:
+    us = _ours(SYMBOLS, "aggTrade")
+    peers, notes = _peers("aggTrade")
+    ratio = _ratio(us, peers)
+    return {
+        "name": "market.trades",
+        "value": round(us, 2),
+        "unit": "µs CPU/message",
+        "budget": f">= {TIMES_FASTER} x each peer",
+        "ok": ratio is not None and ratio >= TIMES_FASTER,
+        "peers": peers,
+        "ratio": ratio,
+        "note": notes,
+    }
+
+
+def _ratio(us: float, peers: dict[str, float]) -> float | None:
+    """Against the best peer that is there."""
+    return round(min(peers.values()) / us, 2) if peers else None
+
+
+def _peers(only: str) -> tuple[dict[str, float], str]:
+    """CPU µs a message of each that is installed; what to say of the others."""
+    answers = {name: _run("_peers", name, _mix(SYMBOLS, PEER_MESSAGES, only)) for name in PEERS}
+    found = {name: round(answer["us"], 2) for name, answer in answers.items() if "us" in answer}
+    return found, "; ".join(answer["note"] for answer in answers.values() if "note" in answer)
+
+
+# ── by size ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _size_rows(mix_us: float) -> list[dict[str, Any]]:
+    """The same mix over few and many symbols; flat means that what a message costs does not depend on the others."""
+    small_us = _ours(10)
+    figures = {10: small_us, SYMBOLS: mix_us, 1000: _ours(1000)}
+    return [
+        {
+            "name": f"market.at_{symbols}_symbols",
+            "value": round(us, 2),
+            "unit": "µs CPU/message",
+            "budget": f"<= {FLAT} x 10 symbols",
+            "ok": us <= FLAT * small_us,
+            "ratio": round(us / small_us, 2),
+        }
+        for symbols, us in figures.items()
+    ]
+
+
+def _ours(symbols: int, only: str = "") -> float:
+    """Best of a few rounds: what disturbs a round only ever adds to it."""
+    mix = _mix(symbols, max(MESSAGES, 80 * symbols), only)
+    return min(_run("_ours", "speed", mix)["us"] for _ in range(ROUNDS))
+
+
+# ── all of it held ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _hold_rows() -> list[dict[str, Any]]:
+    found = _run("_ours", "hold", _mix(SYMBOLS, int(BUSY_RATE * BUSY_S * 5 / 4), "", BUSY_RATE))
+    size = f"{SYMBOLS} symbols x 4 intervals x 500 bars, books, trades"
+    return [
+        {
+            "name": "market.memory",
+            "value": round(found["rss_mb"], 1),
+            "unit": "MB resident",
+            "budget": f"<= {RSS_MB:.0f}",
+            "ok": found["rss_mb"] <= RSS_MB,
+            "note": f"{size}, with their actors in a process that has all of a node imported",
+        },
+        {
+            "name": "market.cpu_share",
+            "value": round(100 * found["cpu_share"], 1),
+            "unit": "% of a core",
+            "ok": True,
+            "note": f"at {found['rate']:,.0f} messages/s: {found['us']:.1f} µs each, with waking up for a few at a time",
+        },
+        {
+            "name": "market.loop_stall",
+            "value": round(found["own_max_ms"], 2),
+            "unit": "ms",
+            "ok": True,
+            "note": f"longest own work while a timer was due; p99.9 {found['own_p999_ms']:.2f} ms; with what other "
+            f"processes took: p99.9 {found['late_p999_ms']:.2f}, longest {found['late_max_ms']:.2f} ms",
+        },
+        {
+            "name": "market.scan",
+            "value": round(found["scan_ms"], 1),
+            "unit": "ms",
+            "budget": f"<= {SCAN_MS:.0f}",
+            "ok": found["scan_ms"] <= SCAN_MS,
+            "note": f"{SYMBOLS} symbols x 4 intervals x 300 bars, {found['factors']:.0f} factors, no request",
+        },
+    ]
+
+
+# ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _mix(symbols: int, messages: int, only: str = "", rate: float = 0.0) -> Mix:
+    return Mix(symbols=symbols, messages=messages, now_ms=int(time.time() * 1000), only=only, rate=rate)
+
+
+def _run(module: str, way: str, mix: Mix) -> dict[str, Any]:
+    """One side against a player of its own; what its last line says. A side that fails shows how, and fails the bench."""
+    with player(mix) as port:
+        command = [sys.executable, "-m", f"scripts.benches.{module}", way, str(port), msgspec.json.encode(mix).decode()]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
