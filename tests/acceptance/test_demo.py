@@ -33,6 +33,14 @@ STATUS_KEYS = {
     "positions",
     "dead_letters",
 }
+POLLED = {"open_interest", "funding", "spot"}
+FEEDS = {
+    "deribit:BTC-PERPETUAL",
+    "deribit:ETH-PERPETUAL",
+    "binance:BTCUSDT",
+    "binance:ETHUSDT",
+    "binance:BNBUSDT",
+}
 BARS = "binance_usdm/klines.jsonl.gz"
 
 
@@ -73,7 +81,8 @@ def check_bounded(directory: Path, process: "subprocess.Popen[str]") -> None:
     status = json.loads(out.splitlines()[-1])
     assert status.keys() == STATUS_KEYS
     assert (status["profile"], status["mode"], status["gate"]) == ("demo", "test", "active")
-    assert status["feeds"] == {"live": 2, "polling": 0, "stale": 0}
+    assert status["feeds"] == {"live": len(FEEDS), "polling": 0, "stale": 0}
+    assert status["history"]["loaded"] == status["history"]["wanted"] > 0
     assert status["orders"].keys() == {"open", "unknown", "accepted", "filled", "rejected"}
     assert status["orders"]["accepted"] > 0
     assert status["orders"]["filled"] > 0
@@ -89,9 +98,9 @@ def check_bounded(directory: Path, process: "subprocess.Popen[str]") -> None:
 
 
 async def ready(client: AdminClient) -> dict[str, Any]:
-    """Both feeds stream and an order was filled: everything on the way works."""
+    """Every feed streams and an order was filled: everything on the way works."""
     status: dict[str, Any] = await until(
-        look_at(client, "status"), lambda seen: seen["feeds"]["live"] == 2 and seen["orders"]["filled"] > 0
+        look_at(client, "status"), lambda seen: seen["feeds"]["live"] == len(FEEDS) and seen["orders"]["filled"] > 0
     )
     return status
 
@@ -113,8 +122,12 @@ def check_looks(directory: Path) -> None:
         "root/strategies",
     ]
     feeds = answer(directory, "feeds")
-    assert {feed["instrument"] for feed in feeds} == {"deribit:BTC-PERPETUAL", "deribit:ETH-PERPETUAL"}
-    assert all(not found["stale"] and found["source"] == "stream" for f in feeds for found in f["classes"].values())
+    assert {feed["instrument"] for feed in feeds} == FEEDS
+    classes = [(name, found) for feed in feeds for name, found in feed["classes"].items()]
+    assert {name for name, _ in classes} >= POLLED
+    assert not [(name, found) for name, found in classes if found["stale"]]
+    assert {found["source"] for name, found in classes if name not in POLLED} == {"stream"}
+    assert {found["source"] for name, found in classes if name in POLLED} == {"rest"}
     orders = answer(directory, "orders", "--all")
     assert len(orders) >= status["orders"]["accepted"]
     assert {order["strategy"] for order in orders} == {"maker"}
