@@ -1,4 +1,5 @@
 """The first program of somebody who only wants market data."""
+# ruff: noqa: T201 - it talks to whoever runs it
 
 import trio
 
