@@ -137,10 +137,10 @@ class HttpPeer:
             *reply.headers,
         ]
         reason = _REASONS.get(reply.status, b"Error")
-        await self._send(h11.Response(status_code=reply.status, headers=headers, reason=reason))
-        if not self._bodiless:
-            await self._send(h11.Data(data=reply.body))
-        await self._send(h11.EndOfMessage())
+        body = () if self._bodiless else (h11.Data(data=reply.body),)
+        await self._send(
+            h11.Response(status_code=reply.status, headers=headers, reason=reason), *body, h11.EndOfMessage()
+        )
 
     async def refuse(self, error: BadRequest) -> None:
         """Answer what could not be read, and tell the client that the connection ends."""
@@ -158,8 +158,8 @@ class HttpPeer:
         """What the client sent after an upgrade request, before our answer to it."""
         return self._h11.trailing_data[0]
 
-    async def _send(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
+    async def _send(self, *events: h11.Event) -> None:
+        data = b"".join(self._h11.send(event) or b"" for event in events)
         if data:
             await self.stream.send_all(data)
 

@@ -146,8 +146,11 @@ class WebSocketPeer:
             if self.end_reason is not End.DROPPED:
                 await self._board.until_clear(self._site, Stall, HalfOpen)
             if self.end_reason in _ORDERLY:
-                await self._part()
+                with trio.move_on_after(FLUSH_TIMEOUT_S):
+                    await self._outbox.flush()
             transport.cancel_scope.cancel()
+        if self.end_reason in _ORDERLY:  # nobody writes any more
+            await linger(self._stream)
 
     async def _write(self) -> None:
         try:
@@ -210,12 +213,6 @@ class WebSocketPeer:
 
     def _too_slow(self) -> None:
         self.end(End.TOO_SLOW)
-
-    async def _part(self) -> None:
-        """Let the last words and the close frame arrive."""
-        with trio.move_on_after(FLUSH_TIMEOUT_S):
-            await self._outbox.flush()
-        await linger(self._stream)
 
 
 def _ignore(_: object) -> None:
