@@ -192,5 +192,5 @@ def _stamp(state: MarketState, name: DataClass) -> int:
         case DataClass.MARK:
             return state.ticker.mark_ms
         case DataClass.TRADES:
-            return int(state.trades.view(1)[0, 0]) if len(state.trades) else 0
+            return int(state.trades.newest[0]) if state.trades.newest is not None else 0
     return 0

@@ -12,25 +12,22 @@ _DUST = 1e-9  # sums of floats
 
 def bars_lack(state: MarketState, instrument: Instrument | None) -> bool:
     """Whether a trade in hand is in no bar in hand."""
-    bars = shortest(state)
-    if bars is None or not len(state.trades):
+    bars, trade = shortest(state), state.trades.newest
+    if bars is None or bars.newest is None or trade is None:
         return False
-    traded_ms = float(state.trades.view(1)[0, 0])
-    open_ms = bars.last_key() or 0.0
-    return traded_ms >= open_ms + bars.interval_ms or _traded(state, open_ms) > _bar_amount(bars, instrument) * (
-        1 + _DUST
-    )
+    open_ms = bars.newest[0]
+    return trade[0] >= open_ms + bars.interval_ms or _traded(state, open_ms) > _amount(bars, instrument) * (1 + _DUST)
 
 
 def trades_lack(state: MarketState, instrument: Instrument | None) -> bool:
     """Whether the newest bar holds more than the trades in hand; False where they do not reach back to its opening."""
     bars = shortest(state)
-    if bars is None or not len(state.trades):
+    if bars is None or bars.newest is None or not len(state.trades):
         return False
-    open_ms = bars.last_key() or 0.0
-    if float(state.trades.view()[0, 0]) >= open_ms:
+    open_ms = bars.newest[0]
+    if state.trades.view()[0, 0] >= open_ms:
         return False
-    return _traded(state, open_ms) < _bar_amount(bars, instrument) * (1 - _DUST)
+    return _traded(state, open_ms) < _amount(bars, instrument) * (1 - _DUST)
 
 
 def shortest(state: MarketState) -> Bars | None:
@@ -43,32 +40,28 @@ def _traded(state: MarketState, since_ms: float) -> float:
     return float(trades[trades[:, 0] >= since_ms, 2].sum())
 
 
-def _bar_amount(bars: Bars, instrument: Instrument | None) -> float:
-    """In the unit of the trades' amounts: money for an inverse contract."""
-    return float(bars.view(1)[0, _COST if instrument is not None and instrument.inverse else _VOLUME])
+def _amount(bars: Bars, instrument: Instrument | None) -> float:
+    """Of the newest bar, in the unit of the trades' amounts: money for an inverse contract."""
+    assert bars.newest is not None, "there is a bar"
+    return bars.newest[_COST if instrument is not None and instrument.inverse else _VOLUME]
 
 
 class Intervals:
     """Bars of all intervals end with the same price. One that stays behind has a stream that died."""
 
     def __init__(self) -> None:
-        self._odd: dict[str, tuple[tuple[float, float], float]] = {}  # its newest bar, and since when it is odd
+        self._seen: dict[str, tuple[tuple[float, ...], float]] = {}  # its newest bar, and since when that is so
 
     def behind(self, state: MarketState, now_s: float, patience_s: float) -> str:
-        """The interval that has been behind for longer than `patience_s` without a word, empty if none."""
-        reference = shortest(state)
-        if reference is None or len(state.bars) < 2:
-            return ""
-        close = reference.view(1)[0, _CLOSE]
+        """The interval that has not moved for longer than `patience_s` though others have moved on; empty if none."""
         for interval, bars in state.bars.items():
-            row = bars.view(1)
-            if not len(row) or row[0, _CLOSE] == close:
-                self._odd.pop(interval, None)
-                continue
-            shown = (float(row[0, 0]), float(row[0, _VOLUME]))
-            odd = self._odd.get(interval)
-            if odd is None or odd[0] != shown:
-                self._odd[interval] = (shown, now_s)
-            elif now_s - odd[1] > patience_s:
+            seen = self._seen.get(interval)
+            if bars.newest is not None and (seen is None or seen[0] is not bars.newest):
+                self._seen[interval] = (bars.newest, now_s)
+        if len(self._seen) < 2:
+            return ""
+        latest, latest_s = max(self._seen.values(), key=lambda seen: seen[1])
+        for interval, (bar, moved_s) in self._seen.items():
+            if bar[_CLOSE] != latest[_CLOSE] and moved_s < latest_s and now_s - moved_s > patience_s:
                 return interval
         return ""

@@ -39,6 +39,8 @@ class StreamingFeed(BaseFeed):
             self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if seat.handed_over is not None:
             seat.handed_over = None
+            if self._has_book:
+                self._snapshot_came()
         else:
             state.modes[seat.route] = STARTING
             if self._has_book:

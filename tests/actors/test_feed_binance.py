@@ -8,7 +8,7 @@ import trio.testing
 
 from engine.simulator import BinanceSettings, faults
 from engine.venues.binance_usdm import BinanceUsdmSettings
-from tests.support.binance_feeds import SYMBOLS, Rig, binance_feeds
+from tests.support.binance_feeds import Rig, binance_feeds
 from tests.support.markets import eventually, restarts
 
 soon = partial(eventually, every_s=0.25, within_s=60)
@@ -71,6 +71,7 @@ async def test_one_kind_of_data_that_dies_is_noticed_though_its_neighbours_live(
     autojump_clock: trio.testing.MockClock, kind: str
 ) -> None:
     async with binance_feeds() as rig:
+        await trio.sleep(60)  # trades tell of bars that began after them
         await settled(rig)
         fault = rig.sim.faults.add(faults.Silence(channel=kind))
         await soon(lambda: all(market.modes["market"] == "polling" for market in rig.markets), within_s=30)
