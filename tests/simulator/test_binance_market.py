@@ -566,6 +566,30 @@ def test_a_leap_in_time_is_survived_and_bars_have_no_hole() -> None:
     assert all(later["pu"] == earlier["u"] for earlier, later in itertools.pairwise(frames))
 
 
+def test_after_days_of_silence_bars_of_every_length_go_on_at_their_times() -> None:
+    heard = Listener(symbols=("BTCUSDT",))
+    heard.run(5)
+    heard.venue.advance(START_MS + 5 * DAY_MS)
+    heard.run(130, every_ms=1_000)
+    now_ms = heard.venue.exchange.now_ms
+    for name, interval in INTERVALS.items():
+        rows = heard.get("/fapi/v1/klines", symbol="BTCUSDT", interval=name, limit=3)
+        assert rows[-1][0] == interval.start(now_ms)
+        assert rows[-1][6] == interval.after(rows[-1][0]) - 1
+        assert rows[-1][8] > 0
+    assert heard.get("/fapi/v1/premiumIndex", symbol="BTCUSDT")["nextFundingTime"] - now_ms <= 8 * 3_600_000
+
+
+def test_a_future_that_trades_above_its_index_has_a_higher_funding_rate() -> None:
+    rich = next(name for name in symbols_of(200) if spec_of(name).premium > 0.0015)
+    heard = Listener(symbols=("BTCUSDT", rich))
+    heard.run(5)
+    row = heard.get("/fapi/v1/premiumIndex", symbol=rich)
+    assert Decimal(row["markPrice"]) / Decimal(row["indexPrice"]) - 1 > Decimal("0.001")
+    assert Decimal(row["lastFundingRate"]) > Decimal("0.0005")
+    assert heard.get("/fapi/v1/premiumIndex", symbol="BTCUSDT")["lastFundingRate"] == "0.00010000"
+
+
 def test_every_symbol_speaks_ten_times_a_second_and_all_of_them_evenly_over_it() -> None:
     """What 200 symbols send when all they have is listened to: about thirty messages a second each."""
     symbols = symbols_of(40)

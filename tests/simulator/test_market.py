@@ -342,6 +342,38 @@ def test_the_recorded_bars_drive_both_contracts_of_a_coin() -> None:
         assert len(market.book.bids) >= 20
 
 
+# -- what a step costs
+
+
+def test_only_books_that_changed_are_looked_at_when_they_are_told_about() -> None:
+    exchange = venue().exchange
+    exchange.flush()
+    assert not exchange.changed_books
+    market = exchange.market("ETH-PERPETUAL")
+    bid = market.book.best_price(Side.BUY)
+    assert bid is not None
+    exchange.open_account("ann", {"ETH": Decimal(10)})
+    exchange.submit("ann", OrderSpec(instrument="ETH-PERPETUAL", side=Side.BUY, amount=Decimal(10), price=bid))
+    told = []
+    exchange.listener = lambda batch: told.extend(batch.books)
+    assert list(exchange.changed_books) == ["ETH-PERPETUAL"]
+    exchange.flush()
+    assert [change.instrument for change in told] == ["ETH-PERPETUAL"]
+    assert not exchange.changed_books
+
+
+def test_each_flow_moves_once_a_period_in_the_order_of_the_styles() -> None:
+    simulated = venue()
+    exchange = simulated.exchange
+    moved: list[tuple[int, str]] = []
+    exchange.listener = lambda batch: moved.extend((batch.at_ms, index) for index in batch.indexes)
+    run(simulated, 2)
+    for index in {market.instrument.index for market in exchange.markets.values()}:
+        times = [at_ms for at_ms, name in moved if name == index]
+        assert times == sorted(times)
+        assert all(later - earlier <= 250 for earlier, later in itertools.pairwise(times))
+
+
 # -- the dated future
 
 

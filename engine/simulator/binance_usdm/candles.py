@@ -61,8 +61,9 @@ class Candles:
         bar.merge(minute)
         if end_ms >= self._ends[name]:
             self._closed[name].append(bar)
-            self._lived[name] = Candle.flat(self._ends[name], bar.close)
-            self._ends[name] = interval.after(self._ends[name])
+            start_ms = interval.start(end_ms)
+            self._lived[name] = Candle.flat(start_ms, bar.close)
+            self._ends[name] = interval.after(start_ms)
 
     def open_bar(self, interval: Interval) -> Candle:
         """The unfinished bar, as it is now. It may be the live one: not to be kept or changed."""
