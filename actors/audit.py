@@ -64,7 +64,7 @@ class Audit(Actor):
         self._now_s = self.ctx.clock.monotonic_s
         self._backoff = Backoff(min_s=settings.gap_s, max_s=max(60.0, settings.gap_s), jitter=0.5)
         self._seen: dict[tuple[str, DataClass], _Seen] = {}
-        self._visits = 0
+        self._round = 0
 
     async def on_start(self) -> None:
         self.spawn(self._go_round, name="rounds")
@@ -80,6 +80,7 @@ class Audit(Actor):
                 failures = 0 if await self._visit(symbol) else failures + 1
             if not symbols:
                 await trio.sleep(pause_s)
+            self._round += 1
             self._seen = {key: seen for key, seen in self._seen.items() if key[0] in self._state.markets}
 
     async def _visit(self, symbol: str) -> bool:
@@ -87,7 +88,6 @@ class Audit(Actor):
         market = self._state.markets.get(symbol)
         if market is None:
             return True
-        self._visits += 1
         for data_class, quality in market.quality.items():
             self._seen.setdefault((symbol, data_class), _Seen(quality))
         try:
@@ -108,7 +108,7 @@ class Audit(Actor):
     async def _compare(self, symbol: str, market: MarketState) -> None:
         if self._settings.bars and market.bars:
             intervals = tuple(market.bars)
-            await self._compare_bars(symbol, market, intervals[self._visits % len(intervals)])
+            await self._compare_bars(symbol, market, intervals[self._round % len(intervals)])
         if self._settings.mark and market.mark_fresh is not None:
             await self._compare_mark(symbol, market)
         if self._settings.book and DataClass.BOOK in market.quality:

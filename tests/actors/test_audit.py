@@ -44,8 +44,8 @@ class Bench:
         for n in range(symbols):
             self.state.markets[f"S{n}"] = self.market(f"S{n}")
 
-    def market(self, symbol: str) -> MarketState:
-        market = MarketState(f"sim:{symbol}", bounds_s=BOUNDS, intervals=("1m",))
+    def market(self, symbol: str, *intervals: str) -> MarketState:
+        market = MarketState(f"sim:{symbol}", bounds_s=BOUNDS, intervals=("1m", *intervals))
         market.bars["1m"].merge(bars_at(BEGAN_MS - 100 * 60_000, BEGAN_MS))
         market.loaded.add("1m")
         market.book.replace([(99.0, 1.0)], [(101.0, 1.0)], change_id=1, venue_ms=1)
@@ -186,6 +186,19 @@ async def test_a_round_is_paced_and_visits_every_market_alike(autojump_clock: tr
         assert {bench.quality(symbol=symbol).compared for symbol in bench.state.markets} == {5}
         client = bench.venue.client()
         assert [client.asked.count(what) for what in ("bars", "mark", "book")] == [200, 200, 200]
+
+
+async def test_every_interval_of_every_market_has_its_turn(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(symbols=0)
+    for n in range(2):
+        market = bench.state.markets[f"S{n}"] = bench.market(f"S{n}", "5m")
+        market.bars["5m"].merge(bar_rows(BEGAN_MS // 300_000 * 300_000 - 3_000_000, 10, step_ms=300_000))
+        market.loaded.add("5m")
+    async with tree(bench.children):
+        asked: list[int] = []
+        bench.venue.client().bars_now = lambda start, end: asked.append(end - start + 1) or bar_rows(0, 0)  # type: ignore[func-returns-value]
+        await trio.sleep(85)
+        assert asked == [SETTINGS.bars * 60_000] * 2 + [SETTINGS.bars * 300_000] * 2 + asked[:4]
 
 
 async def test_a_venue_that_is_away_is_asked_ever_more_rarely_and_costs_no_restart(
