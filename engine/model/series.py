@@ -69,17 +69,18 @@ class Series:
 
     def _make_room(self) -> None:
         """At the array's end: a longer one, or the newest rows at its front."""
-        longest = self.capacity + max(_MIN_SLACK, self.capacity // 16)
-        if len(self._rows) < longest:
-            self._load(self._rows[self._start : self._end], rows=min(2 * len(self._rows), longest))
-        else:
-            self._load(self._rows[self._start : self._end])
+        self._load(self._rows[self._start : self._end], room=len(self))
 
-    def _load(self, kept: Columns, *, rows: int = 0) -> None:
-        """Hold the newest `capacity` of `kept` and nothing else, in an array of at least `rows` rows."""
+    def _load(self, kept: Columns, *, room: int = 0) -> None:
+        """Hold the newest `capacity` of `kept` and nothing else.
+
+        An array that is too short is replaced once, by one with `room` for more and no longer than there is use for: what
+        is replaced again and again leaves holes in the heap.
+        """
         kept = kept[-self.capacity :]
-        rows = max(rows, len(kept))
-        if rows > len(self._rows):
+        slack = max(_MIN_SLACK, self.capacity // 16)
+        if len(kept) + min(room, slack) > len(self._rows):
+            rows = min(len(kept) + max(room, slack), self.capacity + slack)
             self._rows = np.empty((rows, self._rows.shape[1]), dtype=np.float64)
         self._start, self._end = 0, len(kept)
         self._rows[: self._end] = kept
