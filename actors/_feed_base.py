@@ -1,6 +1,5 @@
 """What both modes of a feed share: the seat, the watchers, the history, polls, the way to the stream."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import trio
@@ -42,6 +41,7 @@ class BaseFeed(Actor):
         self._settings = seat.settings
         self._now_s = self.ctx.clock.monotonic_s
         self._adapter: FeedAdapter = seat.handed_over or seat.venue.feed(seat.symbol, seat.route)
+        self._apply = self._adapter.apply
         self._rest = MarketRest(seat.session, seat.symbol, seat.state, seat.venue_state, self.ctx.clock, seat.settings)
         self._history = History(seat, self._rest, self.ctx.entropy, self._changed)
         self._repairs = Repair(seat, self._rest, self.ctx.entropy)
@@ -89,17 +89,6 @@ class BaseFeed(Actor):
                     continue  # it is told of the next change; the data is in the state
 
     # ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _apply(self, frames: Sequence[bytes], state: MarketState, at_s: float) -> tuple[int, int]:
-        """The Applied bits of some frames together, and how many could not be read."""
-        apply, bits, unreadable = self._adapter.apply, 0, 0
-        for frame in frames:
-            try:
-                bits |= apply(frame, state, at_s)._value_
-            except BadReply as error:
-                unreadable += 1
-                self._unreadable(error)
-        return bits, unreadable
 
     def _unreadable(self, error: BadReply) -> None:
         self._state.quality[min(self._seat.streamed)].unreadable += 1

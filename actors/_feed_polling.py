@@ -13,7 +13,7 @@ from actors._stream_messages import ChannelRefused, Frames, FramesLost, Resubscr
 from actors.messages import VenueReachable
 from engine.kernel import on
 from engine.model import DataClass, MarketState
-from engine.venues.base import Applied
+from engine.venues.base import Applied, BadReply
 
 POLLING = "polling"
 _GAP = int(Applied.GAP)
@@ -49,7 +49,13 @@ class PollingFeed(BaseFeed):
     def frames(self, message: Frames) -> None:
         if message.since_s < self._seat.connected_s:
             return
-        bits, unreadable = self._apply(message.frames, self._probation, message.at_s)
+        bits, unreadable = 0, 0
+        for frame in message.frames:
+            try:
+                bits |= self._apply(frame, self._probation, message.at_s)._value_
+            except BadReply as error:
+                unreadable += 1
+                self._unreadable(error)
         if unreadable or (self._has_book and not self._probation.book.ready):
             self._failed(message.at_s)
         elif self._clean_since_s is None or bits & _GAP:

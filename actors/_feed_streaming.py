@@ -9,7 +9,7 @@ from actors._stream_messages import ChannelRefused, Frames, FramesLost, StreamCh
 from actors.messages import VenueReachable
 from engine.kernel import on
 from engine.model import DataClass
-from engine.venues.base import Applied, VenueError
+from engine.venues.base import Applied, BadReply, VenueError
 
 STREAMING = "streaming"
 STARTING = "starting"
@@ -58,7 +58,13 @@ class StreamingFeed(BaseFeed):
         seat, at_s = self._seat, message.at_s
         if message.since_s < seat.connected_s:
             return  # of an earlier connection
-        bits, unreadable = self._apply(message.frames, self._state, at_s)
+        apply, state, bits, unreadable = self._apply, self._state, 0, 0
+        for frame in message.frames:
+            try:
+                bits |= apply(frame, state, at_s)._value_
+            except BadReply as error:
+                unreadable += 1
+                self._unreadable(error)
         if bits & self._sworn_by:
             for fresh in self._ages.assured:
                 fresh.assure(at_s)
