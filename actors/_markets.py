@@ -9,8 +9,8 @@ from actors._sections import VenueSection, table_of
 from actors.audit import audit_spec
 from actors.feed import feed_refs, feed_specs, shard_count
 from actors.parts import FollowRefused, NodeParts, VenueParts
-from actors.source import source_specs
-from engine.kernel import ChildSpec, Ref, SupervisorSpec
+from actors.source import add_samples, source_specs
+from engine.kernel import ChildSpec, KernelError, Ref, SupervisorSpec
 from engine.model import VenueState
 from engine.venues.base import MarketVenue
 
@@ -71,6 +71,7 @@ class Markets:
             stream=section.stream,
             first_shard=self._shards,
         )
+        add_samples(self.venue, parts.policy, parts.state)
         self._shards += shard_count(symbols, section.stream)
         for symbol in symbols:
             refs = feed_refs(self.venue, symbol, under=self._under, address=address, rows=parts.policy)
@@ -86,8 +87,23 @@ class Markets:
             self._check_new(new)
             if not new:
                 return
-            for child in self._feeds(new, intervals).children:
-                await self._node.system.start_child(f"{self._under}/feeds", child)
+            await self._start(new, self._feeds(new, intervals).children)
+
+    async def _start(self, new: Sequence[str], children: Sequence[SupervisorSpec | ChildSpec]) -> None:
+        """All of `children`, or none: what does not start takes back what did."""
+        under, started = f"{self._under}/feeds", list[str]()
+        try:
+            for child in children:
+                await self._node.system.start_child(under, child)
+                started.append(child.name)
+        except KernelError as error:
+            for name in reversed(started):
+                await self._node.system.stop_child(f"{under}/{name}")
+            for symbol in new:
+                del self.parts.state.markets[symbol]
+                for ref in self.parts.feeds.pop(symbol):
+                    self.announce.remove(ref)
+            raise FollowRefused(f"{self.parts.name}: {', '.join(new[:10])} could not be followed: {error}") from error
 
     def _check_followed(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
         for symbol in symbols:

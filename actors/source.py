@@ -44,11 +44,7 @@ class SourcePlan(msgspec.Struct, frozen=True):
     session: Ref
 
     def samples(self, market: MarketState) -> Samples:
-        """Where a market keeps this source's rows; made when it is not there yet."""
-        name = self.source.name
-        if name not in market.samples:
-            market.samples[name] = Samples(self.source.columns, capacity=self.row.keep, bound_s=self.row.age_s)
-        return market.samples[name]
+        return samples_of(self.source, self.row, market)
 
 
 class Source(Actor):
@@ -171,9 +167,19 @@ class Source(Actor):
         return max(_OVERLAP, min(keep, math.ceil(float((now_ms - newest[1]) / spacing_ms)) + _OVERLAP))
 
 
-def source_path(under: str, name: str) -> str:
-    """Path of a source among the feeds below `under`."""
-    return f"{under}/feeds/source:{name}"
+def add_samples(venue: MarketVenue, table: Mapping[str, DataRow], state: VenueState) -> None:
+    """Give each market an empty place for the rows of each polled source."""
+    for name, source in venue.sources.items():
+        if table[name].via == "poll":
+            for market in state.markets.values():
+                samples_of(source, table[name], market)
+
+
+def samples_of(source: PolledSource[Any], row: DataRow, market: MarketState) -> Samples:
+    """Where a market keeps a source's rows; made when it is not there yet."""
+    if source.name not in market.samples:
+        market.samples[source.name] = Samples(source.columns, capacity=row.keep, bound_s=row.age_s)
+    return market.samples[source.name]
 
 
 def source_specs(
@@ -183,16 +189,13 @@ def source_specs(
 
     The markets there are get an empty place for its rows at once.
     """
-    specs = []
-    for name, source in venue.sources.items():
-        row = table[name]
-        if row.via != "poll":
-            continue
-        plan = SourcePlan(source, row, state, session)
-        for market in state.markets.values():
-            plan.samples(market)
-        specs.append(_source_spec(plan, settings))
-    return tuple(specs)
+    add_samples(venue, table, state)
+    plans = [
+        SourcePlan(source, table[name], state, session)
+        for name, source in venue.sources.items()
+        if table[name].via == "poll"
+    ]
+    return tuple(_source_spec(plan, settings) for plan in plans)
 
 
 def _source_spec(plan: SourcePlan, settings: SourceSettings) -> ChildSpec:

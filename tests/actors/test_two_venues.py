@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.parts import FollowRefused, VenueParts
-from engine.kernel import State
+from engine.kernel import StartFailed, State
 from engine.model import BAR_COLUMNS, DataCells, DataClass, MarketState
 from tests.support.live_node import LiveNode
 from tests.support.two_venues import INTERVALS, SYMBOLS, two_venues
@@ -99,6 +99,30 @@ async def test_what_cannot_be_followed_is_refused_and_nothing_is_added(
         with pytest.raises(FollowRefused, match=why):
             await parts.follow(symbols, intervals)
         assert set(parts.state.markets) == set(SYMBOLS)
+
+
+async def test_symbols_that_cannot_be_started_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_venues(tmp_path) as live:
+        parts, system = binance_of(live), live.node.system
+        start_child, before = system.start_child, children(live, "root/venues/binance/parts/feeds")
+
+        async def start(path: str, spec: Any) -> Any:
+            if spec.name == "stream:market:1":
+                raise StartFailed("not today")
+            return await start_child(path, spec)
+
+        monkeypatch.setattr(system, "start_child", start)
+        await live.until(lambda: parts.state.instruments)
+        assert parts.follow is not None
+        with pytest.raises(FollowRefused, match="SOLUSDT could not be followed: not today"):
+            await parts.follow(("BNBUSDT", "SOLUSDT"), ("1m",))
+        assert set(parts.state.markets) == set(parts.feeds) == set(SYMBOLS)
+        assert children(live, "root/venues/binance/parts/feeds") == before
+        monkeypatch.undo()
+        await parts.follow(("BNBUSDT", "SOLUSDT"), ("1m",))
+        await live.until(lambda: live.status().feeds.live == 6)
 
 
 async def test_without_a_websocket_everything_is_asked_for(tmp_path: Path) -> None:
