@@ -8,6 +8,8 @@ from engine.model import DataCells, DataClass, DataRow
 
 __all__ = ["polled", "routing_table"]
 
+_PASS_S = 5.0
+
 
 def routing_table(policy: Mapping[str, DataRow], cells: Mapping[str, DataCells]) -> dict[str, DataRow]:
     """One row for each class and source of `policy`.
@@ -30,11 +32,16 @@ def routing_table(policy: Mapping[str, DataRow], cells: Mapping[str, DataCells])
 
 
 def polled(rows: Mapping[str, DataRow]) -> dict[str, DataRow]:
-    """The same table for a node that opens no stream: what is streamed is asked for, what cannot be asked for is off."""
+    """The same table for a node that opens no stream: what is streamed is asked for, what cannot be asked for is off.
+
+    What is asked for is good for two polls and the time they take; a bound made for a stream would call it stale for ever.
+    """
 
     def by_rest(name: str, row: DataRow) -> DataRow:
         if row.via != "stream":
             return row
-        return msgspec.structs.replace(row, via="off" if name == DataClass.FORCED else "poll")
+        if name == DataClass.FORCED:
+            return msgspec.structs.replace(row, via="off")
+        return msgspec.structs.replace(row, via="poll", age_s=max(row.age_s, 2 * row.poll_s + _PASS_S))
 
     return {name: by_rest(name, row) for name, row in rows.items()}

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from actors.data.errors import BadArgument, DataEnded, DataError, DataNotLoaded, DataUnavailable
+from actors.data.errors import BadArgument, DataEnded, DataError, DataNotLoaded, DataUnavailable, FollowRefused
 from actors.data.loading import Patience, Progress
 from actors.data.manager import INTERVALS, DataManager
 from actors.data.reader import FUNDING, OPEN_INTEREST, SPOT, DataReader
@@ -34,6 +34,7 @@ __all__ = [
     "DataReader",
     "DataUnavailable",
     "Follow",
+    "FollowRefused",
     "Number",
     "Patience",
     "Progress",

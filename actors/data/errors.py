@@ -4,6 +4,7 @@
 
     DataError
     ├─ DataUnavailable   there is no such value now: `why` says whether it will come or what to change
+    ├─ FollowRefused     a market cannot be followed: not listed, too many, or followed already in another way
     ├─ DataNotLoaded     `initialize` gave up waiting for the history
     └─ DataEnded         what brought the data has ended by itself: `close`, and `initialize` again
     BadArgument          the caller asked for what does not exist: a `ValueError` with field, expected and got
@@ -24,6 +25,10 @@ class DataUnavailable(DataError):
         self.symbol = symbol
         self.what = what
         self.why = why
+
+
+class FollowRefused(DataError):
+    """A market cannot be followed; the message says why, and what to do."""
 
 
 class DataNotLoaded(DataError):

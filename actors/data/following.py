@@ -1,17 +1,19 @@
-"""The market side of one venue: the specs of its feeds, streams and sources, and more of them while it runs."""
+"""The feeds, streams and sources of one venue: their specs, and more of them while they run."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import trio
 
-from actors.data.errors import DataUnavailable
+from actors.data.errors import FollowRefused
 from actors.feed import FeedSettings, feed_refs, feed_specs, shard_count
-from actors.source import SourceSettings, source_path, source_specs
+from actors.source import SourceSettings, add_samples, source_specs
 from actors.stream import StreamSettings
-from engine.kernel import KernelError, Ref, SupervisorSpec, System
+from engine.kernel import ChildSpec, KernelError, Ref, SupervisorSpec, System
 from engine.model import DataRow, VenueState
 from engine.venues.base import MarketVenue
+
+MOST_SYMBOLS = 2000
 
 
 class MarketTree:
@@ -48,50 +50,63 @@ class MarketTree:
         self._feeds = feeds
         self._announce = announce
         self._shards = 0
+        self._adding = trio.Lock()
 
     def spec(self, symbols: Sequence[str]) -> SupervisorSpec:
         """Feeds and streams of `symbols`, and the sources, which serve whatever is followed."""
         feeds = self._specs(symbols, self._feed)
         sources = source_specs(self._venue, self._rows, self._state, session=self._session, settings=self._source)
-        self._announce += [self._address(source_path(self._under, name)) for name in self._polled()]
+        self._announce += [self._address(f"{self._under}/{feeds.name}/{spec.name}") for spec in sources]
         return msgspec.structs.replace(feeds, children=(*feeds.children, *sources))
 
     async def follow(self, system: System, symbols: Sequence[str], intervals: Sequence[str]) -> None:
-        """Have these followed too, in these intervals. Those already followed stay as they are.
+        """Follow these symbols too. What is followed already stays as it is; `FollowRefused` where that is not enough."""
+        async with self._adding:
+            new = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._state.markets]
+            self._check_followed(symbols, intervals)
+            self._check_new(new)
+            if new:
+                specs = self._specs(new, msgspec.structs.replace(self._feed, intervals=tuple(intervals)))
+                with trio.CancelScope(
+                    shield=True
+                ):  # none of it waits for the network; half of a market would stay half
+                    await self._start(system, new, f"{self._under}/{specs.name}", specs.children)
 
-        Raises `DataUnavailable` for a symbol that is followed in fewer intervals, before anything is added: its feed runs.
-        """
-        markets = self._state.markets
-        for symbol in symbols:
-            lacking = [] if symbol not in markets else [i for i in intervals if i not in markets[symbol].bars]
-            if lacking:
-                kept = ", ".join(markets[symbol].bars) or "no interval"
-                why = f"it is followed in {kept} already, and no interval is added while it is"
-                raise DataUnavailable(symbol, f"bars {', '.join(lacking)}", why)
-        new = [symbol for symbol in symbols if symbol not in markets]
-        if not new:
-            return
-        specs = self._specs(new, msgspec.structs.replace(self._feed, intervals=tuple(intervals)))
-        with trio.CancelScope(
-            shield=True
-        ):  # nothing here waits for the network; half of a market would never be completed
-            await self._start(system, new, specs)
-
-    async def _start(self, system: System, symbols: Sequence[str], specs: SupervisorSpec) -> None:
-        """All children or none. Raises what starting one of them raised."""
+    async def _start(
+        self, system: System, new: Sequence[str], under: str, children: Sequence[SupervisorSpec | ChildSpec]
+    ) -> None:
+        """All of `children`, or none: what does not start takes back what did."""
         started: list[str] = []
         try:
-            for child in specs.children:
-                await system.start_child(f"{self._under}/{specs.name}", child)
-                started.append(f"{self._under}/{specs.name}/{child.name}")
-        except KernelError:
-            for path in reversed(started):
-                await system.stop_child(path)
-            for symbol in symbols:
-                del self._state.markets[symbol], self._feeds[symbol]
-            raise
+            for child in children:
+                await system.start_child(under, child)
+                started.append(child.name)
+        except KernelError as error:
+            for name in reversed(started):
+                await system.stop_child(f"{under}/{name}")
+            for symbol in new:
+                del self._state.markets[symbol]
+                for ref in self._feeds.pop(symbol):
+                    self._announce.remove(ref)
+            raise FollowRefused(f"{self._state.name}: {', '.join(new[:10])} could not be followed: {error}") from error
+
+    def _check_followed(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
+        for symbol in symbols:
+            market = self._state.markets.get(symbol)
+            lacking = [interval for interval in intervals if market is not None and interval not in market.bars]
+            if market is not None and lacking:
+                raise FollowRefused(
+                    f"{market.instrument} is followed in {', '.join(market.bars)}: {', '.join(lacking)} cannot be added while"
+                    " it is followed; name every interval from the start"
+                )
+
+    def _check_new(self, new: Sequence[str]) -> None:
+        if len(self._state.markets) + len(new) > MOST_SYMBOLS:
+            raise FollowRefused(f"{self._state.name}: expected at most {MOST_SYMBOLS} symbols, got {len(new)} more")
+        check_listed(self._state, new)
 
     def _specs(self, symbols: Sequence[str], feed: FeedSettings) -> SupervisorSpec:
+        """Feeds and streams of some more symbols; from now on they are in the state and among the feeds."""
         specs = feed_specs(
             self._venue,
             self._state,
@@ -104,6 +119,7 @@ class MarketTree:
             stream=self._stream,
             first_shard=self._shards,
         )
+        add_samples(self._venue, self._rows, self._state)
         self._shards += shard_count(symbols, self._stream)
         for symbol in symbols:
             refs = feed_refs(self._venue, symbol, under=self._under, address=self._address, rows=self._rows)
@@ -111,5 +127,9 @@ class MarketTree:
             self._announce += refs
         return specs
 
-    def _polled(self) -> list[str]:
-        return [name for name in self._venue.sources if self._rows[name].via == "poll"]
+
+def check_listed(state: VenueState, symbols: Sequence[str]) -> None:
+    """Raises `FollowRefused` for symbols the venue, once it has said what it lists, does not have."""
+    unknown = [symbol for symbol in symbols if state.instruments and symbol not in state.instruments]
+    if unknown:
+        raise FollowRefused(f"{state.name}: expected symbols the venue lists, got {', '.join(unknown[:10])}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from actors.data.errors import FollowRefused
 from actors.data.loading import Patience, checked_names, silent, until_loaded
 from actors.data.reader import DataReader
 from actors.data.shapes import KlineRow
@@ -52,7 +53,7 @@ class DataManager(DataReader):
         """Follow these symbols in these intervals too, and return when their history is in.
 
         What is followed already stays as it is, so a second call changes nothing. `enable_websocket` does not concern a node: its
-        routing table says what is streamed. Raises `BadArgument`, `DataUnavailable`, `DataNotLoaded`.
+        routing table says what is streamed. Raises `BadArgument`, `FollowRefused`, `DataNotLoaded`.
         """
         names, wanted = checked_names(symbols, intervals)
         async with self._adding:
@@ -73,13 +74,13 @@ class DataManager(DataReader):
         venue = self._shelf.venues.get(venue_name)
         if venue is None:
             known = ", ".join(self._shelf.venues) or "none"
-            raise self._shelf.missing(symbols[0], "market data", f"no venue {venue_name!r}, only: {known}")
+            raise FollowRefused(f"symbols: expected some of {known}, got {symbols[0]} of {venue_name!r}")
         markets = venue.state.markets
         new = [s for s in symbols if s not in markets or not markets[s].bars.keys() >= set(intervals)]
         if new:
             if venue.follow is None:
-                why = f"{venue_name} takes no more symbols or intervals while it runs"
-                raise self._shelf.missing(new[0], f"market data in {', '.join(intervals)}", why)
+                named = ", ".join(new[:10])
+                raise FollowRefused(f"{venue_name} takes no more symbols or intervals while it runs, got {named}")
             await venue.follow(new, intervals)
         await self._wait(venue, {symbol: markets[symbol] for symbol in symbols}, intervals)
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import trio
 
-from actors.data.errors import BadArgument, DataEnded, DataUnavailable
+from actors.data.errors import BadArgument, DataEnded, FollowRefused
+from actors.data.following import check_listed
 from actors.data.loading import Progress, checked_names, silent, until_first_values, until_loaded
 from actors.data.manager import INTERVALS, DataManager
 from actors.data.shelf import VenueMarkets
@@ -56,7 +57,7 @@ class StandaloneManager(DataManager):
 
         Called again it adds symbols; with those it has it does nothing. `enable_websocket=False` opens no stream: everything
         is asked for by REST, which is slower and never degraded. What a symbol does not have (a spot market, say) is
-        `DataUnavailable` when it is read. Raises `BadArgument`, `DataUnavailable`, `DataNotLoaded`, `DataEnded`.
+        `DataUnavailable` when it is read. Raises `BadArgument`, `FollowRefused`, `DataNotLoaded`, `DataEnded`.
         """
         given, wanted = checked_names(symbols, intervals)
         names = tuple(dict.fromkeys(name.removeprefix(f"{VENUE}:") for name in given))
@@ -68,7 +69,6 @@ class StandaloneManager(DataManager):
                 now = "with" if self._tree.websocket else "without"
                 raise BadArgument("enable_websocket", f"as it runs, {now} streams", repr(enable_websocket))
             else:
-                self._check_listed(names)
                 await self._tree.follow(names, wanted)
                 await self._until_ready(names, wanted)
 
@@ -84,7 +84,7 @@ class StandaloneManager(DataManager):
         await self._start(symbols, intervals, websocket)
         try:
             await self._until_ready(symbols, intervals)
-        except DataUnavailable:
+        except FollowRefused:
             await self.close()
             raise
 
@@ -106,7 +106,7 @@ class StandaloneManager(DataManager):
             self._check()
             if self._tree is None:
                 raise DataEnded("the data manager was closed while it was initialised")
-            self._check_listed(symbols)
+            check_listed(state, symbols)
             return state.problem
 
         progress = self._progress or terminal_bar()
@@ -116,13 +116,6 @@ class StandaloneManager(DataManager):
     def _check(self) -> None:
         if self._shelf.failure is not None:
             raise self._shelf.failure
-
-    def _check_listed(self, symbols: Sequence[str]) -> None:
-        """Raises `DataUnavailable` for a symbol the venue, once it has said what it lists, does not have."""
-        listed = self._venues[VENUE].state.instruments
-        unknown = [symbol for symbol in symbols if listed and symbol not in listed]
-        if unknown:
-            raise DataUnavailable(unknown[0], "market data", f"not among the {len(listed)} symbols the venue lists")
 
     def _ended(self, tree: DataTree) -> None:
         """The tree has come to its end: by itself, or with the run of trio it lived in."""

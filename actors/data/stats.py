@@ -80,7 +80,7 @@ def stats_of(shelf: Shelf, *, initialized: bool) -> dict[str, Any]:
         **_hit_rate(shelf.counts),
         "history_loaded": sum(done for done, _ in history),
         "history_wanted": sum(wanted for _, wanted in history),
-        "stale_symbols": sum(1 for market in markets if market.stale_classes(now_s)),
+        "stale_symbols": sum(1 for market in markets if _stale(market, now_s)),
         "degraded_symbols": sum(1 for _, venue, market in shelf.markets() if _degraded(shelf, venue, market)),
     }
 
@@ -106,6 +106,11 @@ def _streamed(venue: VenueData, market: MarketState) -> int:
     """Updates of a market that streams anything at all."""
     rows = [venue.policy[name] for name in market.fresh if name in venue.policy]
     return market.updates if not rows or any(row.via == "stream" for row in rows) else 0
+
+
+def _stale(market: MarketState, now_s: float) -> bool:
+    """Whether anything that speaks by itself is too old; liquidations are rare, and none is no fault."""
+    return any(data_class is not DataClass.FORCED for data_class in market.stale_classes(now_s))
 
 
 def _degraded(shelf: Shelf, venue: VenueData, market: MarketState) -> bool:

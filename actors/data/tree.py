@@ -7,7 +7,7 @@
     └─ parts ── feeds ── feed:<symbol>:<route> …  stream:<route>:<n> …  source:<name> …
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import trio
@@ -23,11 +23,10 @@ from actors.session import SessionSettings, session_spec
 from actors.source import SourceSettings
 from actors.stream import StreamSettings
 from engine.kernel import Clock, Entropy, OnExhausted, Ref, Strategy, SupervisorSpec, System, open_system
-from engine.model import DataCells, DataRow, VenueState
+from engine.model import DataCells, VenueState
 from engine.venues.base import MarketVenue
 
 STOP_S = 40.0
-_PASS_S = 5.0
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +59,7 @@ class DataTree:
         self.failure: Exception | None = None
         self.system: System | None = None
         rows = routing_table(venue.policy, tuning.data)
-        rows = rows if websocket else _unstreamed(rows)
-        self._markets = VenueMarkets(VenueState(venue.name), rows, venue.routes)
+        self._markets = VenueMarkets(VenueState(venue.name), rows if websocket else polled(rows), venue.routes)
         self._venue = venue
         self._tuning = tuning
         self._clock = clock
@@ -83,7 +81,7 @@ class DataTree:
         return self._markets
 
     async def follow(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
-        """Have these followed too. Raises `DataUnavailable`, `KernelError`."""
+        """Have these followed too. Raises `FollowRefused`."""
         assert self._markets.follow is not None, "set before the tree was ready"
         await self._markets.follow(symbols, intervals)
 
@@ -146,13 +144,3 @@ class DataTree:
         session = session_spec(self._venue, accounts=(), state=state, settings=tuning.session, announce=announce)
         parts = SupervisorSpec("parts", children=(markets.spec(symbols),), on_exhausted=OnExhausted.PARK)
         return SupervisorSpec("root", Strategy.REST_FOR_ONE, children=(session, parts))
-
-
-def _unstreamed(rows: Mapping[str, DataRow]) -> dict[str, DataRow]:
-    """The table without streams. What is polled is good for two intervals and the time a pass takes: bounds made for a stream would
-    call everything stale.
-    """
-    return {
-        name: msgspec.structs.replace(row, age_s=max(row.age_s, 2 * row.poll_s + _PASS_S)) if row.via == "poll" else row
-        for name, row in polled(rows).items()
-    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.data import BadArgument, DataUnavailable, VenueMarkets
+from actors.data import BadArgument, DataUnavailable, FollowRefused, VenueMarkets
 from engine.model import DataRow, VenueState
 from tests.support.data_rig import EPOCH_MS, POLICY, Rig
 
@@ -121,9 +121,9 @@ async def test_more_symbols_are_handed_to_the_tree_once_and_waited_for():
 async def test_what_cannot_be_added_is_said():
     rig = Rig()
     rig.full("BTCUSDT")
-    with pytest.raises(DataUnavailable, match="takes no more symbols"):
+    with pytest.raises(FollowRefused, match="takes no more symbols"):
         await rig.data.initialize(["ETHUSDT"], ["1h"])
-    with pytest.raises(DataUnavailable, match="no venue 'kraken'"):
+    with pytest.raises(FollowRefused, match="of 'kraken'"):
         await rig.data.initialize(["kraken:X"], ["1h"])
 
 
