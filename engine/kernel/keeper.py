@@ -6,7 +6,6 @@ single child of a `one_for_one` one, so that siblings without ties never wait fo
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,8 @@ class Keeper:
         self._finished = trio.Event()
         self._scope = trio.CancelScope()
         self._stop_deadline_s = float("inf")
-        self._ends: deque[tuple[Kid, int, Exit]] = deque()  # at most one per incarnation
-        self._leaving: deque[Kid] = deque()
+        self._ends: list[tuple[Kid, int, Exit]] = []  # at most one per incarnation
+        self._leaving: list[Kid] = []
         self._woken = trio.Event()
         self._nursery: trio.Nursery
 
@@ -98,9 +97,9 @@ class Keeper:
     async def _step(self) -> Exit | None:
         self._woken = trio.Event()
         if self._ends:
-            return await self._digest(*self._ends.popleft())
+            return await self._digest(*self._ends.pop(0))
         if self._leaving:
-            await self._let_go(self._leaving.popleft())
+            await self._let_go(self._leaving.pop(0))
             return None
         kid = next((kid for kid in self.kids if kid.is_down), None)
         if kid is not None and kid.due_s <= trio.current_time():

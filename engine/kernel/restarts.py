@@ -1,8 +1,9 @@
-"""How often one child failed lately, and what follows. Pure: time comes in, a decision goes out."""
+"""How often one child failed lately, and what follows. Pure: time comes in, a decision goes out.
+
+The windows are short lists that are nearly always empty; an empty deque is a kilobyte, and there are hundreds of children.
+"""
 
 from __future__ import annotations
-
-from collections import deque
 
 from engine.kernel.entropy import Entropy
 from engine.kernel.spec import LadderPolicy, NodeSpec
@@ -14,7 +15,7 @@ class RestartBook:
     def __init__(self, spec: NodeSpec, entropy: Entropy) -> None:
         self._spec = spec
         self._entropy = entropy
-        self._window: deque[float] = deque(maxlen=spec.intensity.max_restarts + 1)
+        self._window: list[float] = []
         self._attempt = 0
         self._up_since_s: float | None = None
         self.total = 0
@@ -26,11 +27,9 @@ class RestartBook:
     def exhausts(self, now_s: float) -> bool:
         """Count one more restart at `now_s`; whether that is too many."""
         self._forgive(now_s)
-        self._window.append(now_s)
-        oldest_s = now_s - self._spec.intensity.period_s
-        while self._window[0] <= oldest_s:
-            self._window.popleft()
-        return len(self._window) > self._spec.intensity.max_restarts
+        most, oldest_s = self._spec.intensity.max_restarts, now_s - self._spec.intensity.period_s
+        self._window = [at_s for at_s in [*self._window, now_s][-most - 1 :] if at_s > oldest_s]
+        return len(self._window) > most
 
     def delay_s(self) -> float:
         """How long to wait before the restart that was just counted."""
@@ -54,7 +53,7 @@ class Ladder:
     def __init__(self, rungs: int, policy: LadderPolicy) -> None:
         self._lowest = rungs - 1
         self._policy = policy
-        self._failures: deque[float] = deque(maxlen=policy.failures)
+        self._failures: list[float] = []
         self.rung = 0
 
     def can_step(self, direction: int) -> bool:
@@ -69,7 +68,7 @@ class Ladder:
 
     def fails(self, now_s: float) -> bool:
         """Count a failure in this mode; True if it is time for a lower one."""
-        self._failures.append(now_s)
+        self._failures = [*self._failures, now_s][-self._policy.failures :]
         oldest_s = now_s - self._policy.within_s
         full = len(self._failures) == self._policy.failures and self._failures[0] > oldest_s
         return full and self.can_step(+1)

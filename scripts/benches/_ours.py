@@ -132,7 +132,7 @@ def _patient(row: DataRow) -> DataRow:
 async def speed(port: int, mix: Mix) -> dict[str, Any]:
     """CPU µs a message, from the first fifth of the messages on."""
     rig = Rig(port, mix)
-    async with open_system(rig.clock, Entropy(1)) as system:
+    async with open_system(rig.clock, Entropy()) as system:
         await rig.start(system)
         base, warm = await _first(rig)
         began_s = time.process_time()
@@ -158,7 +158,7 @@ async def hold(port: int, mix: Mix) -> dict[str, Any]:
     import actors.node  # noqa: F401 - a node's process has it all in memory
 
     rig = Rig(port, mix)
-    async with open_system(rig.clock, Entropy(1)) as system:
+    async with open_system(rig.clock, Entropy()) as system:
         await rig.start(system)
         base, warm = await _first(rig)
         began_s, cpu_s = time.monotonic(), time.process_time()
