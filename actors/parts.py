@@ -16,10 +16,6 @@ from engine.model import DataClass, DataRow, MarketState, VenueState, split_inst
 from engine.store import Store
 
 
-class FollowRefused(ValueError):
-    """A market cannot be followed; the message says why, and what to do."""
-
-
 class AccountParts(msgspec.Struct):
     """One account at a venue; `name` is `<venue>:<key in the config>`."""
 

@@ -97,7 +97,7 @@ class MarketTree:
             if market is not None and lacking:
                 raise FollowRefused(
                     f"{market.instrument} is followed in {', '.join(market.bars)}: {', '.join(lacking)} cannot be added while"
-                    " it is followed; name every interval from the start"
+                    " it is followed; name every interval from the start (in a node: its venue's feed.intervals)"
                 )
 
     def _check_new(self, new: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from actors.parts import FollowRefused, VenueParts
+from actors.data import FollowRefused
+from actors.parts import VenueParts
 from engine.kernel import StartFailed, State
 from engine.model import BAR_COLUMNS, DataCells, DataClass, MarketState
 from tests.support.live_node import LiveNode
