@@ -7,6 +7,7 @@ import msgspec
 
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm.candles import Candles
+from engine.simulator.binance_usdm.contracts import hourly_coins
 from engine.simulator.binance_usdm.day import Day
 from engine.simulator.binance_usdm.depth import Depth
 from engine.simulator.binance_usdm.digits import decimals_of, fixed, units
@@ -16,7 +17,7 @@ from engine.simulator.binance_usdm.interest import SAMPLE_MS, OpenInterest
 from engine.simulator.binance_usdm.intervals import MINUTE_MS
 from engine.simulator.binance_usdm.past import Past
 from engine.simulator.binance_usdm.prints import AggTrade, Print, Prints
-from engine.simulator.binance_usdm.symbols import SymbolSpec, hourly_coins, spot_name
+from engine.simulator.binance_usdm.symbols import SymbolSpec, spot_name
 from engine.simulator.market import Market
 from engine.simulator.orders import Side, Trade
 

@@ -8,18 +8,12 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.simulator.flow import FlowStyle
-from engine.simulator.instruments import Instrument
-
 __all__ = [
     "DEFAULT_SYMBOLS",
     "SymbolSpec",
-    "contract",
-    "hourly_coins",
     "spec_of",
     "specs_of",
     "spot_name",
-    "style_of",
     "symbols_of",
 ]
 
@@ -75,166 +69,24 @@ _BY_SYMBOL = {
 }
 
 # Names of further listings; when they are used up, more are made by numbering them.
-_NAMES = [
-    "BCH",
-    "DOT",
-    "NEAR",
-    "FIL",
-    "UNI",
-    "AAVE",
-    "ETC",
-    "ATOM",
-    "TRX",
-    "XLM",
-    "APT",
-    "ARB",
-    "OP",
-    "TIA",
-    "SEI",
-    "INJ",
-    "RENDER",
-    "FET",
-    "WLD",
-    "ENA",
-    "ONDO",
-    "JUP",
-    "PYTH",
-    "STRK",
-    "IMX",
-    "GRT",
-    "SAND",
-    "MANA",
-    "AXS",
-    "GALA",
-    "CHZ",
-    "ENJ",
-    "ALGO",
-    "VET",
-    "ICP",
-    "HBAR",
-    "THETA",
-    "EGLD",
-    "KAVA",
-    "ROSE",
-    "ZIL",
-    "ONE",
-    "CELO",
-    "MINA",
-    "FLOW",
-    "KSM",
-    "DASH",
-    "ZEC",
-    "XTZ",
-    "NEO",
-    "QTUM",
-    "IOTA",
-    "ONT",
-    "BAT",
-    "ZRX",
-    "KNC",
-    "COMP",
-    "MKR",
-    "SNX",
-    "CRV",
-    "YFI",
-    "SUSHI",
-    "1INCH",
-    "LDO",
-    "RPL",
-    "DYDX",
-    "GMX",
-    "PENDLE",
-    "EIGEN",
-    "ETHFI",
-    "TAO",
-    "AR",
-    "STORJ",
-    "ANKR",
-    "SKL",
-    "CELR",
-    "COTI",
-    "HOT",
-    "RVN",
-    "IOST",
-    "SXP",
-    "BEL",
-    "BAND",
-    "TRB",
-    "NMR",
-    "UMA",
-    "API3",
-    "LPT",
-    "AUDIO",
-    "ENS",
-    "MASK",
-    "GTC",
-    "HIGH",
-    "PEOPLE",
-    "APE",
-    "GMT",
-    "STG",
-    "JASMY",
-    "LUNA2",
-    "MAGIC",
-    "HOOK",
-    "ID",
-    "EDU",
-    "SUI2",
-    "MAV",
-    "CFX",
-    "STX",
-    "ACH",
-    "SSV",
-    "ACE",
-    "NFP",
-    "XAI",
-    "MANTA",
-    "ALT",
-    "ZETA",
-    "DYM",
-    "PIXEL",
-    "PORTAL",
-    "AXL",
-    "METIS",
-    "AEVO",
-    "W",
-    "TNSR",
-    "SAGA",
-    "OMNI",
-    "REZ",
-    "BB",
-    "NOT",
-    "IO",
-    "ZK",
-    "LISTA",
-    "ZRO",
-    "G",
-    "BANANA",
-    "DOGS",
-    "POL",
-    "TURBO",
-    "1000SHIB",
-    "1000BONK",
-    "1000FLOKI",
-    "WIF",
-    "PUMP",
-    "TRUMP",
-    "PENGU",
-    "FARTCOIN",
-]
+_NAMES = """
+BCH DOT NEAR FIL UNI AAVE ETC ATOM TRX XLM APT ARB OP TIA SEI INJ RENDER FET WLD ENA ONDO JUP PYTH STRK IMX GRT SAND
+MANA AXS GALA CHZ ENJ ALGO VET ICP HBAR THETA EGLD KAVA ROSE ZIL ONE CELO MINA FLOW KSM DASH ZEC XTZ NEO QTUM IOTA
+ONT BAT ZRX KNC COMP MKR SNX CRV YFI SUSHI 1INCH LDO RPL DYDX GMX PENDLE EIGEN ETHFI TAO AR STORJ ANKR SKL CELR COTI
+HOT RVN IOST SXP BEL BAND TRB NMR UMA API3 LPT AUDIO ENS MASK GTC HIGH PEOPLE APE GMT STG JASMY LUNA2 MAGIC HOOK ID
+EDU SUN MAV CFX STX ACH SSV ACE NFP XAI MANTA ALT ZETA DYM PIXEL PORTAL AXL METIS AEVO W TNSR SAGA OMNI REZ BB NOT
+IO ZK LISTA ZRO G BANANA DOGS POL TURBO 1000SHIB 1000BONK 1000FLOKI WIF PUMP TRUMP PENGU FARTCOIN
+"""
 
-RUNG_USD = 12_000.0
-TAKE_USD = 400.0
-MEAN_OVER_MEDIAN = 2.42  # of the flow's amounts, exp(U(-2.5, 2.5))
 _SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 _INTERVAL_HOURS = (8, 8, 4, 4, 4, 1)
 
 
 def symbols_of(count: int) -> tuple[str, ...]:
     """The first `count` symbols: the majors, then others; the same ones each time."""
-    names = list(DEFAULT_SYMBOLS[:count])
+    names, known = list(DEFAULT_SYMBOLS[:count]), _NAMES.split()
     for number in range(1_000_000):
-        for name in _NAMES:
+        for name in known:
             if len(names) >= count:
                 return tuple(names)
             names.append(f"{name}{number or ''}USDT")
@@ -277,53 +129,6 @@ def _tick(price: float) -> Decimal:
 def _step(price: float) -> Decimal:
     """Worth about a dollar or less, at least a thousandth and at most one coin."""
     return Decimal(1).scaleb(min(0, max(-3, -math.floor(math.log10(max(price, 1.0))))))
-
-
-def contract(spec: SymbolSpec) -> Instrument:
-    return Instrument(
-        name=spec.symbol,
-        base=spec.base,
-        quote="USDT",
-        settlement="USDT",
-        index=spec.symbol,
-        inverse=False,
-        perpetual=True,
-        tick=spec.tick,
-        contract_size=spec.step,
-        min_amount=spec.step,
-        maker_rate=Decimal("0.0002"),
-        taker_rate=Decimal("0.0005"),
-        liquidation_rate=Decimal("0.0125"),
-        initial_margin=Decimal("0.02"),
-        maintenance_margin=Decimal("0.01"),
-        margin_slope=Decimal(0),
-        max_leverage=50,
-        money_step=Decimal("1e-8"),
-        band=Decimal("0.05"),
-        created_ms=spec.onboard_ms,
-        reference_step=Decimal("1e-8"),
-        funding_accrues=False,
-    )
-
-
-def style_of(spec: SymbolSpec) -> FlowStyle:
-    steps_a_dollar = 1.0 / (spec.price * float(spec.step))
-    return FlowStyle(
-        period_ms=100,
-        rungs=40,
-        quote_steps=max(20, round(RUNG_USD * steps_a_dollar)),
-        take_steps=max(1, round(TAKE_USD * steps_a_dollar)),
-        trades_per_s=spec.pace,
-        premium=spec.premium,
-        liquidations_per_h=20.0 if spec.volatility > 0.8 else 60.0,
-        spread=max(0.00002, float(spec.tick) / spec.price),
-        reach=max(0.0015, 40 * float(spec.tick) / spec.price),
-    )
-
-
-def hourly_coins(spec: SymbolSpec) -> float:
-    """What the flow trades in an hour, on average; made-up history trades as much."""
-    return spec.pace * 3600 * TAKE_USD * MEAN_OVER_MEDIAN / spec.price
 
 
 def spot_name(spec: SymbolSpec) -> str:

@@ -6,13 +6,13 @@ it from one thread.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm import listing_queries, market_queries, price_queries, statistics_queries
 from engine.simulator.binance_usdm.board import Board
 from engine.simulator.binance_usdm.clocked import ClockedStream
+from engine.simulator.binance_usdm.contracts import listing, recorded_paths, style_of, walk
 from engine.simulator.binance_usdm.desk import Desk, Forced
 from engine.simulator.binance_usdm.endpoint import ENDPOINTS, Query
 from engine.simulator.binance_usdm.errors import Answer, no_path, unavailable
@@ -21,19 +21,11 @@ from engine.simulator.binance_usdm.ids import BinanceNames
 from engine.simulator.binance_usdm.intervals import INTERVALS, MINUTE_MS
 from engine.simulator.binance_usdm.names import route_of, stream_of
 from engine.simulator.binance_usdm.streams import DiffStream
-from engine.simulator.binance_usdm.symbols import (
-    DEFAULT_SYMBOLS,
-    SymbolSpec,
-    contract,
-    hourly_coins,
-    specs_of,
-    style_of,
-)
+from engine.simulator.binance_usdm.symbols import DEFAULT_SYMBOLS, specs_of
 from engine.simulator.binance_usdm.truth import truth_of
 from engine.simulator.events import Batch
 from engine.simulator.exchange import Exchange
 from engine.simulator.orders import Side, Submission, Trade
-from engine.simulator.prices import BarPath, PricePath, RandomWalk
 from engine.simulator.replay import Recording
 from engine.simulator.simulation import CATCH_UP_MS, Simulation
 
@@ -66,12 +58,12 @@ class BinanceVenue:
         self.publish: Publish = publish if publish is not None else _nobody
         self.maintenance = False
         begin_ms = start_ms - warm_up_ms
-        paths = _recorded(recording, symbols, begin_ms, bar_ms)
+        paths = recorded_paths(recording, symbols, begin_ms, bar_ms)
         specs = specs_of(symbols, {symbol: path.price(begin_ms) for symbol, path in paths.items()})
-        paths |= {symbol: _walk(spec, begin_ms, entropy) for symbol, spec in specs.items() if symbol not in paths}
+        paths |= {symbol: walk(spec, begin_ms, entropy) for symbol, spec in specs.items() if symbol not in paths}
         names = BinanceNames(entropy.fork("names"), start_ms)
         self.exchange = Exchange(
-            [(contract(spec), _opening(spec), spec.volatility, hourly_coins(spec)) for spec in specs.values()],
+            [listing(spec) for spec in specs.values()],
             start_ms=begin_ms,
             names=names,
             entropy=entropy.fork("markets"),
@@ -254,20 +246,3 @@ def _forced(submission: Submission, now_ms: int) -> Forced:
         filled=order.filled,
         is_done=not order.remaining,
     )
-
-
-def _recorded(recording: Recording | None, symbols: Sequence[str], start_ms: int, bar_ms: int) -> dict[str, PricePath]:
-    """The paths of the symbols a recording has."""
-    if recording is None:
-        return {}
-    bars = {symbol: recording.bars[symbol] for symbol in symbols if symbol in recording.bars}
-    return {symbol: BarPath(rows, start_ms=start_ms, bar_ms=bar_ms) for symbol, rows in bars.items()}
-
-
-def _walk(spec: SymbolSpec, start_ms: int, entropy: Entropy) -> PricePath:
-    source = entropy.fork(f"walk-{spec.symbol}")
-    return RandomWalk(spec.price, start_ms=start_ms, volatility=spec.volatility, entropy=source)
-
-
-def _opening(spec: SymbolSpec) -> Decimal:
-    return Decimal(spec.price).quantize(Decimal("1e-8"))
