@@ -9,9 +9,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
+from trio.testing import memory_stream_pair
+from trio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    WebSocketConnection,
+    WebSocketRequest,
+    serve_websocket,
+    wrap_server_stream,
+)
 
 from engine.model import DataClass, MarketState, Source
+from engine.net import Endpoint, dialing
 from engine.venues.base import Applied, BadReply, Route
 
 CHANNELS = ("book", "ticker", "trades", "bars")
@@ -109,8 +118,11 @@ class ToyServer:
         self.heard: list[str] = []
         self.connections = 0
         self.acknowledges = True
+        self.greets = True  # new connections; without it they are cut at once
+        self.tells = True  # new connections what is sent; without it they hear nothing
+        self.most = 0  # connections at a time
         self.refused: tuple[str, ...] = ()
-        self._open: set[WebSocketConnection] = set()
+        self._open: dict[WebSocketConnection, None] = {}  # oldest first
 
     @property
     def clients(self) -> int:
@@ -123,21 +135,33 @@ class ToyServer:
 
     async def drop(self) -> None:
         """Cut every connection without a goodbye."""
-        for connection in list(self._open):
-            self._open.discard(connection)
+        await self._cut(list(self._open))
+
+    async def drop_oldest(self) -> None:
+        """Cut the oldest connection, as a venue does whose time for it is over."""
+        await self._cut(list(self._open)[:1])
+
+    async def _cut(self, connections: list[WebSocketConnection]) -> None:
+        for connection in connections:
+            self._open.pop(connection, None)
             await trio.aclose_forcefully(connection._stream)
 
     async def handle(self, request: WebSocketRequest) -> None:
         connection = await request.accept()
         self.connections += 1
-        self._open.add(connection)
+        if not self.greets:
+            await trio.aclose_forcefully(connection._stream)
+            return
+        if self.tells:
+            self._open[connection] = None
+        self.most = max(self.most, len(self._open))
         try:
             while True:
                 await self._answer(connection, await connection.get_message())
         except (ConnectionClosed, trio.ClosedResourceError):
             return
         finally:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
 
     async def _answer(self, connection: WebSocketConnection, message: str | bytes) -> None:
         text = message if isinstance(message, str) else message.decode()
@@ -146,6 +170,31 @@ class ToyServer:
             await connection.send_message("ACK all")
             for channel in self.refused:
                 await connection.send_message(f"NO {channel}")
+
+
+@asynccontextmanager
+async def toy_server_in_memory() -> AsyncIterator[ToyServer]:
+    """Without sockets: a clock that jumps needs not wait for them."""
+    server = ToyServer()
+    server.url = "ws://toy"
+    async with trio.open_nursery() as nursery:
+
+        async def serve(stream: trio.abc.Stream) -> None:
+            try:
+                await server.handle(await wrap_server_stream(nursery, stream))
+            except (HandshakeError, ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+
+        async def dial(_endpoint: Endpoint) -> trio.abc.Stream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(serve, ours)
+            return theirs
+
+        with dialing(dial):
+            try:
+                yield server
+            finally:
+                nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
