@@ -211,6 +211,18 @@ async def test_the_venues_own_count_holds_ours_back(autojump_clock: trio.testing
     assert len(host.asked) == 1
 
 
+async def test_windows_follow_the_venues_clock_not_ours(autojump_clock: trio.testing.MockClock) -> None:
+    """Ours is 30 s behind: a minute of the venue's begins after 25 s, and then there are credits again."""
+    host = Host({"/fapi/v1/time": {"serverTime": T0 + 35_000}, "/fapi/v1/ticker/24hr": []}, takes_s=0.1)
+    rest = venue_over(host, clock=TrioClock(T0 + 5_000), weight_share=0.04, request_timeout_s=40).public()
+    await rest.server_time_ms()
+    for _ in range(2):
+        await rest.day_tickers()
+    began_s = trio.current_time()
+    await rest.day_tickers()
+    assert trio.current_time() - began_s == pytest.approx(25, abs=1)
+
+
 async def test_the_limit_in_the_listing_holds_from_then_on(autojump_clock: trio.testing.MockClock) -> None:
     rules = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 50}]
     info = {"serverTime": T0, "rateLimits": rules, "symbols": []}

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
+import trio
 
 from engine.model import BAR_COLUMNS, INTERVAL_MS, Columns, Instrument
 from engine.net import Priority, RateBudget
@@ -36,6 +37,7 @@ from engine.venues.decoding import WireError
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _MAX_TRADES = 1000
 _MAX_HISTORY = 500
+_GOOD_TRIP_S = 1.0
 _TIME = decoder(ServerTime)
 _INFO = decoder(ExchangeInfo)
 _BOOK = decoder(DepthReply)
@@ -69,8 +71,12 @@ class BinanceUsdmRest:
         self._prices = Shared(self._price_row, self._price_rows, enough=2)
 
     async def server_time_ms(self) -> int:
+        """The windows of the venue's limits follow this reading, unless it was so long on the way that it says little."""
+        asked_s = trio.current_time()
         venue_ms = (await self._ask("/fapi/v1/time", {}, _TIME, 1, Priority.QUERY)).serverTime
-        self._clock.observe(venue_ms)
+        trip_s = trio.current_time() - asked_s
+        if trip_s <= _GOOD_TRIP_S:
+            self._clock.observe(venue_ms + trip_s * 500)
         return venue_ms
 
     async def instruments(self) -> tuple[Instrument, ...]:
