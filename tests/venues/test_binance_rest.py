@@ -250,6 +250,24 @@ async def test_history_waits_for_credits_and_leaves_connections_free(autojump_cl
     assert trio.current_time() < 125  # 2000 of weight, 1920 a minute
 
 
+async def test_open_interest_that_waits_for_its_limit_does_not_hold_up_bars(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    host = Host({"/futures/data/openInterestHist": [], "/fapi/v1/klines": []}, takes_s=0.1)
+    rest = venue_over(host, clock=_clock()).public()
+    async with trio.open_nursery() as nursery:
+        for number in range(900):
+            nursery.start_soon(rest.open_interest_history, f"S{number}", "1h", 300)
+        await trio.sleep(60)
+        began_s = trio.current_time()
+        for _ in range(10):
+            await rest.bars(SYMBOL, "1h", T0 - 3_600_000, T0, history=True)
+        assert trio.current_time() - began_s < 3
+        assert sum("openInterest" in path for path in host.asked) <= 500
+    assert len(host.asked) == 910
+    assert trio.current_time() < 600  # 500 in each five minutes
+
+
 # ── many askers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -238,13 +238,14 @@ async def test_what_is_held_is_what_is_so(book: Any, connections: int, autojump_
     """Three minutes; with two connections both bring everything, and one of them loses, doubles and swaps."""
     async with _in_memory(book=book) as (sim, venue, clock):
         markets, rest = _markets(), venue.public()
-        began_ms = await rest.server_time_ms()
+        began_ms, watches = await rest.server_time_ms(), list[Watch]()
         async with trio.open_nursery() as nursery:
             for route in venue.routes:
                 feeds = None
                 for number in range(connections):
                     watch = Watch(venue, route, markets, seeds=rest if book == "diff" else None)
                     watch.feeds = feeds = feeds or watch.feeds  # one feed, however many connections
+                    watches.append(watch)
                     nursery.start_soon(watch.run, clock)
                     await trio.sleep(0.1)
                     if number:  # the second has bad weather
@@ -261,4 +262,7 @@ async def test_what_is_held_is_what_is_so(book: Any, connections: int, autojump_
                 assert market.trades.missed == 0
                 assert market.ticker.mark_ms > EPOCH_MS + 170_000
             nursery.cancel_scope.cancel()
+        if connections == 1:  # and then nothing was ever missing; a book of changes asks once for its beginning
+            assert not any(watch.bits & Applied.HOLE for watch in watches)
+            assert [bool(watch.bits & Applied.GAP) for watch in watches] == [book == "diff", False]
         await rest.close()

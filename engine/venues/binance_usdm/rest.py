@@ -2,10 +2,11 @@
 
 A request waits in three places, and each has its own limit: for credits; for one of the connections; for the answer. So a
 thousand questions at once wait here, where waiting is free, and not on the wire, where it would be a timeout. Requests for
-history go through a narrower gate in front of all that: they never hold the last connections, nor more places in line than
-they can use at once.
+history go through a narrower gate in front of all that, one for each pool: they never hold the last connections, nor more
+places in line than they can use at once, and one pool that is spent does not stop the history of another.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _BREAK_S = 2.0  # long enough to spare a host that is down, short enough to notice its return
 _HISTORY_WAIT_S = 3_600.0
 _FOR_OTHERS = 2  # connections that history leaves alone
+_HISTORY_POOLS = 2  # that are asked for much history: weight and data
 _USED = "x-mbx-used-weight-1m"
 
 Query = Mapping[str, str | int]
@@ -65,14 +67,15 @@ class RestClient:
         self._timeout_s = timeout_s
         self._breaker = Breaker(failures=5, open_s=_BREAK_S)
         self._connections = trio.Semaphore(connections)
-        self._history = trio.Semaphore(max(1, connections - _FOR_OTHERS))
+        width = max(1, (connections - _FOR_OTHERS) // _HISTORY_POOLS)
+        self._history: defaultdict[str, trio.Semaphore] = defaultdict(lambda: trio.Semaphore(width))
 
     async def get(self, path: str, query: Query, decoder: msgspec.json.Decoder[T], price: Price) -> T:
         """Raises a `VenueError`. Each wait, and the exchange itself, may take `timeout_s`; history waits for credits as long
         as the caller allows."""
         what = f"GET {path}"
         if price.priority is Priority.HISTORY:
-            async with self._history:
+            async with self._history[price.pool]:
                 reply = await self._reply(what, path, query, price, _HISTORY_WAIT_S)
         else:
             reply = await self._reply(what, path, query, price, self._timeout_s)
