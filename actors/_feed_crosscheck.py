@@ -50,18 +50,20 @@ class Intervals:
     """Bars of all intervals end with the same price. One that stays behind has a stream that died."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[tuple[float, ...], float]] = {}  # its newest bar, and since when that is so
+        self._newest: dict[str, tuple[float, ...]] = {}
+        self._odd_s: dict[str, float] = {}  # since when an interval has said nothing though others have
 
     def behind(self, state: MarketState, now_s: float, patience_s: float) -> str:
-        """The interval that has not moved for longer than `patience_s` though others have moved on; empty if none."""
-        for interval, bars in state.bars.items():
-            seen = self._seen.get(interval)
-            if bars.newest is not None and (seen is None or seen[0] is not bars.newest):
-                self._seen[interval] = (bars.newest, now_s)
-        if len(self._seen) < 2:
-            return ""
-        latest, latest_s = max(self._seen.values(), key=lambda seen: seen[1])
-        for interval, (bar, moved_s) in self._seen.items():
-            if bar[_CLOSE] != latest[_CLOSE] and moved_s < latest_s and now_s - moved_s > patience_s:
-                return interval
-        return ""
+        """The interval that has not moved for longer than `patience_s` since others moved on; empty if none."""
+        moved = [name for name, bars in state.bars.items() if bars.newest is not self._newest.get(name)]
+        for interval in moved:
+            newest = state.bars[interval].newest
+            assert newest is not None, "a bar that came stays"
+            self._newest[interval] = newest
+            self._odd_s.pop(interval, None)
+        if moved:
+            close = self._newest[moved[0]][_CLOSE]
+            for interval, bar in self._newest.items():
+                if interval not in moved and bar[_CLOSE] != close:
+                    self._odd_s.setdefault(interval, now_s)
+        return next((name for name, odd_s in self._odd_s.items() if now_s - odd_s > patience_s), "")
