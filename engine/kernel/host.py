@@ -1,8 +1,8 @@
 """The loop that a system's refs belong to, and how long one task may keep it for others' work.
 
 A handler that runs on its sender's turn saves a trip through trio's scheduler, but the scheduler, and with it every
-socket and every timer, waits meanwhile. So what one turn may take is limited, with the same figures for a loop that
-empties its own mailbox and for a teller of prompt messages.
+socket and every timer, waits meanwhile. So what one turn may take is limited, for a loop that empties its own mailbox
+and for a teller of prompt messages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ BATCHES_PER_TURN = 32
 TURN_S = 0.002
 
 _CALLS_PER_TURN = 64
+_PROMPTS_S = 0.005  # of a teller: what one read of a socket brings, even if another process takes the CPU for a moment
 
 
 class Host(trio.abc.Instrument):
@@ -60,7 +61,7 @@ class Host(trio.abc.Instrument):
         if teller is not self._teller:
             self._teller = teller
             self._batches = 0
-            self._turn_ends_s = now_s + TURN_S
+            self._turn_ends_s = now_s + _PROMPTS_S
         if self._batches >= BATCHES_PER_TURN or now_s >= self._turn_ends_s:
             return False
         self._batches += 1
