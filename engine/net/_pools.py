@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 import trio
 
+_TICK_S = 0.001  # venues' clocks are read in whole milliseconds: the wait for a moment is up to one longer
+
 
 class Bucket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`capacity` credits at most, `refill` credits a second."""
@@ -115,7 +117,8 @@ class WindowPool:
 
     def wait_s(self, cost: float, share: float) -> float:
         now_s = self._now_s()
-        return max(self._wait_in(number, now_s, cost, share) for number in self._numbers(now_s))
+        wait_s = max(self._wait_in(number, now_s, cost, share) for number in self._numbers(now_s))
+        return wait_s + _TICK_S if wait_s > 0.0 else 0.0
 
     def spend(self, cost: float) -> None:
         numbers = self._numbers(self._now_s())
