@@ -1,8 +1,12 @@
 """The simulated Binance USD-M as a whole: repeatable, silent when nobody listens, and at home in any time."""
 
 import itertools
+import sys
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -210,3 +214,36 @@ def test_every_symbol_speaks_ten_times_a_second_and_all_of_them_evenly_over_it()
     assert 26 < sum(per_symbol_second.values()) < 36
     assert set(moments) == set(range(0, 100, 5))
     assert max(moments.values()) < 2 * min(moments.values())
+
+
+def lines_run(action: Callable[[], object]) -> int:
+    """How many lines of Python an action runs: its cost, without a clock."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_moment_costs_each_symbol_the_same_however_many_there_are() -> None:
+    kinds = ("kline_1m", "kline_4h", "depth20@100ms", "depth@100ms", "aggTrade", "markPrice@1s")
+    costs = []
+    for number in (6, 60):
+        symbols = symbols_of(72)[12 : 12 + number]
+        venue = BinanceVenue(start_ms=START_MS, entropy=Entropy(1), symbols=symbols)
+        for symbol in symbols:
+            for kind in kinds:
+                venue.activate(f"{symbol.lower()}@{kind}")
+        venue.advance(START_MS + 500)  # books are full and made-up history is drawn
+        costs.append(lines_run(partial(venue.advance, START_MS + 1_000)) / number)
+    few, many = costs
+    assert many < 1.15 * few

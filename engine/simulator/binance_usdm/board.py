@@ -86,10 +86,10 @@ class Board:
         if not listeners:
             del self._listeners[topic, desk.symbol]
 
-    def listeners(self, topic: str, symbol: str) -> "Iterable[Stream]":
+    def listeners(self, topic: str, symbol: str) -> Iterable[Stream]:
         return self._listeners.get((topic, symbol), ())
 
-    def of_topic(self, topic: str) -> "list[Stream]":
+    def of_topic(self, topic: str) -> list[Stream]:
         """Every stream of a topic, whatever its symbol."""
         return list(self._of_topic.get(topic, {}).values())
 

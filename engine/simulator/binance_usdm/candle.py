@@ -7,7 +7,7 @@ __all__ = ["Candle"]
 
 class Candle(msgspec.Struct, gc=False):
     """Prices in units of the last price decimal, volumes in units of the last quantity decimal, quote volumes in the
-    product of both. Trade ids are -1 in a bar without trades. `start_ms` is set for the length of the bar at hand."""
+    product of both. Trade ids are -1 in a bar without trades."""
 
     start_ms: int
     open: int

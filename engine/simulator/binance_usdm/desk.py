@@ -88,7 +88,7 @@ class Desk:
         self.marks_told: deque[MarkPriceFrame] = deque(maxlen=KEEP_MARKS)  # as streams brought them last
         self._opened_ms = now_ms
         self._sampled_ms = now_ms - now_ms % SAMPLE_MS
-        self.forced: list[Forced] = []
+        self.forced: deque[Forced] = deque(maxlen=KEEP_FORCED)
 
     # -- how numbers are written
 
@@ -133,7 +133,3 @@ class Desk:
         while at_ms - self._sampled_ms >= SAMPLE_MS:
             self._sampled_ms += SAMPLE_MS
             self.interest.sample(self._sampled_ms, mark)
-
-    def force(self, forced: Forced) -> None:
-        self.forced.append(forced)
-        del self.forced[:-KEEP_FORCED]

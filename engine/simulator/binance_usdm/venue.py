@@ -218,7 +218,7 @@ class BinanceVenue:
         for submission in batch.forced:
             desk = desks[submission.order.instrument]
             forced = _forced(submission, now_ms)
-            desk.force(forced)
+            desk.forced.append(forced)
             board.offer("force", desk, forced, now_ms)
 
 
