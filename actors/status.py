@@ -3,6 +3,7 @@
 import msgspec
 
 from actors.parts import NodeParts
+from actors.progress import HistoryCounts, history_counts
 from engine.kernel import State, TreeNode
 from engine.model import Gate, GateState, MarketState
 
@@ -17,13 +18,6 @@ class FeedCounts(msgspec.Struct, frozen=True):
     live: int = 0
     polling: int = 0
     stale: int = 0
-
-
-class HistoryCounts(msgspec.Struct, frozen=True):
-    """Of the histories of bars wanted at the start, how many are in."""
-
-    loaded: int
-    wanted: int
 
 
 class OrderCounts(msgspec.Struct, frozen=True):
@@ -70,7 +64,7 @@ def status(parts: NodeParts) -> Status:
         feeds=feed_counts(
             [market for venue in parts.venues.values() for market in venue.state.markets.values()], now_s
         ),
-        history=history_counts(parts),
+        history=history_counts(venue.state for venue in parts.venues.values()),
         orders=OrderCounts(
             open=counts["open"],
             unknown=counts["unknown"],
@@ -110,9 +104,3 @@ def feed_counts(markets: list[MarketState], now_s: float) -> FeedCounts:
         else:
             polling += 1
     return FeedCounts(live, polling, stale)
-
-
-def history_counts(parts: NodeParts) -> HistoryCounts:
-    """All venues' histories together."""
-    counts = [venue.state.history() for venue in parts.venues.values()]
-    return HistoryCounts(sum(loaded for loaded, _ in counts), sum(wanted for _, wanted in counts))
