@@ -21,6 +21,7 @@ from engine.simulator.wire.port import LOOPBACK, HostPort, bound
 __all__ = ["ANY_PORT", "Simulator", "open_simulator"]
 
 ANY_PORT: HostPort = (LOOPBACK, 0)
+_SEEDS = 2**63
 
 
 class Simulator:
@@ -78,6 +79,8 @@ async def open_simulator(
     Port 0 takes a free one. `binance_symbols` are how many, or which; the venue's dozen without. Raises OSError if an
     address is taken.
     """
+    if entropy.seed is None:  # the past is made up at each request for it, and must come out the same each time
+        entropy = Entropy(entropy.randrange(_SEEDS))
     faults = FaultBoard(clock, entropy.fork("faults"))
     async with (
         bound(deribit) as deribit_port,
