@@ -108,7 +108,7 @@ def answered(read: Callable[[], Value]) -> Read:
 
 async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
     data = desk.parts.data
-    return data.get_stats() | {"last_update": dict(data.last_update)}
+    return data.get_stats() | {"last_update": data.last_update.snapshot()}
 
 
 async def scan_all(desk: Desk, params: Scanning) -> Scanned:

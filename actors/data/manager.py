@@ -43,7 +43,7 @@ class DataManager(DataReader):
         super().__init__(Shelf(venues, clock, default_venue))
         self._patience = patience
         self._adding = trio.Lock()
-        self.last_update: Mapping[str, float] = LastUpdate(self._shelf)
+        self.last_update = LastUpdate(self._shelf)
 
     # ── life ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

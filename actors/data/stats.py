@@ -37,10 +37,19 @@ class LastUpdate(Mapping[str, float]):
         return clock.wall_ms() / 1000 - fresh.age_s(clock.monotonic_s())
 
     def __iter__(self) -> Iterator[str]:
+        return (key for key, _ in self._known())
+
+    def snapshot(self) -> dict[str, float]:
+        """All of them at once, cheaper than one by one."""
+        clock = self._shelf.clock
+        wall_s, now_s = clock.wall_ms() / 1000, clock.monotonic_s()
+        return {key: wall_s - fresh.age_s(now_s) for key, fresh in self._known()}
+
+    def _known(self) -> Iterator[tuple[str, Freshness]]:
         for name, _, market in self._shelf.markets():
             for what, fresh in freshness_of(market).items():
                 if fresh is not None and fresh.source is not Source.NONE:
-                    yield f"{name}_{what}"
+                    yield f"{name}_{what}", fresh
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

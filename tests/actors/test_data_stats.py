@@ -70,6 +70,7 @@ def test_the_last_updates_are_epoch_seconds_under_the_documented_keys():
     keys = ("klines_1h", "klines_4h", "oi", "orderbook", "funding", "spot", "liquidation", "mark")
     assert set(updates) == {f"BTCUSDT_{key}" for key in keys}
     assert len(updates) == len(keys)
+    assert updates.snapshot() == pytest.approx(dict(updates))
     for key in keys:
         expected_s = updated_s - 1 if key == "funding" else updated_s
         assert updates[f"BTCUSDT_{key}"] == pytest.approx(expected_s, abs=0.002)
