@@ -206,6 +206,24 @@ def test_a_liquidation_two_connections_bring_is_there_once(order: list[bool]) ->
     assert market.forced.copy()[0].tolist() == [T0, 59910.0, 59940.5, 0.014, 0.014, 1.0]
 
 
+@given(turns, st.lists(st.booleans(), min_size=20, max_size=20))
+def test_second_copies_are_no_disorder_and_an_overtaken_message_is(order: list[bool], swapped: list[bool]) -> None:
+    """Two connections, each in its own order; and then one connection whose messages overtake each other."""
+    feed, market = _feed(), state()
+    frames = [[depth(u=n, at=T0 + n), mark(T0 + n), quote(n, at=T0 + n)] for n in range(1, 21)]
+    frames = [[*each, kline(T0, at=T0 + n + 1, volume=f"{n}")] for n, each in enumerate(frames)]
+    for each in _interleaved(frames, frames, order):
+        for frame in each:
+            feed.apply(frame, market, 1.0)
+    counted = [market.quality[name] for name in (DataClass.BOOK, DataClass.MARK, DataClass.TICKER, DataClass.BARS)]
+    assert [(quality.out_of_order, quality.duplicates) for quality in counted] == [(0, 20)] * 4
+    feed, market = _feed(), state()
+    for n, swap in enumerate(swapped):
+        for frame in (mark(T0 + 2 * n + 1 + swap), mark(T0 + 2 * n + 2 - swap)):
+            feed.apply(frame, market, 1.0)
+    assert market.quality[DataClass.MARK].out_of_order == sum(swapped)
+
+
 # ── frames ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -236,6 +254,7 @@ def test_unknown_fields_other_orders_of_keys_and_numbers_as_numbers_are_all_the_
         wrapped("aggTrade", []),
         wrapped("markPrice@arr", [{}]),
         wrapped("", {}),
+        trade(9).replace(b"btcusdt@", b"ethusdt@"),
         trade(9)[:-9],
         b"[" * 100_000,
         b"",

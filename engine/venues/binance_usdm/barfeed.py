@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from engine.model import BAR_COLUMNS, INTERVAL_MS, Bars, DataClass, MarketState, Source
 from engine.venues.base import Applied
-from engine.venues.binance_usdm.localbook import note_old
+from engine.venues.binance_usdm.heard import Heard
 from engine.venues.binance_usdm.wire import BarData, BarEvent, Wrapped, decoder
 from engine.venues.decoding import WireError, decode
 
@@ -32,6 +32,7 @@ class _BarFeed:
         self._interval = interval
         self._open_ms = -1
         self._event_ms = -1
+        self._heard = Heard(DataClass.BARS)
 
     def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
         event = decode(_BAR, frame).data
@@ -45,10 +46,11 @@ class _BarFeed:
             if bar.t > newest[0]:
                 applied = _in_order(bars, int(newest[0]), bar.t)
             elif self._is_old(event, newest, bars):
-                note_old(state.quality[DataClass.BARS], same=self._event_ms == event.E)
+                self._heard.old(event.E, state)
                 return Applied.NOTHING
         if bar.t >= self._open_ms:
             self._open_ms, self._event_ms = bar.t, event.E
+        self._heard.note(event.E)
         bars.upsert(_row(bar), bar.x)
         state.touch(DataClass.BARS, Source.STREAM, now_s)
         return applied

@@ -12,7 +12,8 @@ import numpy as np
 from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied, BookSnapshot
 from engine.venues.binance_usdm.barfeed import bars_applier
-from engine.venues.binance_usdm.localbook import COUNTS_ANEW_MS, LocalBook, note_old
+from engine.venues.binance_usdm.heard import COUNTS_ANEW_MS, Heard
+from engine.venues.binance_usdm.localbook import LocalBook
 from engine.venues.binance_usdm.names import stream_of
 from engine.venues.binance_usdm.settings import BinanceUsdmSettings
 from engine.venues.binance_usdm.wire import (
@@ -50,6 +51,9 @@ class BinanceUsdmFeed:
     def __init__(self, symbol: str, settings: BinanceUsdmSettings) -> None:
         self._symbol = symbol
         self._chain = LocalBook() if settings.book == "diff" else None
+        self._books = Heard(DataClass.BOOK)
+        self._marks = Heard(DataClass.MARK)
+        self._quotes = Heard(DataClass.TICKER)
         self._quote_id = -1
         self._appliers: dict[bytes, Apply] = {}  # by stream, learned from the first frame of each
 
@@ -69,20 +73,34 @@ class BinanceUsdmFeed:
         return applier
 
     def _applier(self, stream: str) -> Apply:
-        topic = stream.partition("@")[2].partition("@")[0]
+        symbol, _, topic = stream.partition("@")
+        topic = topic.partition("@")[0]
         appliers: dict[str, Apply] = {
             "depth": self._apply_depth,
-            "depth20": _apply_top_book,
+            "depth20": self._apply_top_book,
             "bookTicker": self._apply_quote,
             "aggTrade": _apply_trade,
-            "markPrice": _apply_mark,
+            "markPrice": self._apply_mark,
             "forceOrder": _apply_forced,
         }
         kind, _, interval = topic.partition("_")
         applier = bars_applier(interval) if kind == "kline" else appliers.get(topic)
-        if applier is None:
-            raise WireError("stream", "a book, quote, trade, bar, mark or liquidation stream", repr(stream[:80]))
+        if applier is None or symbol != self._symbol.lower():
+            raise WireError(
+                "stream", f"a book, quote, trade, bar, mark or liquidation stream of {self._symbol}", repr(stream[:80])
+            )
         return applier
+
+    def _apply_top_book(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        event, book = decode(_TOP_BOOK, frame).data, state.book
+        if event.u <= book.change_id and book.ready and event.E - book.venue_ms < COUNTS_ANEW_MS:
+            self._books.old(event.u, state)
+            return Applied.NOTHING
+        if not book.replace(event.b, event.a, change_id=event.u, venue_ms=event.E):
+            return _BOOK_GAP
+        self._books.note(event.u)
+        state.touch(DataClass.BOOK, Source.STREAM, now_s)
+        return _BOOK_SNAPSHOT
 
     def _apply_depth(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
         if self._chain is None:
@@ -92,25 +110,29 @@ class BinanceUsdmFeed:
     def _apply_quote(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
         event, ticker = decode(_QUOTE, frame).data, state.ticker
         if event.u <= self._quote_id and event.E - ticker.venue_ms < COUNTS_ANEW_MS:
-            note_old(state.quality[DataClass.TICKER], same=event.u == self._quote_id)
+            self._quotes.old(event.u, state)
             return Applied.NOTHING
         self._quote_id = event.u
+        self._quotes.note(event.u)
         ticker.bid = event.b or None
         ticker.ask = event.a or None
         ticker.venue_ms = event.E
         state.touch(DataClass.TICKER, Source.STREAM, now_s)
         return Applied.TICKER
 
-
-def _apply_top_book(frame: bytes, state: MarketState, now_s: float) -> Applied:
-    event, book = decode(_TOP_BOOK, frame).data, state.book
-    if event.u <= book.change_id and book.ready and event.E - book.venue_ms < COUNTS_ANEW_MS:
-        note_old(state.quality[DataClass.BOOK], same=event.u == book.change_id)
-        return Applied.NOTHING
-    if not book.replace(event.b, event.a, change_id=event.u, venue_ms=event.E):
-        return _BOOK_GAP
-    state.touch(DataClass.BOOK, Source.STREAM, now_s)
-    return _BOOK_SNAPSHOT
+    def _apply_mark(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
+        event, ticker = decode(_MARK, frame).data, state.ticker
+        if ticker.mark_ms >= event.E:
+            self._marks.old(event.E, state)
+            return Applied.NOTHING
+        ticker.mark = event.p
+        ticker.index = event.i or None
+        ticker.funding = None if event.r == "" else event.r
+        ticker.next_funding_ms = event.T or None
+        ticker.mark_ms = event.E
+        self._marks.note(event.E)
+        state.touch(DataClass.MARK, Source.STREAM, now_s)
+        return Applied.MARK
 
 
 def _apply_trade(frame: bytes, state: MarketState, now_s: float) -> Applied:
@@ -128,22 +150,12 @@ def _mend_trades(event: TradeEvent, side: int, state: MarketState) -> Applied:
     """A trade that is not after the last one: known, or one that only the other connection brought."""
     row = np.array(((event.T, event.p, event.q, side, event.a),), dtype=np.float64)
     new = state.trades.missed and state.trades.merge(row)
-    note_old(state.quality[DataClass.TRADES], same=not new)
-    return Applied.TRADES if new else Applied.NOTHING
-
-
-def _apply_mark(frame: bytes, state: MarketState, now_s: float) -> Applied:
-    event, ticker = decode(_MARK, frame).data, state.ticker
-    if ticker.mark_ms >= event.E:
-        note_old(state.quality[DataClass.MARK], same=ticker.mark_ms == event.E)
+    quality = state.quality[DataClass.TRADES]
+    if not new:
+        quality.duplicates += 1
         return Applied.NOTHING
-    ticker.mark = event.p
-    ticker.index = event.i or None
-    ticker.funding = None if event.r == "" else event.r
-    ticker.next_funding_ms = event.T or None
-    ticker.mark_ms = event.E
-    state.touch(DataClass.MARK, Source.STREAM, now_s)
-    return Applied.MARK
+    quality.out_of_order += 1
+    return Applied.TRADES
 
 
 def _apply_forced(frame: bytes, state: MarketState, now_s: float) -> Applied:
@@ -152,8 +164,12 @@ def _apply_forced(frame: bytes, state: MarketState, now_s: float) -> Applied:
     last = forced.last_key()
     if last is not None and row[0] <= last:
         same = any(tuple(known) == row for known in forced.view(_RECENT_FORCED).tolist())
-        if same or row[0] < last:
-            note_old(state.quality[DataClass.FORCED], same=same)
+        quality = state.quality[DataClass.FORCED]
+        if same:
+            quality.duplicates += 1
+            return Applied.NOTHING
+        if row[0] < last:
+            quality.out_of_order += 1
             return Applied.NOTHING
     forced.append(row)
     state.touch(DataClass.FORCED, Source.STREAM, now_s)

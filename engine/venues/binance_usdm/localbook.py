@@ -15,23 +15,15 @@ From L on one rule joins the pieces: a change belongs next when `pu` ≤ L < `u`
 
 from collections import deque
 
-from engine.model import DataClass, MarketState, Quality, Source
+from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied, BookSnapshot
+from engine.venues.binance_usdm.heard import COUNTS_ANEW_MS, Heard
 from engine.venues.binance_usdm.wire import DepthEvent
 
 MAX_WAITING = 100  # changes kept for a snapshot: what comes while one is on its way, 10 s at the fastest pace
-COUNTS_ANEW_MS = 5_000  # an update this much later whose number is lower: the venue has begun to count again
 
 _GAP = Applied.BOOK | Applied.GAP
 _SNAPSHOT = Applied.BOOK | Applied.SNAPSHOT
-
-
-def note_old(quality: Quality, *, same: bool) -> None:
-    """An update that brings nothing new: the one we have, or an earlier one."""
-    if same:
-        quality.duplicates += 1
-    else:
-        quality.out_of_order += 1
 
 
 class LocalBook:
@@ -41,6 +33,7 @@ class LocalBook:
         self._waiting: deque[DepthEvent] = deque(maxlen=MAX_WAITING)
         self._at = -1  # the update the book stands at if we wrote it, -1: it does not stand in the chain
         self._told = False  # that a snapshot is needed
+        self._heard = Heard(DataClass.BOOK)
 
     def take(self, event: DepthEvent, state: MarketState, now_s: float) -> Applied:
         """Write the next change. `Applied.GAP`: a snapshot is needed, and what comes is kept for it."""
@@ -50,7 +43,7 @@ class LocalBook:
         if event.pu <= self._at < event.u:
             return self._write(event, state, now_s)
         if event.u <= self._at and event.E - book.venue_ms < COUNTS_ANEW_MS:
-            note_old(state.quality[DataClass.BOOK], same=event.u == self._at)
+            self._heard.old(event.u, state)
             return Applied.NOTHING
         return self._keep(event, state)
 
@@ -77,6 +70,7 @@ class LocalBook:
         if not book.change(event.b, event.a, previous_id=self._at, change_id=event.u, venue_ms=event.E):
             return self._lose(state)
         self._at = event.u
+        self._heard.note(event.u)
         state.touch(DataClass.BOOK, Source.STREAM, now_s)
         return Applied.BOOK
 
