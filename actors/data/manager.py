@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 from actors.data.errors import FollowRefused
-from actors.data.loading import Patience, checked_names, silent, until_loaded
+from actors.data.loading import Patience, checked_names, silent, until_first_values, until_loaded
 from actors.data.reader import DataReader
 from actors.data.shapes import KlineRow
 from actors.data.shelf import Shelf, VenueData
@@ -50,7 +50,7 @@ class DataManager(DataReader):
     async def initialize(
         self, symbols: Sequence[str], intervals: Sequence[str] = INTERVALS, enable_websocket: bool = True
     ) -> None:
-        """Follow these symbols in these intervals too, and return when their history is in.
+        """Follow these symbols in these intervals too, and return when their history is in and everything that speaks has spoken.
 
         What is followed already stays as it is, so a second call changes nothing. `enable_websocket` does not concern a node: its
         routing table says what is streamed. Raises `BadArgument`, `FollowRefused`, `DataNotLoaded`.
@@ -88,6 +88,7 @@ class DataManager(DataReader):
         await until_loaded(
             markets, intervals, patience=self._patience, progress=silent, problem=lambda: venue.state.problem
         )
+        await until_first_values(markets, patience=self._patience)
 
     @property
     def initialized(self) -> bool:

@@ -19,6 +19,7 @@ from actors.data.shelf import VenueMarkets
 from actors.data.tree import DataTree, Tuning
 from actors.progress import progress_line
 from engine.kernel import Clock, Entropy, SystemClock
+from engine.model import VenueState
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
 
 VENUE = "binance"
@@ -99,19 +100,23 @@ class StandaloneManager(DataManager):
             raise
 
     async def _until_ready(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
-        state = self._venues[VENUE].state
+        state = self._state()
         markets = {symbol: state.markets[symbol] for symbol in symbols}
 
         def problem() -> str:
-            self._check()
-            if self._tree is None:
-                raise DataEnded("the data manager was closed while it was initialised")
-            check_listed(state, symbols)
+            check_listed(self._state(), symbols)
             return state.problem
 
         progress = self._progress or terminal_bar()
         await until_loaded(markets, intervals, patience=self._patience, progress=progress, problem=problem)
         await until_first_values(markets, patience=self._patience)
+
+    def _state(self) -> VenueState:
+        """What is known of the venue. Raises `DataEnded` when nothing brings it any more."""
+        self._check()
+        if VENUE not in self._venues:
+            raise DataEnded("the data manager was closed while it was initialised")
+        return self._venues[VENUE].state
 
     def _check(self) -> None:
         if self._shelf.failure is not None:

@@ -182,6 +182,21 @@ async def test_a_tree_that_ends_by_itself_is_told_to_whoever_reads_next():
         assert data.klines(S, "1h")
 
 
+async def test_closing_it_while_it_loads_ends_the_wait():
+    data = StandaloneManager(NOWHERE, tuning=Tuning())
+
+    async def initialize():
+        with pytest.raises(DataEnded, match="closed while it was initialised"):
+            await data.initialize([S], ["1h"])
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(initialize)
+            await trio.sleep(0.2)
+            await data.close()
+    assert pykka.ActorRegistry.get_all() == []
+
+
 async def test_being_cancelled_while_it_loads_leaves_it_usable():
     data = StandaloneManager(NOWHERE, tuning=Tuning())
     with trio.move_on_after(0.3):
