@@ -2,8 +2,8 @@
 
 It is what a row `via = "poll"` of the routing table stands for. At the start it asks for as much as is kept, then only for
 what came since. What it brings belongs to the markets, so a restart asks for nothing that is not due. One pass at a time,
-a few requests at once and all of them behind everything else at the session: data that is good for minutes can wait for
-seconds. A question that fails leaves the rows as they are, growing old in everybody's sight, and is asked again with
+a few requests at once. What takes a request for each symbol goes behind everything else at the session, beside the history of
+bars: data that is good for minutes can wait. A question that fails leaves the rows as they are, growing old in everybody's sight, and is asked again with
 growing pauses. Markets are looked up anew before each pass: one that was added is simply due.
 """
 
@@ -30,7 +30,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How sources ask; what they ask for, and how often, is the routing table's."""
 
     concurrent: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
-    request_timeout_s: Seconds = 120.0  # with the wait for a place and for the venue's budget
+    request_timeout_s: Seconds = 600.0  # with the wait for a place and for the venue's budget
     retry_min_s: Seconds = 1.0
     retry_max_s: Seconds = 60.0
 
@@ -139,7 +139,11 @@ class Source(Actor):
 
         try:
             answer = await ask_market(
-                self._plan.session, source.name, fetch, timeout_s=self._settings.request_timeout_s, history=True
+                self._plan.session,
+                source.name,
+                fetch,
+                timeout_s=self._settings.request_timeout_s,
+                history=not source.at_once,
             )
         except VenueError as error:
             errors.append(error)

@@ -1,11 +1,13 @@
 """What is asked for from time to time is there, is as new as its row says, and costs no more than it must."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from actors.messages import ask_market
 from actors.session import SessionSettings, session_spec
 from actors.source import SourceSettings, source_specs
 from engine.kernel import System
@@ -103,6 +105,27 @@ async def test_few_requests_at_once_and_one_pass_at_a_time(autojump_clock: trio.
         assert source.busiest == SETTINGS.concurrent
         asked = [symbols[0] for _, symbols, _ in source.asked]
         assert max(asked.count(f"S{n}") for n in range(100)) - min(asked.count(f"S{n}") for n in range(100)) <= 1
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_only_what_is_asked_for_symbol_by_symbol_waits_behind_history(
+    autojump_clock: trio.testing.MockClock, at_once: bool
+) -> None:
+    source = Rainfall(at_once=at_once)
+    bench = Bench(source, symbols=0)
+
+    async def bars(rest: object) -> None:
+        await trio.sleep(100)
+
+    async with tree(bench.children) as system, trio.open_nursery() as nursery:
+        ask = partial(ask_market, system.address("root/session"), "bars", bars, timeout_s=200, history=True)
+        for _ in range(SESSION.history_concurrent):
+            nursery.start_soon(ask)
+        bench.add("S0")
+        await trio.sleep(90)
+        assert (len(bench.rows("S0")) == 300) == at_once
+        await trio.sleep(20)
+        assert bench.full(300)
 
 
 async def test_a_market_that_is_added_is_asked_for_soon(autojump_clock: trio.testing.MockClock) -> None:
