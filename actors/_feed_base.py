@@ -43,7 +43,7 @@ class BaseFeed(Actor):
         self._adapter: FeedAdapter = seat.handed_over or seat.venue.feed(seat.symbol, seat.route)
         self._apply = self._adapter.apply
         self._rest = MarketRest(seat.session, seat.symbol, seat.state, seat.venue_state, self.ctx.clock, seat.settings)
-        self._history = History(seat, self._rest, self.ctx.entropy, self._changed)
+        self._history = History(seat, self._rest, self.ctx.clock, self.ctx.entropy, self._changed)
         self._repairs = Repair(seat, self._rest, self.ctx.entropy)
         self._poll_backoff = Backoff(min_s=0.5, max_s=30.0, jitter=0.5)
         seed = self._adapter.seed

@@ -5,20 +5,29 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from actors._feed_seat import FeedSeat
-from actors._market_rest import APPLIED, MarketRest
-from engine.kernel import Backoff, Entropy
+from actors._market_rest import APPLIED, MarketRest, trade_columns
+from actors.messages import ask_market
+from engine.kernel import Backoff, Clock, Entropy
 from engine.model import DataClass
-from engine.venues.base import RateLimited, VenueError
+from engine.venues.base import PublicRest, RateLimited, VenueError
 
 TRADES = "trades"
+_LOOK_S = 0.25
 
 
 class History:
-    """One request at a time. What is in stays in: after a failure, a restart or a move only what is missing is asked for."""
+    """One request at a time, which may wait long for its turn: nobody waits for it.
 
-    def __init__(self, seat: FeedSeat, rest: MarketRest, entropy: Entropy, changed: Callable[[int], None]) -> None:
+    What is in stays in: after a failure, a restart or a move only what is missing is asked for. An answer is written when
+    it comes, even if the incarnation that asked has ended meanwhile, and until then nobody asks for the same again.
+    """
+
+    def __init__(
+        self, seat: FeedSeat, rest: MarketRest, clock: Clock, entropy: Entropy, changed: Callable[[int], None]
+    ) -> None:
         self._seat = seat
         self._rest = rest
+        self._clock = clock
         self._entropy = entropy
         self._changed = changed
         self._backoff = Backoff(min_s=0.25, max_s=10.0, jitter=0.5)
@@ -37,12 +46,16 @@ class History:
     async def load(self) -> None:
         """Until everything is in, however long that takes."""
         failures = 0
-        while self._missing():
+        while missing := self._missing():
+            wanted = [name for name in missing if name not in self._seat.loading]
             try:
-                await self._load_missing()
+                for name in wanted:
+                    await self._load(name)
             except VenueError as error:
                 failures += 1
                 await self._pause(error, failures)
+            if not wanted:
+                await trio.sleep(_LOOK_S)  # somebody before us has asked
 
     def _missing(self) -> list[str]:
         state, classes = self._seat.state, self._seat.classes
@@ -50,22 +63,41 @@ class History:
         wanted += [TRADES] if DataClass.TRADES in classes else []
         return [name for name in wanted if name not in state.loaded]
 
-    async def _load_missing(self) -> None:
-        for name in self._missing():
-            await self._load(name)
-
     async def _load(self, name: str) -> None:
-        state = self._seat.state
-        ask: Awaitable[None]
-        if name == TRADES:
-            ask, data_class = self._rest.take_history_of_trades(), DataClass.TRADES
-        else:
-            ask, data_class = self._rest.take_bars(name, history=True), DataClass.BARS
-        await ask
-        if name in state.bars and name not in self._seat.whole_ms:
-            self._seat.bars_given_up[name] = state.bars[name].missing()
-        state.loaded.add(name)
-        self._changed(int(APPLIED[data_class]))
+        """Raises `VenueError`."""
+        write = self._trades if name == TRADES else self._bars_of(name)
+
+        async def ask(rest: PublicRest) -> None:
+            self._seat.loading.add(name)
+            try:
+                began_s = self._clock.monotonic_s()
+                data_class = await write(rest)
+            finally:
+                self._seat.loading.discard(name)
+            self._rest.touch(data_class, began_s)
+            self._seat.state.loaded.add(name)
+            self._changed(int(APPLIED[data_class]))
+
+        seat = self._seat
+        timeout_s = seat.settings.history_timeout_s
+        await ask_market(seat.session, f"{seat.symbol} history {name}", ask, timeout_s=timeout_s, history=True)
+
+    async def _trades(self, rest: PublicRest) -> DataClass:
+        trades = self._seat.state.trades
+        trades.merge(trade_columns(await rest.trades(self._seat.symbol, trades.capacity, history=True)))
+        return DataClass.TRADES
+
+    def _bars_of(self, interval: str) -> Callable[[PublicRest], Awaitable[DataClass]]:
+        bars = self._seat.state.bars[interval]
+
+        async def write(rest: PublicRest) -> DataClass:
+            oldest_ms, now_ms = self._rest.window(bars)
+            bars.merge(await rest.bars(self._seat.symbol, interval, oldest_ms, now_ms, history=True))
+            if interval not in self._seat.whole_ms:
+                self._seat.bars_given_up[interval] = bars.missing()
+            return DataClass.BARS
+
+        return write
 
     async def _pause(self, error: VenueError, failures: int) -> None:
         asked_for_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0

@@ -28,6 +28,7 @@ class FeedSeat:
         "down_reason",
         "fell_for",
         "handed_over",
+        "loading",
         "lost_s",
         "polled",
         "pulse",
@@ -84,6 +85,7 @@ class FeedSeat:
         self.handed_over: FeedAdapter | None = None  # probation ended well: the book is whole, and this knows its place
         self.fell_for: set[DataClass] = set()  # must be heard from again before streaming is trusted
         self.refused: set[str] = set()  # channels the venue does not send
+        self.loading: set[str] = set()  # histories that are on their way
         self.whole_ms: dict[str, int] = {}  # by interval: bars after this one may be missing or not final
         self.bars_missing = 0  # as counted in the quality figures
         self.bars_owed = 0  # holes of which it is not known how many bars, or versions of bars, are in them

@@ -71,7 +71,7 @@ class MarketRest:
         book, as_of_s = await self.book(BOOK_DEPTH)
         state = self._state
         if state.book.replace(book.bids, book.asks, change_id=book.change_id, venue_ms=book.venue_ms):
-            self._touch(DataClass.BOOK, as_of_s)
+            self.touch(DataClass.BOOK, as_of_s)
 
     async def _take_ticker(self) -> None:
         answer, as_of_s = await self._ticker()
@@ -83,7 +83,7 @@ class MarketRest:
         else:
             for name in answer.__struct_fields__:
                 setattr(ticker, name, getattr(answer, name))
-        self._touch(DataClass.TICKER, as_of_s)
+        self.touch(DataClass.TICKER, as_of_s)
 
     async def _take_mark(self) -> None:
         answer, as_of_s = await self._mark()
@@ -91,38 +91,36 @@ class MarketRest:
         for name in MARK_FIELDS:
             setattr(ticker, name, getattr(answer, name))
         ticker.mark_ms = answer.venue_ms
-        self._touch(DataClass.MARK, as_of_s)
+        self.touch(DataClass.MARK, as_of_s)
 
     async def _take_trades(self) -> None:
         rows, began_s = await self._trades(POLLED_TRADES)
         self._state.trades.merge(trade_columns(rows))
-        self._touch(DataClass.TRADES, began_s)
+        self.touch(DataClass.TRADES, began_s)
 
-    async def take_bars(self, interval: str, from_ms: int | None = None, *, history: bool = False) -> None:
+    async def take_bars(self, interval: str, from_ms: int | None = None) -> None:
         """Bars from `from_ms` on, or from the newest one, or all that are kept. Raises `VenueError`."""
         bars = self._state.bars[interval]
+        oldest_ms, now_ms = self.window(bars)
+        last = bars.last_key()
+        start_ms = from_ms if from_ms is not None else oldest_ms if last is None else int(last)
+        rows, began_s = await self._bars(interval, max(oldest_ms, start_ms), now_ms)
+        bars.merge(rows)
+        self.touch(DataClass.BARS, began_s)
+
+    def window(self, bars: Bars) -> tuple[int, int]:
+        """Opening of the oldest bar that is kept, and the venue's time. `NotSent` while that is not known."""
         now_ms = self._venue_ms()
         open_ms = now_ms - now_ms % bars.interval_ms  # of the bar that is not closed
-        oldest_ms = open_ms - (bars.capacity - 1) * bars.interval_ms
-        last = bars.last_key()
-        start_ms = from_ms if from_ms is not None else int(last) if last is not None and not history else oldest_ms
-        rows, began_s = await self._bars(interval, max(oldest_ms, start_ms), now_ms, history=history)
-        bars.merge(rows)
-        self._touch(DataClass.BARS, began_s)
-
-    async def take_history_of_trades(self) -> None:
-        """As many trades as are kept. Raises `VenueError`."""
-        rows, began_s = await self._trades(self._state.trades.capacity, history=True)
-        self._state.trades.merge(trade_columns(rows))
-        self._touch(DataClass.TRADES, began_s)
+        return open_ms - (bars.capacity - 1) * bars.interval_ms, now_ms
 
     async def take_trades_after(self, seq: int) -> int:
         """The trades after number `seq`; how many of them were new. Raises `VenueError`."""
         rows, _ = await self._trades(self._state.trades.capacity, after_seq=seq)
         return self._state.trades.merge(trade_columns(rows))
 
-    def _touch(self, data_class: DataClass, as_of_s: float) -> None:
-        """Unless the stream has brought newer."""
+    def touch(self, data_class: DataClass, as_of_s: float) -> None:
+        """What is as of then was written, unless the stream has brought newer."""
         fresh = self._state.fresh.get(data_class)
         if fresh is None or fresh.updated_s < as_of_s:
             self._state.touch(data_class, Source.REST, as_of_s)
@@ -223,25 +221,13 @@ class MarketRest:
         answer, began_s = await self._ask("mark", lambda rest: rest.mark(self._symbol))
         return answer, self._as_of(answer.venue_ms, began_s)
 
-    async def _trades(
-        self, limit: int, *, after_seq: int | None = None, history: bool = False
-    ) -> tuple[tuple[TradeRow, ...], float]:
-        return await self._ask(
-            "trades",
-            lambda rest: rest.trades(self._symbol, limit, after_seq=after_seq, history=history),
-            history=history,
-        )
+    async def _trades(self, limit: int, *, after_seq: int | None = None) -> tuple[tuple[TradeRow, ...], float]:
+        return await self._ask("trades", lambda rest: rest.trades(self._symbol, limit, after_seq=after_seq))
 
-    async def _bars(self, interval: str, start_ms: int, end_ms: int, *, history: bool = False) -> tuple[Columns, float]:
-        return await self._ask(
-            f"bars {interval}",
-            lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms, history=history),
-            history=history,
-        )
+    async def _bars(self, interval: str, start_ms: int, end_ms: int) -> tuple[Columns, float]:
+        return await self._ask(f"bars {interval}", lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms))
 
-    async def _ask(
-        self, what: str, do: Callable[[PublicRest], Awaitable[R]], *, history: bool = False
-    ) -> tuple[R, float]:
+    async def _ask(self, what: str, do: Callable[[PublicRest], Awaitable[R]]) -> tuple[R, float]:
         """The answer, and when its turn had come."""
         began_s = self._clock.monotonic_s()
 
@@ -250,9 +236,8 @@ class MarketRest:
             began_s = self._clock.monotonic_s()
             return await do(rest)
 
-        timeout_s = self._settings.history_timeout_s if history else self._settings.poll_timeout_s
-        answer = await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=timeout_s, history=history)
-        return answer, began_s
+        timeout_s = self._settings.poll_timeout_s
+        return await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=timeout_s), began_s
 
     def _as_of(self, venue_ms: int, began_s: float) -> float:
         """What the venue stamped was current then."""

@@ -58,7 +58,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def load(b: Bench) -> None:
-    await b.rest.take_bars("1m", history=True)
+    await b.rest.take_bars("1m")
     b.state.loaded.add("1m")
 
 
@@ -67,15 +67,6 @@ async def test_history_is_all_bars_kept_up_to_the_unclosed_one(autojump_clock: t
         await load(b)
         keys = b.state.bars["1m"].view()[:, 0].tolist()
         assert keys == [b.open_ms - n * MINUTE for n in range(KEPT - 1, -1, -1)]
-
-
-async def test_history_is_asked_for_whole_even_if_the_newest_bar_has_come_already(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async with bench() as b:
-        b.state.bars["1m"].upsert((float(b.open_ms), 1, 1, 1, 1, 1, 1, 1, 1, 1))
-        await load(b)
-        assert len(b.state.bars["1m"]) == KEPT
 
 
 async def test_afterwards_only_what_is_new_is_asked_for(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,5 +1,6 @@
 """A venue in memory and a system on trio's clock, for tests of the market-data actors. `ScriptedVenue` never touches a network."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -64,11 +65,21 @@ class ScriptedRest:
             -(-start // 60_000) * 60_000, max(0, end // 60_000 - -(-start // 60_000) + 1)
         )
         self.asked: list[str] = []
+        self.asked_of: Counter[tuple[str, ...]] = Counter()  # by what, symbol and interval
+        self.in_progress: Counter[tuple[str, ...]] = Counter()
+        self.most_at_once = 0  # of one thing
         self.closed = False
 
-    async def _say(self, what: str, value: Any) -> Any:
+    async def _say(self, what: str, value: Any, *of: str) -> Any:
         self.asked.append(what)
-        await trio.sleep(self.delay_s)
+        key = (what, *of)
+        self.asked_of[key] += 1
+        self.in_progress[key] += 1
+        self.most_at_once = max(self.most_at_once, self.in_progress[key])
+        try:
+            await trio.sleep(self.delay_s)
+        finally:
+            self.in_progress[key] -= 1
         if self.trouble is not None:
             raise self.trouble
         return value() if callable(value) else value
@@ -80,11 +91,11 @@ class ScriptedRest:
         return tuple(await self._say("instruments", lambda: self.listed))
 
     async def book(self, symbol: str, depth: int) -> BookSnapshot:
-        answer: BookSnapshot = await self._say("book", lambda: self.book_now)
+        answer: BookSnapshot = await self._say("book", lambda: self.book_now, symbol)
         return answer
 
     async def ticker(self, symbol: str) -> TickerSnapshot:
-        answer: TickerSnapshot = await self._say("ticker", lambda: self.ticker_now)
+        answer: TickerSnapshot = await self._say("ticker", lambda: self.ticker_now, symbol)
         return answer
 
     async def mark(self, symbol: str) -> MarkSnapshot:
@@ -94,16 +105,19 @@ class ScriptedRest:
     async def trades(
         self, symbol: str, limit: int, *, after_seq: int | None = None, history: bool = False
     ) -> tuple[TradeRow, ...]:
-        return tuple(await self._say("trades", lambda: self.trades_now))
+        return tuple(await self._say("trades", lambda: self.trades_now, symbol, *_HISTORY[history]))
 
     async def bars(self, symbol: str, interval: str, start_ms: int, end_ms: int, *, history: bool = False) -> Columns:
-        answer: Columns = await self._say("bars", lambda: self.bars_now(start_ms, end_ms))
+        answer: Columns = await self._say(
+            "bars", lambda: self.bars_now(start_ms, end_ms), symbol, interval, *_HISTORY[history]
+        )
         return answer
 
     async def close(self) -> None:
         self.closed = True
 
 
+_HISTORY: tuple[tuple[str, ...], ...] = ((), ("history",))
 CLASSES = frozenset((DataClass.BOOK, DataClass.TICKER, DataClass.TRADES, DataClass.BARS))
 POLICY = {
     "book": DataRow(age_s=5.0, poll_s=1.0, silence_s=5.0),
@@ -125,6 +139,7 @@ class ScriptedVenue:
         self.sources: Mapping[str, Any] = {}
         self.clients: list[ScriptedRest] = []
         self.trouble: VenueError | None = None
+        self.delay_s = 0.0
         self._stream = stream
         self._feed = feed
 
@@ -137,6 +152,7 @@ class ScriptedVenue:
     def _make(self, account: str | None) -> Any:
         client = ScriptedRest(self.name, account)
         client.trouble = self.trouble
+        client.delay_s = self.delay_s
         self.clients.append(client)
         return client
 
