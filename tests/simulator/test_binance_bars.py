@@ -4,9 +4,13 @@ import itertools
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engine.kernel import Entropy
+from engine.simulator.binance_usdm import BinanceVenue
 from engine.simulator.binance_usdm.intervals import INTERVALS
+from engine.simulator.binance_usdm.noise import Noise
 from tests.support.binance_venue import DAY_MS, MINUTE_MS, START_MS, Listener
 
 
@@ -112,6 +116,30 @@ def test_history_is_the_same_each_time_and_looking_at_it_changes_nothing() -> No
     for heard in (watched, alone):
         heard.run(3)
     assert watched.venue.truth("BTCUSDT") == alone.venue.truth("BTCUSDT")
+
+
+def test_noise_is_uniform_or_normal_differs_by_name_and_is_the_same_each_time() -> None:
+    noise = Noise(Entropy(None))
+    uniform, normal = noise.uniform("a", 20_000), noise.normal("a", 20_000)
+    assert 0 < uniform.min() < 0.001 < 0.999 < uniform.max() < 1
+    assert abs(uniform.mean() - 0.5) < 0.01
+    assert abs(normal.mean()) < 0.03
+    assert abs(normal.std() - 1.0) < 0.03
+    assert abs(np.corrcoef(uniform[1:], uniform[:-1])[0, 1]) < 0.03
+    assert abs(np.corrcoef(uniform, noise.uniform("b", 20_000))[0, 1]) < 0.03
+    assert (noise.uniform("a", 100) == uniform[:100]).all()
+
+
+def test_without_a_seed_the_past_is_drawn_once() -> None:
+    venue = BinanceVenue(start_ms=START_MS, entropy=Entropy(None), symbols=("BTCUSDT",))
+    queries = [
+        ("/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1h"}),
+        ("/fapi/v1/fundingRate", {"symbol": "BTCUSDT"}),
+        ("/futures/data/openInterestHist", {"symbol": "BTCUSDT", "period": "1h"}),
+    ]
+    for path, params in queries:
+        first, second = (venue.get(path, params, START_MS).body for _ in range(2))
+        assert first == second
 
 
 def test_a_bar_without_trades_is_flat_and_has_no_trade_ids() -> None:

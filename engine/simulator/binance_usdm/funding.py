@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm.intervals import HOUR_MS
+from engine.simulator.binance_usdm.noise import Noise
 from engine.simulator.market import Market
 
 __all__ = ["FundingRow", "FundingTimes"]
@@ -22,7 +23,6 @@ KEEP = 1_500
 PERIODS_BEFORE = 1_000
 CAPS = {8: 0.003}  # by hours; shorter intervals go with wilder symbols
 WIDE_CAP = 0.02
-SEEDS = 1 << 53
 
 
 class FundingRow(msgspec.Struct, frozen=True, gc=False):
@@ -43,7 +43,7 @@ class FundingTimes:
         self._period_ms = hours * HOUR_MS
         self._premium = premium
         self._first_ms = first_ms
-        self._entropy = entropy
+        self._noise = Noise(entropy)
         self._interest = INTEREST_8H * hours / 8
         self._sum = 0.0
         self._samples = 0
@@ -98,9 +98,8 @@ class FundingTimes:
     def _made_up(self, numbers: Sequence[int]) -> list[FundingRow]:
         if not numbers:
             return []
-        source = np.random.default_rng(self._entropy.fork("past").randrange(SEEDS))
-        premiums = self._premium + 0.0003 * source.standard_normal(PERIODS_BEFORE + 1)
-        drift = np.exp(np.tanh(np.cumsum(0.01 * source.standard_normal(PERIODS_BEFORE + 1))))
+        premiums = self._premium + 0.0003 * self._noise.normal("premiums", PERIODS_BEFORE + 1)
+        drift = np.exp(np.tanh(np.cumsum(0.01 * self._noise.normal("prices", PERIODS_BEFORE + 1))))
         return [
             FundingRow(self._past_ms(n), self._rate(float(premiums[n])), self._price * float(drift[n])) for n in numbers
         ]

@@ -7,13 +7,13 @@ import numpy as np
 
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm.intervals import DAY_MS, HOUR_MS, MINUTE_MS
+from engine.simulator.binance_usdm.noise import Noise
 
 __all__ = ["PERIODS", "SAMPLE_MS", "InterestRow", "OpenInterest"]
 
 SAMPLE_MS = 5 * MINUTE_MS
 HISTORY_MS = 30 * DAY_MS
 KEEP = HISTORY_MS // SAMPLE_MS
-SEEDS = 1 << 53
 
 PERIODS = {
     "5m": SAMPLE_MS,
@@ -48,7 +48,7 @@ class OpenInterest:
         self._price = price
         self._volatility = volatility
         self._began_ms = now_ms - now_ms % SAMPLE_MS
-        self._entropy = entropy
+        self._noise = Noise(entropy.fork("past"))
         self._draw = entropy.fork("trades")
         self._samples: deque[InterestRow] = deque(maxlen=KEEP)
 
@@ -83,12 +83,10 @@ class OpenInterest:
     def _made_up(self, times: list[int]) -> list[InterestRow]:
         if not times:
             return []
-        source = np.random.default_rng(self._entropy.fork("past").randrange(SEEDS))
-        noise = source.standard_normal((2, KEEP))
         sigma = self._volatility * (SAMPLE_MS / (365 * DAY_MS)) ** 0.5
         ages = (self._began_ms - np.array(times)) // SAMPLE_MS % KEEP
-        levels = np.exp(0.2 * np.tanh(np.cumsum(0.02 * noise[0])))[ages]
-        prices = self._price * np.exp(np.tanh(np.cumsum(sigma * noise[1])))[ages]
+        levels = np.exp(0.2 * np.tanh(np.cumsum(0.02 * self._noise.normal("sizes", KEEP))))[ages]
+        prices = self._price * np.exp(np.tanh(np.cumsum(sigma * self._noise.normal("prices", KEEP))))[ages]
         steps = np.rint(self._usual * levels).astype(np.int64)
         values = steps / self._coin_steps * prices
         rows = zip(times, steps.tolist(), values.tolist(), strict=True)

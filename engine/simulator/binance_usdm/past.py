@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm.candle import Candle
 from engine.simulator.binance_usdm.intervals import DAY_MS, HOUR_MS, INTERVALS, MINUTE_MS, Interval
+from engine.simulator.binance_usdm.noise import Floats, Noise
 
 __all__ = ["HISTORY_BARS", "Columns", "Past"]
 
 HISTORY_BARS = 1_500  # of each length, before the day in which the venue begins
 YEAR_MS = 365 * DAY_MS
-SEEDS = 1 << 53
 
 Columns = NDArray[np.int64]  # one row a bar: the fields of Candle up to its taker's quote volume
 START, OPEN, HIGH, LOW, CLOSE, VOLUME, QUOTE, TRADES, TAKER, TAKER_QUOTE = range(10)
@@ -48,7 +48,7 @@ class Past:
         self._hourly_trades = hourly_trades
         self._first_ms = first_ms
         self._first_id = first_id
-        self._entropy = entropy
+        self._noise = Noise(entropy)
         self._heads: dict[str, Candle | None] = {}
         self._since: Columns | None = None
 
@@ -110,21 +110,20 @@ class Past:
         columns: Columns = np.zeros((count, 10), np.int64)
         if not count:
             return columns
-        source = np.random.default_rng(self._entropy.fork(name).randrange(SEEDS))
         sigma = min(self._volatility * (length_ms / YEAR_MS) ** 0.5, 0.5)
-        steps = np.clip(source.standard_normal(count), -3.0, 3.0) * sigma
+        steps = np.clip(self._noise.normal(name, count), -3.0, 3.0) * sigma
         opens = self._snap(price * np.exp(-_homing(steps)))
         closes = np.append(opens[1:], price)
-        wicks = 1.0 + 0.7 * sigma * source.random((2, count))
+        above, below = (1.0 + 0.7 * sigma * self._noise.uniform(f"{name}/{side}", count) for side in ("above", "below"))
         columns[:, START], columns[:, OPEN], columns[:, CLOSE] = starts, opens, closes
-        columns[:, HIGH] = np.maximum(np.maximum(opens, closes), self._snap(np.maximum(opens, closes) * wicks[0]))
-        columns[:, LOW] = np.minimum(np.minimum(opens, closes), self._snap(np.minimum(opens, closes) / wicks[1]))
-        self._trade(columns, length_ms / HOUR_MS, source)
+        columns[:, HIGH] = np.maximum(np.maximum(opens, closes), self._snap(np.maximum(opens, closes) * above))
+        columns[:, LOW] = np.minimum(np.minimum(opens, closes), self._snap(np.minimum(opens, closes) / below))
+        self._trade(columns, length_ms / HOUR_MS, name)
         return columns
 
-    def _trade(self, columns: Columns, hours: float, source: np.random.Generator) -> None:
+    def _trade(self, columns: Columns, hours: float, name: str) -> None:
         """Fill in how much was traded."""
-        busy, size, share = source.random((3, len(columns)))
+        busy, size, share = (self._noise.uniform(f"{name}/{what}", len(columns)) for what in ("busy", "size", "share"))
         busy = 0.3 + 1.4 * busy
         columns[:, TRADES] = np.rint(self._hourly_trades * hours * busy)
         steps = np.maximum(columns[:, TRADES], np.rint(self._hourly_steps * hours * busy * (0.7 + 0.6 * size)))
@@ -134,14 +133,15 @@ class Past:
         columns[:, QUOTE] = columns[:, VOLUME] * average
         columns[:, TAKER_QUOTE] = columns[:, TAKER] * average
 
-    def _snap(self, prices: NDArray[np.float64]) -> Columns:
+    def _snap(self, prices: Floats) -> Columns:
         return np.maximum(1, np.rint(prices / self._tick)).astype(np.int64) * self._tick
 
 
-def _homing(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+def _homing(steps: Floats) -> Floats:
     """From each bar's open to the end of history, as logarithms; far away it flattens, so that prices stay in sight."""
     total = np.cumsum(steps[::-1])[::-1]
-    return np.arcsinh(total)
+    flat: Floats = np.arcsinh(total)
+    return flat
 
 
 def _summed(rows: Columns, length_ms: int) -> Columns:
