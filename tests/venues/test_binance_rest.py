@@ -26,6 +26,7 @@ from engine.venues.binance_usdm import BinanceUsdmSettings
 from engine.venues.binance_usdm.bars import pages
 from engine.venues.binance_usdm.credits import bars_split, bars_weight, depth_weight
 from engine.venues.binance_usdm.names import spot_names
+from engine.venues.decoding import WireError
 from tests.support.binance import SYMBOL, T0, reply, venue_over
 
 MARK = {"markPrice": "11.5", "indexPrice": "11.4", "lastFundingRate": "0.0001", "nextFundingTime": T0, "time": T0 - 9}
@@ -349,7 +350,18 @@ async def test_everybody_learns_of_a_failure_and_of_a_symbol_that_is_not_there(
         for number in range(20):
             nursery.start_soon(ask, f"S{number}")
         nursery.start_soon(ask, "COIN")  # of the other product
-    assert caught[20:] == [Refused]
+    assert caught[20:] == [WireError]
+
+
+async def test_one_broken_row_of_all_symbols_hides_no_other() -> None:
+    good = [{"symbol": f"S{n}"} | MARK for n in range(3)]
+    rest = venue_over(
+        Host({"/fapi/v1/premiumIndex": [*good, {"symbol": "ODD"}, {"symbol": "NEW", "markPrice": None}]})
+    ).public()
+    assert list(await rest.marks()) == ["S0", "S1", "S2"]
+    rest = venue_over(Host({"/fapi/v1/premiumIndex": [{"symbol": "ODD"}]})).public()
+    with pytest.raises(WireError, match="markPrice"):
+        await rest.marks()
 
 
 # ── replies ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -32,7 +32,7 @@ from engine.venues.binance_usdm.wire import (
     decoder,
 )
 from engine.venues.clock import VenueClock
-from engine.venues.decoding import WireError
+from engine.venues.decoding import WireError, decode
 
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _MAX_TRADES = 1000
@@ -43,13 +43,11 @@ _INFO = decoder(ExchangeInfo)
 _BOOK = decoder(DepthReply)
 _BARS = decoder(list[BarRow])
 _TRADES = decoder(list[TradeEvent])
+_ROWS = decoder(list[msgspec.Raw])
 _MARK = decoder(MarkRow)
-_MARKS = decoder(list[MarkRow])
 _QUOTE = decoder(QuoteRow)
-_QUOTES = decoder(list[QuoteRow])
 _PRICE = decoder(PriceRow)
-_PRICES = decoder(list[PriceRow])
-_DAYS = decoder(list[DayRow])
+_DAY = decoder(DayRow)
 _FUNDING = decoder(list[FundingRow])
 _INTEREST = decoder(InterestRow)
 _INTERESTS = decoder(list[InterestHistoryRow])
@@ -150,11 +148,11 @@ class BinanceUsdmRest:
 
     async def marks(self) -> dict[str, MarkRow]:
         """Mark price and funding of every symbol."""
-        return by_symbol(await self._ask("/fapi/v1/premiumIndex", {}, _MARKS, 10))
+        return by_symbol(await self._ask("/fapi/v1/premiumIndex", {}, _ROWS, 10), _MARK)
 
     async def day_tickers(self) -> dict[str, DayRow]:
         """Price and volume of the last 24 hours of every symbol."""
-        return by_symbol(await self._ask("/fapi/v1/ticker/24hr", {}, _DAYS, 40, Priority.QUERY))
+        return by_symbol(await self._ask("/fapi/v1/ticker/24hr", {}, _ROWS, 40, Priority.QUERY), _DAY)
 
     async def funding_history(self, symbol: str, limit: int) -> list[FundingRow]:
         """The newest funding payments, ascending."""
@@ -174,8 +172,8 @@ class BinanceUsdmRest:
     async def spot_prices(self) -> tuple[int, dict[str, float]]:
         """The venue's time when we asked, and the last price of every spot market."""
         asked_ms = self._clock.now_ms()
-        rows = await self._spot.get("/api/v3/ticker/price", {}, _PRICES, Price(SPOT, 4))
-        return asked_ms, {row.symbol: row.price for row in rows if row.price > 0.0}
+        rows = by_symbol(await self._spot.get("/api/v3/ticker/price", {}, _ROWS, Price(SPOT, 4)), _PRICE)
+        return asked_ms, {name: row.price for name, row in rows.items() if row.price > 0.0}
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,13 +184,13 @@ class BinanceUsdmRest:
         return await self._ask("/fapi/v1/ticker/bookTicker", {"symbol": symbol}, _QUOTE, 2)
 
     async def _quote_rows(self) -> Mapping[str, QuoteRow]:
-        return by_symbol(await self._ask("/fapi/v1/ticker/bookTicker", {}, _QUOTES, 5))
+        return by_symbol(await self._ask("/fapi/v1/ticker/bookTicker", {}, _ROWS, 5), _QUOTE)
 
     async def _price_row(self, symbol: str) -> PriceRow:
         return await self._ask("/fapi/v2/ticker/price", {"symbol": symbol}, _PRICE, 1)
 
     async def _price_rows(self) -> Mapping[str, PriceRow]:
-        return by_symbol(await self._ask("/fapi/v2/ticker/price", {}, _PRICES, 2))
+        return by_symbol(await self._ask("/fapi/v2/ticker/price", {}, _ROWS, 2), _PRICE)
 
     async def _ask(
         self,
@@ -208,9 +206,21 @@ class BinanceUsdmRest:
 _Reply = TypeVar("_Reply")
 
 
-def by_symbol(rows: list[Row]) -> dict[str, Row]:
-    """The rows of this product."""
-    return {row.symbol: row for row in rows if row.st == 1}
+def by_symbol(rows: list[msgspec.Raw], reading: msgspec.json.Decoder[Row]) -> dict[str, Row]:
+    """The rows of this product. One that does not decode is left out: it must not hide the others. `WireError` if none does."""
+    found: dict[str, Row] = {}
+    broken: WireError | None = None
+    for raw in rows:
+        try:
+            row = decode(reading, raw)
+        except WireError as error:
+            broken = error
+            continue
+        if row.st == 1:
+            found[row.symbol] = row
+    if broken is not None and not found:
+        raise broken
+    return found
 
 
 def mark_of(row: MarkRow) -> MarkSnapshot:

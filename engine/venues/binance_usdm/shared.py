@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 import trio
 
-from engine.venues.base import Refused, VenueError
+from engine.venues.base import VenueError
+from engine.venues.decoding import WireError
 
 T = TypeVar("T")
 
@@ -48,8 +49,7 @@ class Shared(Generic[T]):
         self._answer_s = float("-inf")
 
     async def get(self, symbol: str) -> T:
-        """The symbol's part of an answer that is at most a second old. Raises `VenueError`; `Refused` when the venue has no
-        such symbol."""
+        """The symbol's part of an answer that is at most a second old. Raises `VenueError`; `BadReply` when it has no part."""
         while True:
             if trio.current_time() - self._answer_s < _GOOD_FOR_S:
                 return self._pick(self._answer, symbol)
@@ -84,5 +84,5 @@ class Shared(Generic[T]):
 
     def _pick(self, answer: Mapping[str, T], symbol: str) -> T:
         if symbol not in answer:
-            raise Refused(f"{symbol}: expected a symbol of the venue's list, got one that is not in it")
+            raise WireError(symbol, "a row in the list of all symbols", "none")
         return answer[symbol]
