@@ -17,7 +17,10 @@ BATCHES_PER_TURN = 32
 TURN_S = 0.002
 
 _CALLS_PER_TURN = 64
-_PROMPTS_S = 0.005  # of a teller: what one read of a socket brings, even if another process takes the CPU for a moment
+# A teller's turn ends after 256 messages: what one read of a socket brings is never more, and takes a millisecond. The time
+# is for slow handlers only: a busy machine takes the CPU away for longer than that, and then nothing must be woken for it.
+PROMPTS_PER_TURN = 256
+_PROMPTS_S = 0.02
 
 
 class Host(trio.abc.Instrument):
@@ -62,7 +65,7 @@ class Host(trio.abc.Instrument):
             self._teller = teller
             self._batches = 0
             self._turn_ends_s = now_s + _PROMPTS_S
-        if self._batches >= BATCHES_PER_TURN or now_s >= self._turn_ends_s:
+        if self._batches * BATCH >= PROMPTS_PER_TURN or now_s >= self._turn_ends_s:
             return False
         self._batches += 1
         self.prompts = BATCH

@@ -26,7 +26,7 @@ from engine.kernel import (
     WhileDown,
     on,
 )
-from engine.kernel.host import BATCH, BATCHES_PER_TURN
+from engine.kernel.host import BATCH, PROMPTS_PER_TURN
 from tests.support.kernel import eventually, run_mocked, running
 
 NAMES = ("a", "b", "c")
@@ -204,7 +204,7 @@ async def test_a_teller_that_never_pauses_is_stopped_after_a_turns_worth(autojum
         await trio.testing.wait_all_tasks_blocked()
         for number in range(3000):
             a.tell(PromptDo("test", number))
-        assert len(world.done["a"]) == 1 + BATCH * BATCHES_PER_TURN
+        assert len(world.done["a"]) == 1 + PROMPTS_PER_TURN
         await trio.testing.wait_all_tasks_blocked()
         assert [number for _, number in world.done["a"]] == [0, *range(3000)]
         a.tell(PromptDo("test", 3000))
@@ -212,7 +212,7 @@ async def test_a_teller_that_never_pauses_is_stopped_after_a_turns_worth(autojum
 
 
 async def test_a_teller_of_slow_handlers_is_stopped_when_the_time_of_a_turn_is_up(mock_clock: MockClock) -> None:
-    world = World(on_note=lambda: mock_clock.jump(0.0005))
+    world = World(on_note=lambda: mock_clock.jump(0.001))
     async with running(*workers(world)) as system:
         a = ref_of(system, "a")
         a.tell(PromptDo("test", 0))
