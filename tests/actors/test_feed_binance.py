@@ -1,11 +1,13 @@
 """Feeds of Binance USD-M against the simulated venue: whatever goes wrong, in the end they show what is really so."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from engine.kernel import Entropy
 from engine.simulator import BinanceSettings, faults
 from engine.venues.binance_usdm import BinanceUsdmSettings
 from tests.support.binance_feeds import Rig, binance_feeds
@@ -134,3 +136,60 @@ async def test_connections_are_replaced_before_they_break_and_nobody_notices(
         assert rig.moves == []
         assert rig.state.rest_calls - calls < 10
         assert sum(market.quality[name].missing for market in rig.markets for name in market.quality) == 0
+
+
+async def test_an_address_that_is_banned_keeps_what_it_streams_and_asks_again_when_it_may(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with binance_feeds() as rig:
+        await settled(rig)
+        rig.sim.faults.add(faults.Ban(method="/", duration_s=30))
+        rig.sim.faults.add(faults.LoseFrames(channel="aggTrade", count=2))
+        await trio.sleep(20)
+        assert {market.modes["public"] for market in rig.markets} == {"streaming"}
+        await settled(rig)
+
+
+async def test_without_streams_everything_is_asked_for(autojump_clock: trio.testing.MockClock) -> None:
+    async with binance_feeds(streams=False) as rig:
+        await soon(lambda: rig.state.history() == (4, 4))
+        await trio.sleep(40)
+        assert rig.sim.stats()["binance_usdm"]["sockets"] == 0
+        assert {market.mode for market in rig.markets} == {"polling"}
+        assert rig.stale() == []
+
+
+def random_fault(entropy: Entropy) -> faults.AnyFault:
+    where = entropy.choice(["", "market/", "public/", "kline", "aggTrade", "btcusdt@", "ethusdt@kline_1m"])
+    length_s = entropy.uniform(1.0, 30.0)
+    narrow: dict[str, Any] = {"channel": where, "duration_s": length_s}
+    return entropy.choice(
+        [
+            faults.Drop(sockets_only=True, connection=None),
+            faults.DayCut(),
+            faults.LoseFrames(probability=entropy.uniform(0.05, 1.0), **narrow),
+            faults.Duplicate(probability=0.5, **narrow),
+            faults.Reorder(probability=0.2, **narrow),
+            faults.Delay(delay_s=0.5, jitter_s=0.5, **narrow),
+            faults.Silence(**narrow),
+            faults.Stall(sockets_only=True, duration_s=length_s),
+            faults.HttpStatus(status=429, duration_s=length_s),
+            faults.Ban(method="/", duration_s=length_s),
+            faults.Maintenance(duration_s=length_s),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_any_row_of_faults_ends_with_what_is_really_so(autojump_clock: trio.testing.MockClock, seed: int) -> None:
+    entropy = Entropy(seed)
+    book = entropy.choice(["depth20", "diff"])
+    async with binance_feeds(settings=BinanceUsdmSettings(book=book, rotate_after_s=60.0), seed=seed) as rig:
+        await settled(rig)
+        for _ in range(5):
+            for _ in range(entropy.choice([1, 1, 2, 3])):
+                rig.sim.faults.add(random_fault(entropy))
+                await trio.sleep(entropy.uniform(0.1, 20.0))
+            await trio.sleep(31)
+            rig.sim.faults.lift_all()
+            await settled(rig)

@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from actors.feed import FeedSettings, feed_specs
-from actors.policy import routing_table
+from actors.policy import polled, routing_table
 from actors.session import SessionSettings, session_spec
 from actors.stream import StreamSettings
 from engine.kernel import Entropy, EventKind, KernelEvent, SupervisorSpec, System, TrioClock, open_system
@@ -90,6 +90,7 @@ async def binance_feeds(
     feed: FeedSettings = FEED,
     stream: StreamSettings = STREAM,
     symbols: tuple[str, ...] = SYMBOLS,
+    streams: bool = True,
     seed: int = 1,
 ) -> AsyncIterator[Rig]:
     """Feeds that have been started; under a MockClock."""
@@ -106,6 +107,7 @@ async def binance_feeds(
             connection = msgspec.structs.replace(settings or BinanceUsdmSettings(), **addresses)
             venue = BinanceUsdmVenue("binance", connection, clock=clock, entropy=Entropy(seed + 1))
             state = VenueState("binance")
+            rows = routing_table(venue.policy, data or {})
             async with open_system(clock, Entropy(seed + 2)) as system:
                 feeds = feed_specs(
                     venue,
@@ -114,7 +116,7 @@ async def binance_feeds(
                     under="root",
                     address=system.address,
                     session=system.address("root/session"),
-                    rows=routing_table(venue.policy, data or {}),
+                    rows=rows if streams else polled(rows),
                     feed=feed,
                     stream=stream,
                 )
