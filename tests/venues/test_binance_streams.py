@@ -167,3 +167,11 @@ def test_the_settings_refuse_what_makes_no_sense() -> None:
     for wrong in ({"book": "level3"}, {"mark_speed": "2s"}, {"weight_share": 0}, {"weight_share": 1.5}, {"colour": 1}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, BinanceUsdmSettings)
+
+
+def test_the_symbol_of_a_refused_channel_is_known_while_it_is_asked_for() -> None:
+    stream = _stream()
+    stream.subscribe(("BTCUSDT", "1000PEPEUSDT"), ("1m",))
+    assert stream.symbol_of("1000pepeusdt@kline_1m") == "1000PEPEUSDT"
+    stream.unsubscribe(("1000PEPEUSDT",), ("1m",))
+    assert stream.symbol_of("1000pepeusdt@kline_1m") is None

@@ -74,6 +74,9 @@ class BinanceUsdmStream:
         stream = stream_of(frame)
         return None if stream is None else self._symbols.get(stream)
 
+    def symbol_of(self, channel: str) -> str | None:
+        return self._symbols.get(channel.encode())
+
     def control(self, frame: bytes) -> Route:
         """An error about streams refuses those; one that names no request of ours ends the connection."""
         answer = decode(_CONTROL, frame)
