@@ -61,7 +61,7 @@ def test_the_book_is_asked_for_as_the_settings_say(book: str, speed: str, topic:
     assert _sent(stream.subscribe(["BTCUSDT"], []))[0]["params"] == [f"btcusdt@{topic}"]
 
 
-@given(st.integers(0, 150), st.integers(0, 4))
+@given(st.integers(0, MAX_STREAMS // 7), st.integers(0, 4))
 def test_subscriptions_go_out_in_frames_of_at_most_a_hundred_names_each_once(symbols: int, intervals: int) -> None:
     stream = _stream()
     sent = _sent(stream.subscribe([f"S{n}USDT" for n in range(symbols)], ["1m", "5m", "1h", "1d"][:intervals]))
