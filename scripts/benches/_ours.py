@@ -179,7 +179,7 @@ async def hold(port: int, mix: Mix) -> dict[str, Any]:
 async def _beat(beats: list[tuple[float, float]]) -> None:
     """How late this task is each time, and how much of that was our own work and not another process's."""
     while True:
-        due_s, cpu_s = trio.current_time() + 0.002, time.process_time()
+        due_s, cpu_s = trio.current_time() + 0.005, time.process_time()
         await trio.sleep_until(due_s)
         late_s = trio.current_time() - due_s
         beats.append((late_s, min(late_s, time.process_time() - cpu_s)))
