@@ -42,7 +42,7 @@ class Ages:
 
     def look(self, now_s: float) -> Fall | None:
         """Assure what can be vouched for; the first class that cannot any more, and why."""
-        since_s = max(self._seat.connected_s, self._began_s)
+        since_s = max(self._seat.up_s, self._began_s)
         for name in self._periodic:
             fresh = self._seat.state.fresh[name]
             age_s = now_s - max(fresh.updated_s, since_s)
@@ -117,7 +117,7 @@ class Ages:
 
     def to_ask(self, now_s: float) -> list[DataClass]:
         """Classes the venue should be asked about now."""
-        since_s = max(self._seat.connected_s, self._began_s)
+        since_s = max(self._seat.up_s, self._began_s)
         return [name for name in (*self._periodic, *self._events) if self._is_due(name, now_s, since_s)]
 
     def _is_due(self, name: DataClass, now_s: float, since_s: float) -> bool:

@@ -125,7 +125,7 @@ class BaseFeed(Actor):
         seat = self._seat
         seat.stream_up, seat.down_reason = message.up, message.reason
         if message.up:
-            seat.connected_s = message.at_s
+            seat.connected_s, seat.up_s = message.at_s, self._now_s()
             seat.refused.clear()
         else:
             seat.lost_s = message.at_s

@@ -45,6 +45,7 @@ class FeedSeat:
         "trades_given_up",
         "trades_missing",
         "trades_whole_to",
+        "up_s",
         "venue",
         "venue_state",
         "watchers",
@@ -80,6 +81,7 @@ class FeedSeat:
         self.watchers: dict[str, tuple[Ref, int]] = {}  # by path: who, and which Applied bits
         self.stream_up = False
         self.connected_s = float("-inf")  # names the present connection, or the last one
+        self.up_s = float("-inf")  # when everything was subscribed to on it
         self.lost_s = float("-inf")  # when the last one was lost
         self.down_reason = ""
         self.handed_over: FeedAdapter | None = None  # probation ended well: the book is whole, and this knows its place
