@@ -12,8 +12,8 @@ ROUTES = {
     MARKET: frozenset((DataClass.TRADES, DataClass.BARS, DataClass.MARK, DataClass.FORCED)),
 }
 
-_HEAD = b'{"stream":"'
-_HEAD_BYTES = len(_HEAD)
+HEAD = b'{"stream":"'
+_HEAD_BYTES = len(HEAD)
 _KEY = b'"stream"'
 _NAME_BYTES = 120
 _BUNDLE = re.compile(r"1(?:0{3,6}|M)(?=[A-Z])")
@@ -25,7 +25,7 @@ def stream_of(frame: bytes) -> bytes | None:
 
     A quote inside a JSON string is escaped, so a key with its colon cannot be met inside a value.
     """
-    if frame.startswith(_HEAD):
+    if frame.startswith(HEAD):
         start = _HEAD_BYTES
     else:
         start = _search(frame)
