@@ -1,7 +1,5 @@
 """The best mode of a feed: frames are applied as they come."""
 
-from collections import deque
-
 from actors._feed_ages import Ages, Lags
 from actors._feed_base import BaseFeed, Look
 from actors._feed_seat import FeedSeat
@@ -29,7 +27,7 @@ class StreamingFeed(BaseFeed):
         self._ages = Ages(seat, self._began_s)
         self._sworn_by = self._ages.sworn_by
         self._lags = Lags(seat.venue_state, seat.streamed)
-        self._failed_s: deque[float] = deque(maxlen=seat.settings.failures)
+        self._failed_s: list[float] = []  # the last failures; a deque would hold a kilobyte for nothing
         self._has_book = DataClass.BOOK in seat.streamed
 
     async def on_start(self) -> None:
@@ -109,11 +107,10 @@ class StreamingFeed(BaseFeed):
         self._snapshot_due_s = from_s + self._settings.repair_s
 
     def _failed(self, why: str) -> None:
-        now_s, failed_s = self._now_s(), self._failed_s
-        failed_s.append(now_s)
-        within_s = self._settings.failures_within_s
-        if len(failed_s) == failed_s.maxlen and now_s - failed_s[0] <= within_s:
-            self.step_down(f"{len(failed_s)} failures within {within_s} s, the last one: {why}")
+        now_s, within_s = self._now_s(), self._settings.failures_within_s
+        self._failed_s = [at_s for at_s in self._failed_s if now_s - at_s <= within_s] + [now_s]
+        if len(self._failed_s) >= self._settings.failures:
+            self.step_down(f"{len(self._failed_s)} failures within {within_s} s, the last one: {why}")
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
