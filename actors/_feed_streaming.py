@@ -1,5 +1,7 @@
 """The best mode of a feed: frames are applied as they come."""
 
+import trio
+
 from actors._feed_ages import Ages, Lags
 from actors._feed_base import BaseFeed, Look
 from actors._feed_seat import FeedSeat
@@ -28,6 +30,7 @@ class StreamingFeed(BaseFeed):
         self._sworn_by = self._ages.sworn_by
         self._lags = Lags(seat.venue_state, seat.streamed)
         self._failed_s: list[float] = []  # the last failures; a deque would hold a kilobyte for nothing
+        self._asking: set[DataClass] = set()  # what the venue is being asked about
         self._has_book = DataClass.BOOK in seat.streamed
 
     async def on_start(self) -> None:
@@ -173,14 +176,19 @@ class StreamingFeed(BaseFeed):
             self._seat.fell_for = {data_class}
             self.step_down(f"{data_class}: {why}")
         for data_class in self._ages.to_ask(now_s):
-            self.spawn(self._confirm, data_class)
+            if data_class not in self._asking:
+                self._asking.add(data_class)
+                self.spawn(self._confirm, data_class)
 
     async def _confirm(self, data_class: DataClass) -> None:
+        as_of_s: float | None = None
         try:
-            as_of_s = await self._rest.confirm(data_class)
+            with trio.move_on_after(self._settings.request_timeout_s):
+                as_of_s = await self._rest.confirm(data_class)
         except VenueError as error:
             self.log.debug("{}: quiet, and the venue could not be asked: {}", data_class, error)
-            return
+        finally:
+            self._asking.discard(data_class)
         if as_of_s is not None:
             self._ages.confirmed(data_class, as_of_s)
 
