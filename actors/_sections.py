@@ -10,10 +10,9 @@ import msgspec
 from actors.account import AccountSettings
 from actors.admin import AdminSettings
 from actors.audit import AuditSettings
-from actors.feed import FeedSettings
+from actors.feed import FeedSettings, polled, routing_table
 from actors.notifier import NotifierSettings
 from actors.orders import OrdersSettings
-from actors.policy import polled, routing_table
 from actors.recorder import RecorderSettings
 from actors.session import SessionSettings
 from actors.simulator import SimulatorSettings

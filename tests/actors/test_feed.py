@@ -13,12 +13,21 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors._feed_probation import hand_over, probation_of
-from actors._feed_seat import FeedSeat, Pulse
 from actors.feed import FeedSettings, feed_path, feed_specs
+from actors.feed.probation import hand_over, probation_of
+from actors.feed.seat import FeedSeat
 from actors.messages import MarketChanged, WatchMarket
 from actors.session import SessionSettings, session_spec
-from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, Resubscribe, StreamChanged, StreamSettings
+from actors.stream import (
+    ChannelRefused,
+    Frames,
+    FramesLost,
+    Pulse,
+    Resnapshot,
+    Resubscribe,
+    StreamChanged,
+    StreamSettings,
+)
 from engine.kernel import ChildSpec, EventKind, KernelEvent, Message, Ref, SupervisorSpec, System
 from engine.model import DataClass, DataRow, MarketState, Source, VenueState
 from engine.venues.base import Applied, BookSnapshot, NotSent, TickerSnapshot, TradeRow

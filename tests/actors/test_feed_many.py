@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from actors.feed import FeedSettings, feed_specs, shard_count
-from actors.policy import polled, routing_table
+from actors.feed import FeedSettings, feed_specs, polled, routing_table, shard_count
 from actors.session import SessionSettings, session_spec
 from actors.stream import StreamSettings
 from engine.kernel import System

@@ -8,9 +8,9 @@ pulse of the connection does, which is data of any symbol. That is not believed 
 late, not when trades and bars contradict each other, and after `silence_s` the venue is asked.
 """
 
-from actors._feed_crosscheck import Intervals, bars_lack, trades_lack
-from actors._feed_seat import FeedSeat
-from actors._market_rest import APPLIED, ASKABLE
+from actors.feed.crosscheck import Intervals, bars_lack, trades_lack
+from actors.feed.rest import APPLIED, ASKABLE
+from actors.feed.seat import FeedSeat
 from engine.model import DataClass, Freshness, MarketState, Source, VenueState
 
 PULSE_AGE_S = 3.0  # a connection that brings nothing of any symbol for longer than this vouches for nothing

@@ -7,7 +7,7 @@ venue's budget.
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from actors._feed_settings import FeedSettings
+from actors.feed.settings import FeedSettings
 from actors.messages import ask_market
 from engine.kernel import Clock, Ref
 from engine.model import Bars, Columns, MarketState, VenueState

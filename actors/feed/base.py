@@ -4,13 +4,13 @@ from typing import ClassVar
 
 import trio
 
-from actors._feed_history import History
-from actors._feed_repair import Repair
-from actors._feed_seat import FeedSeat
-from actors._feed_seeding import Seeding
-from actors._market_rest import APPLIED, MarketRest
-from actors._stream_messages import Resnapshot, Resubscribe, StreamChanged
+from actors.feed.history import History
+from actors.feed.repair import Repair
+from actors.feed.rest import APPLIED, MarketRest
+from actors.feed.seat import FeedSeat
+from actors.feed.seeding import Seeding
 from actors.messages import MarketChanged, WatchMarket
+from actors.stream.messages import Resnapshot, Resubscribe, StreamChanged
 from engine.kernel import Actor, Backoff, Down, Lane, MailboxFull, Message, Overflow, on
 from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied, BadReply, FeedAdapter, RateLimited, VenueError

@@ -7,8 +7,8 @@ repaired.
 import numpy as np
 import trio
 
-from actors._feed_seat import FeedSeat
-from actors._market_rest import MarketRest
+from actors.feed.rest import MarketRest
+from actors.feed.seat import FeedSeat
 from engine.kernel import Backoff, Entropy
 from engine.model import DataClass
 from engine.venues.base import Applied, RateLimited, VenueError

@@ -5,8 +5,8 @@ Nothing here decides anything: a `VenueError` goes to whoever asked.
 
 import numpy as np
 
-from actors._feed_crosscheck import trades_lack
-from actors._market_questions import MarketQuestions
+from actors.feed.crosscheck import trades_lack
+from actors.feed.questions import MarketQuestions
 from engine.model import TRADE_COLUMNS, Bars, Columns, DataClass, Source
 from engine.venues.base import Applied, TradeRow
 

@@ -2,19 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from actors._feed_settings import FeedSettings
+from actors.feed.settings import FeedSettings
+from actors.stream import Pulse
 from engine.kernel import Ref
 from engine.model import DataClass, DataRow, VenueState
 from engine.venues.base import FeedAdapter, MarketVenue
-
-
-class Pulse:
-    """When a connection last brought data of any symbol. Written by its stream, read by the feeds it serves."""
-
-    __slots__ = ("heard_s",)
-
-    def __init__(self) -> None:
-        self.heard_s = float("-inf")
 
 
 class FeedSeat:

@@ -2,11 +2,11 @@
 
 import trio
 
-from actors._feed_ages import Ages, Lags
-from actors._feed_base import BaseFeed, Look
-from actors._feed_seat import FeedSeat
-from actors._stream_messages import ChannelRefused, Frames, FramesLost, StreamChanged
+from actors.feed.ages import Ages, Lags
+from actors.feed.base import BaseFeed, Look
+from actors.feed.seat import FeedSeat
 from actors.messages import VenueReachable
+from actors.stream.messages import ChannelRefused, Frames, FramesLost, StreamChanged
 from engine.kernel import on
 from engine.model import DataClass
 from engine.venues.base import Applied, BadReply, VenueError

@@ -4,13 +4,13 @@ A poll waits for its turn in the venue's budget, one at a time for each class, s
 is fairly; meanwhile readers see the last data and its age. A feed whose classes are never streamed has this mode alone.
 """
 
-from actors._feed_ages import Lags, periodic_of
-from actors._feed_base import BaseFeed, Look
-from actors._feed_probation import hand_over, probation_of
-from actors._feed_seat import FeedSeat
-from actors._market_rest import ASKABLE
-from actors._stream_messages import ChannelRefused, Frames, FramesLost, Resubscribe, StreamChanged
+from actors.feed.ages import Lags, periodic_of
+from actors.feed.base import BaseFeed, Look
+from actors.feed.probation import hand_over, probation_of
+from actors.feed.rest import ASKABLE
+from actors.feed.seat import FeedSeat
 from actors.messages import VenueReachable
+from actors.stream.messages import ChannelRefused, Frames, FramesLost, Resubscribe, StreamChanged
 from engine.kernel import on
 from engine.model import DataClass, MarketState
 from engine.venues.base import Applied, BadReply
