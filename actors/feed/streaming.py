@@ -13,6 +13,7 @@ from engine.venues.base import Applied, BadReply, VenueError
 
 STREAMING = "streaming"
 STARTING = "starting"
+AWAY_S = 0.5  # a look that comes this late says nothing of the venue, but of this process
 _CONTINUITY = int(Applied.GAP | Applied.SNAPSHOT | Applied.HOLE)
 _BOOK = int(Applied.GAP | Applied.SNAPSHOT)
 _HOLE = int(Applied.HOLE)
@@ -30,6 +31,7 @@ class StreamingFeed(BaseFeed):
         self._sworn_by = self._ages.sworn_by
         self._lags = Lags(seat.venue_state, seat.streamed)
         self._failed_s: list[float] = []  # the last failures; a deque would hold a kilobyte for nothing
+        self._looked_s = self._began_s
         self._asking: set[DataClass] = set()  # what the venue is being asked about
         self._has_book = DataClass.BOOK in seat.streamed
 
@@ -157,6 +159,9 @@ class StreamingFeed(BaseFeed):
     @on(Look)
     def look(self, _message: Look) -> None:
         now_s, seat = self._now_s(), self._seat
+        away_s, self._looked_s = now_s - self._looked_s - self._settings.look_every_s, now_s
+        if away_s > AWAY_S:
+            return  # we were not listening ourselves: what waits in the sockets is read first, and then judged
         if seat.stream_up:
             self._look_at_ages(now_s)
             if self._has_book:

@@ -328,6 +328,21 @@ async def test_a_quiet_market_is_no_fault_when_the_venue_confirms_it(autojump_cl
         assert len(client.asked) < 1200
 
 
+async def test_time_in_which_the_process_itself_was_away_is_not_held_against_the_stream(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with bench() as (b, _nursery):
+        await b.live()
+        for _ in range(5):
+            autojump_clock.jump(SETTINGS.disconnected_s + max(row.age_s for row in ROWS.values()))
+            await trio.sleep(0.01)  # timers that are due go off before what waits in the sockets is read
+            for _ in range(20):
+                b.beat()
+                await trio.sleep(0.2)
+        assert b.modes == []
+        assert b.market.mode == "streaming"
+
+
 @pytest.mark.parametrize(("late_s", "modes"), [(ROWS["ticker"].age_s - 1, []), (ROWS["ticker"].age_s + 1, ["polling"])])
 async def test_data_that_is_delivered_too_late_steps_down_and_stays_down(
     autojump_clock: trio.testing.MockClock, late_s: float, modes: list[str]
