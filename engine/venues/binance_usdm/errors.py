@@ -15,6 +15,7 @@ FIREWALL = 403
 SHUT_OUT = frozenset({BANNED, FIREWALL})
 
 _MAX_RETRY_AFTER_S = 259_200.0  # the longest ban: three days
+_LEAST_S = 1.0  # a whole second that has begun is said as none
 _WITHOUT_WORD_S = {BANNED: 120.0, TOO_MANY: 30.0, FIREWALL: 30.0}  # when the reply does not say how long
 _TEXT_LIMIT = 200
 _ERROR = msgspec.json.Decoder(ErrorReply, strict=False)
@@ -34,14 +35,14 @@ def error_of(what: str, reply: HttpReply) -> VenueError | None:
         return NotAuthorised(text, code=code)
     if reply.status == 408 or reply.status >= 500 or code in _UNAVAILABLE:
         return Unavailable(text, code=code)
-    return Refused(text, code=code) if code < 0 else None
+    return Refused(text, code=code) if code < 0 or (body and reply.status >= 400) else None
 
 
 def retry_after_s(reply: HttpReply) -> float:
-    """The `Retry-After` header in seconds; dates are not used by this venue."""
+    """The `Retry-After` header in seconds, at least one; dates are not used by this venue."""
     text = reply.headers.get("retry-after", "")
     said = text.isascii() and text.isdigit()
-    return min(float(text), _MAX_RETRY_AFTER_S) if said else _WITHOUT_WORD_S.get(reply.status, 1.0)
+    return min(max(float(text), _LEAST_S), _MAX_RETRY_AFTER_S) if said else _WITHOUT_WORD_S.get(reply.status, _LEAST_S)
 
 
 def _body(reply: HttpReply) -> ErrorReply | None:
