@@ -173,7 +173,10 @@ class BinanceUsdmRest:
         """The venue's time when we asked, and the last price of every spot market."""
         asked_ms = self._clock.now_ms()
         rows = by_symbol(await self._spot.get("/api/v3/ticker/price", {}, _ROWS, Price(SPOT, 4)), _PRICE)
-        return asked_ms, {name: row.price for name, row in rows.items() if row.price > 0.0}
+        prices = {name: row.price for name, row in rows.items() if row.price > 0.0}
+        if not prices:
+            raise WireError("price", "one above zero", f"none in {len(rows)} rows")
+        return asked_ms, prices
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,7 +210,8 @@ _Reply = TypeVar("_Reply")
 
 
 def by_symbol(rows: list[msgspec.Raw], reading: msgspec.json.Decoder[Row]) -> dict[str, Row]:
-    """The rows of this product. One that does not decode is left out: it must not hide the others. `WireError` if none does."""
+    """The rows of this product. One that does not decode is left out: it must not hide the others. `WireError` if there is
+    none: a list of all symbols that is empty is a failed question, not an answer."""
     found: dict[str, Row] = {}
     broken: WireError | None = None
     for raw in rows:
@@ -218,8 +222,8 @@ def by_symbol(rows: list[msgspec.Raw], reading: msgspec.json.Decoder[Row]) -> di
             continue
         if row.st == 1:
             found[row.symbol] = row
-    if broken is not None and not found:
-        raise broken
+    if not found:
+        raise broken or WireError("$", "a row of this product", f"none in {len(rows)} rows")
     return found
 
 
