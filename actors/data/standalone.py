@@ -61,7 +61,7 @@ class StandaloneManager(DataManager):
         `DataUnavailable` when it is read. Raises `BadArgument`, `FollowRefused`, `DataNotLoaded`, `DataEnded`.
         """
         given, wanted = checked_names(symbols, intervals)
-        names = tuple(dict.fromkeys(name.removeprefix(f"{VENUE}:") for name in given))
+        names = tuple(dict.fromkeys(map(_symbol, given)))
         async with self._adding:
             self._check()
             if self._tree is None:
@@ -136,6 +136,14 @@ class StandaloneManager(DataManager):
         self._tree = None
         self._shelf.failure = None
         self._venues.clear()
+
+
+def _symbol(name: str) -> str:
+    """The symbol called `name`. Raises `BadArgument` for one of another venue."""
+    symbol = name.removeprefix(f"{VENUE}:")
+    if not symbol or ":" in symbol:
+        raise BadArgument("symbols", f"symbols, bare or as {VENUE}:SYMBOL", repr(name))
+    return symbol
 
 
 _only: StandaloneManager | None = None

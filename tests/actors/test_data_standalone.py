@@ -20,8 +20,9 @@ from actors.data import (
 from actors.data.standalone import StandaloneManager
 from actors.data.tree import Tuning
 from actors.session import SessionSettings
+from actors.stream import StreamSettings
 from engine.kernel import Entropy, SystemClock
-from engine.model import Source
+from engine.model import INTERVAL_MS, Source
 from engine.simulator import open_simulator
 from engine.venues.binance_usdm import BinanceUsdmSettings
 
@@ -140,6 +141,22 @@ async def test_a_symbol_the_venue_does_not_list_is_refused_and_nothing_of_it_sta
         with pytest.raises(FollowRefused, match="NOSUCH"):
             await data.initialize(["NOSUCH"], ["1h"])
         assert list(data.markets()) == [S]
+
+
+async def test_more_streams_than_a_connection_takes_are_refused_before_anything_starts():
+    tuning = Tuning(stream=StreamSettings(symbols_per_stream=200))
+    data = StandaloneManager(NOWHERE, tuning=tuning)
+    with pytest.raises(FollowRefused, match="at most 1024 on one connection, got 1800"):
+        await data.initialize([f"S{n}USDT" for n in range(200)], list(INTERVAL_MS))
+    assert not data.running
+
+
+@pytest.mark.parametrize("name", ["binance:", "deribit:BTC-PERPETUAL", ":BTCUSDT"])
+async def test_a_name_that_is_of_no_symbol_here_is_a_bad_argument(name: str):
+    data = StandaloneManager(NOWHERE, tuning=IMPATIENT)
+    with pytest.raises(BadArgument, match="symbols: expected"):
+        await data.initialize([name])
+    assert not data.running
 
 
 async def test_after_close_nothing_is_left_and_it_can_be_initialised_again():
