@@ -43,6 +43,7 @@ READ_EVERY_S = 0.05  # one symbol at a time
 GROWTH_MB_PER_MIN = 0.5
 STALL_SLACK_S = 1.0
 MINUTE_S = 60.0
+LONGEST_CALM_S = 30.0
 KEPT_DIFFERENCES = 20
 
 
@@ -168,19 +169,19 @@ class Stress:
         await self._whole_again(f"{each.number} {each.kind}", trio.current_time())
 
     def _start_in_s(self, each: Round) -> float:
-        """How long until this round's second of the minute: by turns across its end, and well within it."""
+        """Every second round waits for the end of the minute, when bars close, unless that is far away."""
         now_ms = self._rig.state.now_ms(self._rig.now_s)
-        if not self._size.paced or now_ms is None:
+        if not self._size.paced or each.number % 2 or now_ms is None:
             return 0.0
-        second = MINUTE_S - each.hold_s * each.place if each.number % 2 == 0 else 20.0 + 10.0 * each.place
-        return (second - now_ms / 1000) % MINUTE_S
+        wait_s = (-each.hold_s * each.place - now_ms / 1000) % MINUTE_S
+        return wait_s if wait_s <= LONGEST_CALM_S else 0.0
 
     async def _peace(self, at_least_s: float, until_s: float = 0.0) -> None:
         """Nothing but the market, and readers."""
         began_s, cpu_before_s = trio.current_time(), cpu_s()
         self._calm = True
         self._stalls.counting = True
-        await trio.sleep(until_s if until_s >= at_least_s else at_least_s)
+        await trio.sleep(max(at_least_s, until_s))
         self._calm = self._stalls.counting = False
         self._calm_s += trio.current_time() - began_s
         self._calm_cpu_s += cpu_s() - cpu_before_s
