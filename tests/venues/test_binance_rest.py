@@ -557,6 +557,11 @@ def test_every_source_and_class_has_its_row() -> None:
         assert source.row.age_s > 2 * source.row.poll_s
 
 
+def test_trades_of_many_symbols_asked_for_leave_the_most_of_the_budget_to_books_and_bars() -> None:
+    ours = 2400 * BinanceUsdmSettings().weight_share
+    assert 200 * 20 * 60 / venue_over(_nothing).policy["trades"].poll_s < ours / 2
+
+
 # ── settings ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
