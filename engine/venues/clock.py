@@ -4,7 +4,7 @@ from engine.kernel import Clock
 
 
 class VenueClock:
-    """The venue's time, learned from the stamp on every reply and carried by our monotonic clock: a jump of the wall clock moves nothing.
+    """The venue's time, learned from its stamps on replies and carried by our monotonic clock: a jump of the wall clock moves nothing.
 
     Replies take time to travel, so the reading lags by up to one trip; margins that depend on it are seconds.
     """
@@ -20,7 +20,8 @@ class VenueClock:
         self._anchor_s = self._clock.monotonic_s()
 
     def now_ms(self) -> int:
-        """The venue's time; our own wall clock's before the first reading."""
+        """The venue's time; before the first reading that of our wall clock, as it stood when somebody first asked."""
         if self._anchor_ms is None:
-            return self._clock.wall_ms()
+            self.observe(self._clock.wall_ms())
+        assert self._anchor_ms is not None, "observed"
         return int(self._anchor_ms + (self._clock.monotonic_s() - self._anchor_s) * 1000)

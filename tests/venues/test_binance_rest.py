@@ -267,6 +267,21 @@ async def test_windows_follow_the_venues_clock_not_ours(autojump_clock: trio.tes
     assert trio.current_time() - began_s == pytest.approx(25, abs=1)
 
 
+@pytest.mark.parametrize("ahead_s", [-3600, 3600, 0])
+async def test_a_wrong_clock_is_set_even_by_a_reading_that_was_long_on_its_way(
+    ahead_s: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """How long it took bounds how wrong the reading is, and so shows a clock that is wrong by more; one that is not stays."""
+    host = Host(
+        {"/fapi/v1/time": lambda _query: {"serverTime": T0 + 2_000}, "/api/v3/ticker/price": [DAY | {"price": "5"}]},
+        takes_s=4,
+    )
+    rest = venue_over(host, clock=TrioClock(T0 + 1_000 * ahead_s)).public()
+    await rest.server_time_ms()
+    asked_ms, _ = await rest.spot_prices()
+    assert asked_ms == pytest.approx(T0 + 4_000, abs=2)
+
+
 async def test_the_limit_in_the_listing_holds_from_then_on(autojump_clock: trio.testing.MockClock) -> None:
     rules = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 50}]
     info = {"serverTime": T0, "rateLimits": rules, "symbols": []}

@@ -69,11 +69,12 @@ class BinanceUsdmRest:
         self._prices = Shared(self._price_row, self._price_rows, enough=2)
 
     async def server_time_ms(self) -> int:
-        """The windows of the venue's limits follow this reading, unless it was so long on the way that it says little."""
+        """The windows of the venue's limits follow this reading, unless it was so long on the way that it says little: then only
+        if our clock cannot be right by it."""
         asked_s = trio.current_time()
         venue_ms = (await self._ask("/fapi/v1/time", {}, _TIME, 1, Priority.QUERY)).serverTime
         trip_s = trio.current_time() - asked_s
-        if trip_s <= _GOOD_TRIP_S:
+        if trip_s <= _GOOD_TRIP_S or not 0 <= self._clock.now_ms() - venue_ms <= trip_s * 1000:
             self._clock.observe(venue_ms + trip_s * 500)
         return venue_ms
 
