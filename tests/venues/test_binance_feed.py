@@ -169,6 +169,16 @@ def test_messages_in_any_order_never_double_a_bar_or_take_back_its_last_version(
 # ── mark, quotes, liquidations ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_symbol_may_be_spelled_in_any_letters() -> None:
+    """币安人生USDT is one."""
+    symbol = "币安人生USDT"
+    feed, market = BinanceUsdmFeed(symbol, BinanceUsdmSettings()), state()
+    for number in (7, 8):
+        frame = trade(number).replace(SYMBOL.encode(), symbol.encode())
+        feed.apply(frame.replace(SYMBOL.lower().encode(), symbol.lower().encode()), market, 1.0)
+    assert market.trades.last_seq == 8
+
+
 @given(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=6))
 def test_of_marks_and_quotes_the_newest_stays(order: list[int], again: list[int]) -> None:
     feed, market = _feed(), state()
@@ -246,6 +256,7 @@ def test_unknown_fields_other_orders_of_keys_and_numbers_as_numbers_are_all_the_
         depth("depth@100ms", u=9),  # the settings say depth20
         trade(9).replace(b'"m":false', b'"m":"perhaps"'),
         trade(9).replace(b'"0.023"', b"null"),
+        trade(2**53 + 1),  # a column of float64 could not tell it from the one before
         kline(T0, at=T0 - 1),
         kline(T0 + 1, at=T0 + 2),
         kline(T0, at=T0 + 1, interval="2h"),

@@ -68,7 +68,7 @@ class BinanceUsdmFeed:
         return (applier or self._learn(frame))(frame, state, now_s)
 
     def _learn(self, frame: bytes) -> Apply:
-        applier = self._applier((stream_of(frame) or b"").decode("ascii", "replace"))
+        applier = self._applier((stream_of(frame) or b"").decode("utf-8", "replace"))
         if frame.startswith(HEAD) and len(self._appliers) < _MAX_STREAMS:
             self._appliers[frame[: self._beginning]] = applier
         return applier

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
-from engine.venues.decoding import Amount, Figure, Price, Sequence, Stamp, Text
+from engine.venues.decoding import Amount, Figure, Price, RowNumber, Sequence, Stamp, Text
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class QuoteEvent(msgspec.Struct, gc=False):
 
 
 class TradeEvent(msgspec.Struct, gc=False):
-    a: Sequence
+    a: RowNumber
     p: Price
     q: Amount
     T: Stamp
