@@ -198,6 +198,9 @@ def test_a_mark_brings_index_funding_and_when_it_is_due() -> None:
     assert (ticker.funding, ticker.next_funding_ms) == (0.0001, T0 + 3_600_000)
     feed.apply(mark(T0 + 1000, rate="", due=0), market, 1.0)  # a contract without funding
     assert (ticker.funding, ticker.next_funding_ms) == (None, None)
+    nothing = mark(T0 + 2000, price="0.00000000").replace(b'"60001.23"', b'""')  # one that is not traded yet
+    assert feed.apply(nothing, market, 1.0) == Applied.MARK
+    assert (ticker.mark, ticker.index, ticker.mark_ms) == (None, None, T0 + 2000)
 
 
 def test_an_empty_side_of_a_quote_is_none() -> None:

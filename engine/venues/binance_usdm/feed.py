@@ -126,7 +126,7 @@ class BinanceUsdmFeed:
         if ticker.mark_ms >= event.E:
             self._marks.old(event.E, state)
             return Applied.NOTHING
-        ticker.mark = event.p
+        ticker.mark = event.p or None
         ticker.index = event.i or None
         ticker.funding = None if event.r == "" else event.r
         ticker.next_funding_ms = event.T or None
