@@ -164,7 +164,13 @@ def test_random_bytes_have_no_symbol(noise: bytes) -> None:
 
 
 def test_the_settings_refuse_what_makes_no_sense() -> None:
-    for wrong in ({"book": "level3"}, {"mark_speed": "2s"}, {"weight_share": 0}, {"weight_share": 1.5}, {"colour": 1}):
+    for wrong in (
+        {"book": "level3"},
+        {"mark_speed": "2s"},
+        {"weight_share": 0.01},
+        {"weight_share": 1.5},
+        {"colour": 1},
+    ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, BinanceUsdmSettings)
 

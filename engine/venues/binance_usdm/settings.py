@@ -31,7 +31,7 @@ class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     spot_url: str = _SPOT_HTTP
     request_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=32)] = 8
-    weight_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    weight_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.8  # less would not pay for the dearest request
     book: Literal["depth20", "diff"] = "depth20"
     book_speed: Literal["100ms", "250ms", "500ms"] = "100ms"
     mark_speed: Literal["1s", "3s"] = "1s"  # with 3 s a single lost message would break a bound of 5 s
