@@ -17,6 +17,7 @@ import trio
 from actors.messages import VenueReachable, ask_market
 from engine.kernel import Actor, Backoff, ChildSpec, OnExhausted, Ref, on
 from engine.model import Columns, DataRow, MarketState, Samples, VenueState
+from engine.model import Source as Origin
 from engine.venues.base import MarketVenue, NotSent, PolledSource, PublicRest, RateLimited, Unavailable, VenueError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -150,8 +151,13 @@ class Source(Actor):
         markets = self._plan.state.markets
         for symbol in symbols:
             self._answered_s[symbol] = began_s
-            if symbol in answer and symbol in markets:
-                self._plan.samples(markets[symbol]).take(answer[symbol], began_s)
+            if symbol not in markets:
+                continue
+            samples = self._plan.samples(markets[symbol])
+            if symbol in answer:
+                samples.take(answer[symbol], began_s)
+            elif not len(samples):
+                samples.fresh.touch(Origin.REST, began_s)  # the venue was asked and has none
 
     def _limit(self, symbol: str) -> int:
         """As many rows as must have come since the newest one, and a few more; everything while little is known."""

@@ -274,6 +274,16 @@ def test_a_venue_in_trouble_is_named_as_the_reason():
         rig.data.klines(S, "1h")
 
 
+def test_a_symbol_the_venue_does_not_list_is_named_as_the_reason():
+    rig = Rig()
+    rig.empty(S)
+    with pytest.raises(DataUnavailable, match="nothing came yet"):
+        rig.data.klines(S, "1h")
+    rig.state.instruments = {"OTHER": None}
+    with pytest.raises(DataUnavailable, match="does not list it"):
+        rig.data.klines(S, "1h")
+
+
 def test_a_book_that_lost_a_message_is_unavailable_until_its_next_snapshot():
     rig = Rig()
     market = rig.full(S)

@@ -191,7 +191,12 @@ async def test_what_the_venue_has_nothing_of_is_not_asked_for_again_at_once(
     async with tree(bench.children):
         await trio.sleep(3050)
         assert sum(symbols == ("S1",) for _, symbols, _ in source.asked) == 11
-        assert bench.rows("S1").fresh.source is Source.NONE
+        assert len(bench.rows("S1")) == 0
+        assert bench.rows("S1").fresh.source is Source.REST, "it was asked and has none"
+        source.nothing_of.add("S0")
+        heard_s = bench.rows("S0").fresh.heard_s
+        await trio.sleep(700)
+        assert bench.rows("S0").fresh.heard_s <= heard_s + 300, "rows that are no more said grow old"
 
 
 async def test_a_restart_asks_for_nothing_that_is_not_due(autojump_clock: trio.testing.MockClock) -> None:
