@@ -4,7 +4,8 @@ The venue is the simulator in a process of its own, with the weight limit of the
 process, and is read all the while as strategies read it. Each round: calm → a fault → it is lifted → every route streams again, nothing is stale,
 no hole is left → the state of every symbol is held against the simulator's truth, bar by bar, level by level, trade by trade.
 
-A round takes half a minute, and every second fault lies across the end of a minute, when bars close. Ages, loop stalls and processor time are
+A round takes half a minute (longer where the holes of all symbols weigh more than the venue's budget gives at once), and every
+second fault lies across the end of a minute, when bars close. Ages, loop stalls and processor time are
 those of the calm: from the comparison on to the next fault.
 
 `diverged`, `doubled` things that were not as they are, in `differences` · `stuck` faults the node did not come back from · `unrepaired` holes left ·
@@ -37,7 +38,8 @@ COUNT = 20
 WEIGHT_PER_MINUTE = 2400
 BOOT_RATIO = 1.1
 BOOT_WITHIN_S = 600.0
-WHOLE_WITHIN_S = 90.0
+NOTICED_WITHIN_S = 30.0
+TRADES_WEIGHT, BARS_WEIGHT, MARK_WEIGHT = 20, 2, 1  # of a question that fills one hole
 WATCH_EVERY_S = 0.25
 READ_EVERY_S = 0.05  # one symbol at a time
 GROWTH_MB_PER_MIN = 0.5
@@ -60,6 +62,14 @@ class Size(msgspec.Struct, frozen=True):
     calm_s: tuple[float, float]
     paced: bool
     judged_at: float
+
+    @property
+    def whole_within_s(self) -> float:
+        """How long coming back may take. A fault of the market route leaves a hole in the trades and bars of every symbol, and
+        what it weighs to ask for them is what the venue's budget allows over minutes: at full size two and a half of them.
+        """
+        hole = TRADES_WEIGHT + BARS_WEIGHT * len(self.intervals) + MARK_WEIGHT
+        return NOTICED_WITHIN_S + 1.5 * MINUTE_S * self.symbols * hole / WEIGHT_PER_MINUTE
 
 
 FULL = Size(200, ("1m", "5m", "1h", "4h"), (5.0, 12.0), (4.0, 8.0), paced=True, judged_at=0.999)
@@ -189,7 +199,7 @@ class Stress:
     async def _whole_again(self, story: str, since_s: float) -> None:
         """Wait for the node to come back, and compare."""
         kind = story.rsplit(maxsplit=1)[-1]
-        if not await self._within(WHOLE_WITHIN_S, self._rig.whole):
+        if not await self._within(self._size.whole_within_s, self._rig.whole):
             self._failed["stuck"] += 1
             self._stories.append(f"{story}: stuck: {self._rig.why_not_whole()}")
         self._recovered_s[kind] = max(self._recovered_s.get(kind, 0.0), round(trio.current_time() - since_s, 2))
