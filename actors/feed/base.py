@@ -17,6 +17,8 @@ from engine.venues.base import Applied, BadReply, FeedAdapter, RateLimited, Venu
 
 _APPLIED = tuple(Applied(bits) for bits in range(2 * int(max(Applied))))  # making a flag is slow, looking it up is not
 
+_ASK_AGAIN_S = 30.0  # what is asked for more rarely than that is asked for sooner after a failure
+
 
 class Look(Message, frozen=True):
     """Time to look at the ages."""
@@ -105,7 +107,7 @@ class BaseFeed(Actor):
                 await self._rest.take(data_class)
             except VenueError as error:
                 failures += 1
-                wait_s = max(every_s, self._poll_backoff.delay_s(failures, self.ctx.entropy))
+                wait_s = max(min(every_s, _ASK_AGAIN_S), self._poll_backoff.delay_s(failures, self.ctx.entropy))
                 if isinstance(error, RateLimited):
                     wait_s = max(wait_s, error.retry_after_s)
                 self.log.debug("{} not polled, again in {:.1f} s: {}", data_class, wait_s, error)

@@ -429,6 +429,23 @@ async def test_rest_serves_within_one_poll_and_keeps_every_class_fresh(autojump_
         assert b.market.fresh[DataClass.BOOK].source is Source.REST
 
 
+async def test_a_class_that_is_asked_for_rarely_is_asked_again_soon_when_it_was_not_answered(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROWS, "trades", msgspec.structs.replace(ROWS["trades"], poll_s=600.0))
+    async with bench() as (b, _):
+        await b.live()
+        client = b.venue.client()
+        client.trouble = NotSent("busy")
+        b.disconnect()
+        await soon(lambda: b.market.mode == "polling")
+        await trio.sleep(20)
+        client.trouble, asked = None, client.asked.count("trades")
+        await soon(lambda: client.asked.count("trades") > asked, within_s=60)
+        await trio.sleep(300)
+        assert client.asked.count("trades") == asked + 1
+
+
 async def test_streaming_comes_back_after_a_snapshot_and_clean_seconds(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as (b, nursery):
         await fallen(b)
