@@ -48,12 +48,24 @@ class MarketQuestions:
         return answer, self._as_of(answer.venue_ms, began_s)
 
     async def trades(self, limit: int, *, after_seq: int | None = None) -> tuple[tuple[TradeRow, ...], float]:
-        return await self._ask("trades", lambda rest: rest.trades(self._symbol, limit, after_seq=after_seq))
+        """In the line for what can wait: of one symbol they may cost as much as the bars of twenty."""
+
+        async def ask(rest: PublicRest) -> tuple[TradeRow, ...]:
+            return await rest.trades(self._symbol, limit, after_seq=after_seq, history=True)
+
+        return await self._ask("trades", ask, self._settings.history_timeout_s, history=True)
 
     async def bars(self, interval: str, start_ms: int, end_ms: int) -> tuple[Columns, float]:
         return await self._ask(f"bars {interval}", lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms))
 
-    async def _ask(self, what: str, do: Callable[[PublicRest], Awaitable[R]]) -> tuple[R, float]:
+    async def _ask(
+        self,
+        what: str,
+        do: Callable[[PublicRest], Awaitable[R]],
+        timeout_s: float | None = None,
+        *,
+        history: bool = False,
+    ) -> tuple[R, float]:
         """The answer, and when its turn had come."""
         began_s = self._clock.monotonic_s()
 
@@ -62,8 +74,9 @@ class MarketQuestions:
             began_s = self._clock.monotonic_s()
             return await do(rest)
 
-        timeout_s = self._settings.poll_timeout_s
-        return await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=timeout_s), began_s
+        timeout_s = timeout_s or self._settings.poll_timeout_s
+        answer = await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=timeout_s, history=history)
+        return answer, began_s
 
     def _as_of(self, venue_ms: int, began_s: float) -> float:
         """What the venue stamped was current then."""

@@ -11,7 +11,7 @@ from engine.model import TRADE_COLUMNS, Bars, Columns, DataClass, Source
 from engine.venues.base import Applied, TradeRow
 
 BOOK_DEPTH = 20
-POLLED_TRADES = 100
+POLLED_TRADES = 500
 MARK_FIELDS = ("mark", "index", "funding", "next_funding_ms")
 TICKER_FIELDS = ("bid", "ask", "last", "open_interest")
 

@@ -121,5 +121,11 @@ def _stream_name(route: str, number: int) -> str:
 
 
 def _feed_name(symbol: str, route: str) -> str:
-    name = f"feed:{re.sub(r'[^A-Za-z0-9_.:@+-]', '_', symbol)}"
+    name = f"feed:{re.sub(r'[^A-Za-z0-9_.:@+-]', _in_path, symbol)}"
     return f"{name}:{route}" if route else name
+
+
+def _in_path(found: re.Match[str]) -> str:
+    """For what a path may not hold. Names of other letters differ in nothing else, so these are spelt out."""
+    letter = found[0]
+    return "_" if letter.isascii() else f"_{ord(letter):x}"

@@ -150,9 +150,8 @@ class StreamingFeed(BaseFeed):
         self._history.venue_is_back()
 
     def _repair_holes(self) -> None:
-        if self._seat.stream_up and not self._repairs.running and self._repairs.look():
-            self._repairs.running = True
-            self.spawn(self._repairs.run)
+        if self._seat.stream_up:
+            self._repairs.begin(self.spawn)
 
     # ── looking at the ages ────────────────────────────────────────────────────────────────────────────────────────────
 
