@@ -155,7 +155,7 @@ class Lags:
 
     def __init__(self, venue: VenueState, streamed: frozenset[DataClass]) -> None:
         self._venue = venue
-        self._streamed = streamed
+        self._streamed = sorted(streamed)
         self._seen: dict[DataClass, int] = {}
         self._late: set[DataClass] = set()
 

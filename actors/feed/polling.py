@@ -38,7 +38,7 @@ class PollingFeed(BaseFeed):
     async def on_start(self) -> None:
         await super().on_start()
         self._state.modes[self._seat.route] = POLLING
-        for data_class in self._seat.classes & ASKABLE:
+        for data_class in sorted(self._seat.classes & ASKABLE):
             self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if self._seat.stream_up:
             self._ask_for_book(self._probation)

@@ -38,7 +38,7 @@ class StreamingFeed(BaseFeed):
     async def on_start(self) -> None:
         await super().on_start()
         seat, state = self._seat, self._state
-        for data_class in seat.polled:
+        for data_class in sorted(seat.polled):
             self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if seat.handed_over is not None:
             seat.handed_over = None
