@@ -32,7 +32,13 @@ from scripts.drills._stress_node import Rig, open_rig
 from scripts.drills._stress_plan import KINDS, Round, Shape, plan
 from scripts.drills._stress_venue import Place, VenueControl, WeightMeter, open_control, simulated_venue
 
-__all__ = ["COUNT", "FULL", "SHORT", "Size", "run"]
+__all__ = ["COUNT", "FULL", "JUDGED", "SHORT", "Size", "run"]
+
+# What must be 0 for the drill to hold.
+JUDGED = (
+    "diverged", "doubled", "stuck", "unflagged", "unrepaired", "rest_calls_for_reads", "failed_reads", "refused_by_limit",
+    "restarts", "too_old", "boot_too_slow", "memory_grew",
+)  # fmt: skip
 
 COUNT = 20
 WEIGHT_PER_MINUTE = 2400
@@ -145,9 +151,9 @@ class Stress:
             await self._until_loaded()
             nursery.start_soon(self._watch_ages)
             nursery.start_soon(self._watch_memory)
-            nursery.start_soon(self._read)
             nursery.start_soon(self._stalls.watch)
             await self._whole_again("boot", trio.current_time())
+            nursery.start_soon(self._read)  # before that a value may rightly be said not to be there
             for each in rounds:
                 failed = self._failed.total()
                 await self._round(each)
