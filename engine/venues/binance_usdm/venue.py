@@ -9,7 +9,7 @@ from engine.kernel import Clock, Entropy
 from engine.model import DataClass, DataRow
 from engine.net import HttpClient, HttpLimits, RateBudget
 from engine.venues.base import PolledSource
-from engine.venues.binance_usdm.credits import SPOT, WEIGHT, budget_of, spot_budget_of
+from engine.venues.binance_usdm.credits import SPOT, WEIGHT, Limits, spot_budget_of
 from engine.venues.binance_usdm.feed import BinanceUsdmFeed
 from engine.venues.binance_usdm.names import ROUTES
 from engine.venues.binance_usdm.public import BinanceUsdmRest
@@ -51,14 +51,14 @@ class BinanceUsdmVenue:
         self._settings = settings
         self._transport = transport
         self._clock = VenueClock(clock)
-        self._budget = budget_of(settings, self._clock)
+        self._limits = Limits(settings, self._clock)
         self._spot_budget = spot_budget_of(settings, self._clock)
 
     def public(self) -> BinanceUsdmRest:
         settings = self._settings
-        futures = self._client(settings.http_url, self._budget, WEIGHT)
+        futures = self._client(settings.http_url, self._limits.host, WEIGHT)
         spot = self._client(settings.spot_url, self._spot_budget, SPOT)
-        return BinanceUsdmRest(self.name, futures, spot, self._budget, self._clock)
+        return BinanceUsdmRest(self.name, futures, spot, self._limits, self._clock)
 
     def stream(self, route: str, classes: frozenset[DataClass]) -> BinanceUsdmStream:
         return BinanceUsdmStream(route, classes, self._settings)
