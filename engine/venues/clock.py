@@ -19,6 +19,11 @@ class VenueClock:
         self._anchor_ms = venue_ms
         self._anchor_s = self._clock.monotonic_s()
 
+    @property
+    def known(self) -> bool:
+        """Whether it was ever read."""
+        return self._anchor_ms is not None
+
     def now_ms(self) -> int:
         """The venue's time; our own wall clock's before the first reading."""
         if self._anchor_ms is None:

@@ -110,7 +110,11 @@ def account_venue(
 
 
 def trader(host: Callable[[HttpRequest], Any], *, clock: Clock | None = None, **changes: Any) -> BinanceUsdmTrader:
-    return account_venue(host, clock=clock, **changes).rest("main")
+    """A client that knows the venue's clock."""
+    clock = clock or SystemClock()
+    venue = account_venue(host, clock=clock, **changes)
+    venue._clock.observe(clock.wall_ms())
+    return venue.rest("main")
 
 
 def refusal(code: int, status: int = 400, **headers: str) -> HttpReply:

@@ -1,7 +1,7 @@
 """Signed requests of one account.
 
 A signature is over the text as it is sent, with the venue's time in it, so a request is signed at the moment it leaves, after
-every wait. The venue refuses at its door what is older than `recvWindow`: an order's is what is left of its validity, so one
+every wait. The clock is read before the first of them. The venue refuses at its door what is older than `recvWindow`: an order's is what is left of its validity, so one
 that is late on the way is refused and not placed. A refusal for the time stamp itself (-1021) is as certain: the clock is read
 again and the request is sent once more, if its validity allows.
 """
@@ -64,6 +64,8 @@ class SignedClient:
         """Raises a `VenueError`. Every wait and the exchange together end within the time-out, and nothing leaves after
         `until_ms` of the venue's clock."""
         deadline_s = trio.current_time() + self._timeout_s
+        if call.signed and not self._clock.known:
+            await self._read_clock(deadline_s, NotSent(f"{call.what}: the venue's clock could not be read"))
         try:
             return await self._ask(call, params, reply, deadline_s, until_ms)
         except Unavailable as error:
@@ -72,7 +74,7 @@ class SignedClient:
             await self._read_clock(deadline_s, error)
         return await self._ask(call, params, reply, deadline_s, until_ms)
 
-    async def _read_clock(self, deadline_s: float, cause: Unavailable) -> None:
+    async def _read_clock(self, deadline_s: float, cause: VenueError) -> None:
         """A failure here is not the order's: that was not executed, and `cause` says so."""
         path, asked_s = "/fapi/v1/time", trio.current_time()
         try:
