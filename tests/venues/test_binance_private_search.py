@@ -84,36 +84,37 @@ async def test_an_order_of_another_attempt_is_not_the_one() -> None:
     await rest.close()
 
 
-async def test_a_long_history_is_read_to_its_end() -> None:
+@pytest.mark.parametrize("newest", [False, True])
+@pytest.mark.parametrize("place", [0, 1234, 2500])
+async def test_a_long_history_is_read_wherever_the_order_is_in_it(newest: bool, place: int) -> None:
+    """And whichever end the venue cuts it at."""
     now_ms = SystemClock().wall_ms()
+    rows = [
+        row(orderId=number, clientOrderId=f"web_{number}", time=now_ms - 500 + number // 10) for number in range(2501)
+    ]
+    rows[place]["clientOrderId"] = OURS
 
     def all_orders(asked: Asked) -> list[dict[str, Any]]:
-        first = int(asked.params.get("orderId", 1))
-        rows = [
-            row(orderId=number, clientOrderId=f"web_{number}", time=now_ms)
-            for number in range(first, min(first + 1000, 2501))
-        ]
-        return [*rows, row(orderId=2501, time=now_ms)] if len(rows) < 1000 else rows
+        start, end = int(asked.params["startTime"]), int(asked.params["endTime"])
+        assert 0 <= end - start < 7 * DAY_MS
+        found = [each for each in rows if start <= each["time"] <= end]
+        return found[-1000:] if newest else found[:1000]
 
-    host = Host({"GET /v1/allOrders": all_orders})
-    rest = trader(host)
+    rest = trader(Host({"GET /v1/allOrders": all_orders}))
     report = (await rest.find_order(order(), BTC)).report
     assert report is not None
-    assert report.venue_order_id == "2501"
-    assert len(host.to("GET /v1/allOrders")) == 3
+    assert report.venue_order_id == str(place)
     await rest.close()
 
 
-async def test_a_history_without_end_is_no_denial() -> None:
-    now_ms = SystemClock().wall_ms()
-
-    def all_orders(asked: Asked) -> list[dict[str, Any]]:
-        first = int(asked.params.get("orderId", 1))
-        return [row(orderId=number, clientOrderId="web", time=now_ms) for number in range(first, first + 1000)]
-
-    rest = trader(Host({"GET /v1/allOrders": all_orders}))
+@pytest.mark.parametrize(("where", "fields"), [("GET /v1/allOrders", {}), ("GET /v1/allAlgoOrders", STOP)])
+async def test_a_history_without_end_is_no_denial(where: str, fields: dict[str, Any]) -> None:
+    one = row(clientOrderId="web") if where == PLAIN[2] else algo(clientAlgoId="web")
+    host = Host({where: [one] * 1000})
+    rest = trader(host)
     with pytest.raises(OutcomeUnknown):
-        await rest.find_order(order(), BTC)
+        await rest.find_order(order(**fields), BTC)
+    assert len(host.to(where)) <= 40
     await rest.close()
 
 
@@ -211,10 +212,12 @@ async def test_an_order_outlives_the_record_of_its_condition() -> None:
 class Book:
     """Trades of an account as the venue tells them: by symbol, a week or from an id on, so many at a time."""
 
-    def __init__(self, trades: list[dict[str, Any]], names: dict[int, str] | None = None, *, limit: int = 1000) -> None:
+    def __init__(
+        self, trades: list[dict[str, Any]], names: dict[int, str] | None = None, *, newest: bool = False
+    ) -> None:
         self.trades = sorted(trades, key=lambda trade: trade["id"])
         self.names = names or {}
-        self.limit = limit
+        self.newest = newest
         self.host = Host(
             {
                 "GET /v1/userTrades": self._trades,
@@ -234,13 +237,19 @@ class Book:
             start, end = int(params["startTime"]), int(params["endTime"])
             assert 0 <= end - start < 7 * DAY_MS
             rows = [trade for trade in rows if start <= trade["time"] <= end]
-        return rows[: int(params["limit"])]
+            return self._cut(rows)
+        return rows[:1000]
+
+    def _cut(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Nobody says at which end."""
+        return rows[-1000:] if self.newest else rows[:1000]
 
     def _income(self, asked: Asked) -> list[dict[str, Any]]:
         rows = sorted(
             ({"symbol": trade["symbol"], "time": trade["time"]} for trade in self.trades), key=lambda row: row["time"]
         )
-        return [row for row in rows if row["time"] >= int(asked.params["startTime"])][:1000]
+        start, end = int(asked.params["startTime"]), int(asked.params["endTime"])
+        return self._cut([row for row in rows if start <= row["time"] <= end])
 
     def _order(self, asked: Asked) -> Any:
         wanted = asked.params.get("origClientOrderId")
@@ -326,26 +335,28 @@ async def test_pages_bring_every_trade_once_and_end(ages: list[tuple[int, str]],
     assert list(page.fills) == sorted(page.fills, key=lambda fill: fill.filled_at_ms)
 
 
-async def test_a_page_that_is_cut_says_so_and_skips_nothing() -> None:
+@pytest.mark.parametrize("newest", [False, True])
+async def test_a_page_that_is_cut_says_so_and_skips_nothing(newest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.venues.binance_usdm.fills._MAX_PAGES", 20)
     start_ms = _at(3_600_000)
     many = [user_trade(number, time=start_ms + number // 3) for number in range(1, 7001)]
     other = [
         user_trade(9000, time=start_ms + 5000, symbol="ETHUSDT"),
         user_trade(9001, time=start_ms, symbol="ETHUSDT"),
     ]
-    book = Book(many + other, {22542179: OURS})
+    book = Book(many + other, {22542179: OURS}, newest=newest)
     rest = trader(book.host)
     kept: set[str] = set()
     since_ms, pages = start_ms - 1, 0
-    while True:
+    while pages < 20:
         page = await rest.fills_since(since_ms)
         kept |= {fill.trade_id for fill in page.fills}
         pages += 1
         if page.complete:
             break
         since_ms = max(fill.filled_at_ms for fill in page.fills)
-        assert all(trade["id"] in {int(each) for each in kept} for trade in book.trades if trade["time"] < since_ms)
-    assert pages == 2
+        assert all(str(trade["id"]) in kept for trade in book.trades if trade["time"] < since_ms)
+    assert 1 < pages < 20
     assert kept == {str(trade["id"]) for trade in book.trades}
     await rest.close()
 
@@ -417,15 +428,17 @@ async def test_a_question_that_fails_is_never_an_empty_page(failing: str) -> Non
         await _fills(book, _at(60_000))
 
 
-async def test_more_commissions_than_can_be_read_end_the_page_where_they_end() -> None:
-    start_ms = _at(3_600_000)
+@pytest.mark.parametrize("newest", [False, True])
+async def test_more_commissions_than_can_be_read_end_the_page_where_they_end(
+    newest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.venues.binance_usdm.fills._MAX_INCOME_PAGES", 12)
+    start_ms = _at(60_000)
     trades = [user_trade(number, time=start_ms + number) for number in range(1, 11_001)]
     trades.append(user_trade(20_000, time=start_ms + 10_500, symbol="ETHUSDT"))
-    book = Book([], {22542179: OURS})
-    book.trades = trades
-    page = await _fills(book, start_ms)
+    page = await _fills(Book(trades, {22542179: OURS}, newest=newest), start_ms)
     assert not page.complete
-    assert max(fill.filled_at_ms for fill in page.fills) <= start_ms + 10_000
+    assert 0 < max(fill.filled_at_ms for fill in page.fills) - start_ms < 10_500
 
 
 async def test_what_one_client_learns_another_of_the_account_knows() -> None:

@@ -11,6 +11,8 @@ order may go by a name that is not ours; its condition's record knows.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from engine.model import Fill, order_id_of
 from engine.venues.base import OutcomeUnknown
 from engine.venues.binance_usdm.account_wire import IncomeData, PositionData, UserTradeData
@@ -20,13 +22,14 @@ from engine.venues.binance_usdm.mapping import AccountView, order_id
 from engine.venues.binance_usdm.memory import AccountMemory
 from engine.venues.binance_usdm.search import OrderFinder
 from engine.venues.binance_usdm.signed import Params, SignedClient
+from engine.venues.binance_usdm.spans import PAGE, WEEK_MS, read_span
 from engine.venues.binance_usdm.wire import decoder
 from engine.venues.clock import VenueClock
 
-_PAGE = 1000
-_MAX_PAGES = 5  # of one symbol, in one call
-_MAX_INCOME_PAGES = 10
-_WEEK_MS = 7 * 86_400_000
+_MAX_PAGES = 60  # of one symbol, in one call; most of them only to find out where the trades lie
+_MAX_INCOME_PAGES = 40
+_MAX_ORDER_PAGES = 5
+_SOON_MS = 60_000  # how far our reading of the venue's clock may be behind
 _KEPT_MS = 89 * 86_400_000  # what the venue keeps
 _SLACK_MS = 600_000
 _FEW = 5  # orders that are cheaper asked for one by one than as a list
@@ -59,13 +62,13 @@ class FillReader:
         symbols, cut_ms = await self._symbols(since_ms)
         trades: list[UserTradeData] = []
         for symbol in sorted(symbols):
-            found, complete = await self._trades(symbol, since_ms)
-            if not complete and found:
-                cut_ms = min(cut_ms, found[-1].time)
+            found, until_ms = await self._trades(symbol, since_ms)
+            cut_ms = min(cut_ms, until_ms)
             trades += found
-        kept = sorted(
-            (trade for trade in trades if trade.time <= cut_ms), key=lambda trade: (trade.time, trade.symbol, trade.id)
-        )
+        once = {(trade.time, trade.symbol, trade.id): trade for trade in trades if trade.time <= cut_ms}
+        kept = [once[key] for key in sorted(once)]
+        if not kept and cut_ms < _FAR_FUTURE_MS:
+            raise OutcomeUnknown(f"fills since {since_ms}: expected some where there are more, got none")
         for symbol in sorted({trade.symbol for trade in kept}):
             await self._learn_names(symbol, [trade for trade in kept if trade.symbol == symbol])
         fills = tuple(
@@ -79,42 +82,40 @@ class FillReader:
         """The symbols, and until when they are all of them."""
         held = await self._client.ask(POSITIONS, {}, _POSITIONS)
         symbols = {row.symbol for row in held if row.st == 1} | self._memory.seen_since(since_ms - _SLACK_MS)
-        from_ms = since_ms
-        for _ in range(_MAX_INCOME_PAGES):
-            params: Params = {"incomeType": "COMMISSION", "startTime": from_ms, "limit": _PAGE}
-            rows = await self._client.ask(INCOME, params, _INCOME)
-            symbols |= {row.symbol for row in rows if row.symbol}
-            if len(rows) < _PAGE:
-                return symbols, _FAR_FUTURE_MS
-            newest_ms = max(row.time for row in rows)
-            from_ms = newest_ms if newest_ms > from_ms else newest_ms + 1
-        return symbols, from_ms
+
+        async def ask(first_ms: int, last_ms: int) -> list[IncomeData]:
+            params: Params = {"incomeType": "COMMISSION", "startTime": first_ms, "endTime": last_ms, "limit": PAGE}
+            return await self._client.ask(INCOME, params, _INCOME)
+
+        now_ms = self._clock.now_ms() + _SOON_MS
+        rows, until_ms = await read_span(ask, since_ms, now_ms, most=_MAX_INCOME_PAGES, crowd=_as_it_is)
+        symbols |= {row.symbol for row in rows if row.symbol}
+        return symbols, _FAR_FUTURE_MS if until_ms >= now_ms else until_ms
 
     # ── trades of a symbol ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _trades(self, symbol: str, since_ms: int) -> tuple[list[UserTradeData], bool]:
-        """Ascending. A week at a time until there is a trade, then by trade id: a page within one millisecond is no trap."""
-        rows: list[UserTradeData] = []
-        from_ms, now_ms = since_ms, self._clock.now_ms()
-        while not rows and from_ms <= now_ms:
-            params: Params = {
-                "symbol": symbol,
-                "startTime": from_ms,
-                "endTime": from_ms + _WEEK_MS - 1,
-                "limit": _PAGE,
-            }
-            rows = await self._client.ask(TRADES, params, _TRADES)
-            from_ms += _WEEK_MS
-        complete = len(rows) < _PAGE and from_ms > now_ms
-        for _ in range(_MAX_PAGES - 1):
-            if complete:
-                break
-            params = {"symbol": symbol, "fromId": max(row.id for row in rows) + 1, "limit": _PAGE}
-            page = await self._client.ask(TRADES, params, _TRADES)
-            complete = len(page) < _PAGE
-            rows += page
-        ours = {row.id: row for row in rows if row.st == 1 and row.symbol == symbol and row.time >= since_ms}
-        return sorted(ours.values(), key=lambda row: row.id), complete
+    async def _trades(self, symbol: str, since_ms: int) -> tuple[list[UserTradeData], int]:
+        """Trades, and until when they are all."""
+
+        async def ask(first_ms: int, last_ms: int) -> list[UserTradeData]:
+            params: Params = {"symbol": symbol, "startTime": first_ms, "endTime": last_ms, "limit": PAGE}
+            return await self._client.ask(TRADES, params, _TRADES)
+
+        now_ms = self._clock.now_ms() + _SOON_MS
+        rows, until_ms = await read_span(ask, since_ms, now_ms, most=_MAX_PAGES, crowd=self._crowd)
+        ours = [row for row in rows if row.st == 1 and row.symbol == symbol and row.time >= since_ms]
+        return ours, _FAR_FUTURE_MS if until_ms >= now_ms else until_ms
+
+    async def _crowd(self, page: list[UserTradeData]) -> list[UserTradeData]:
+        """All trades of one millisecond, by trade id: a sweep through the book makes more of them than a page holds."""
+        symbol, at_ms = page[0].symbol, page[0].time
+        for _ in range(_MAX_PAGES):
+            params: Params = {"symbol": symbol, "fromId": max(row.id for row in page) + 1, "limit": PAGE}
+            more = await self._client.ask(TRADES, params, _TRADES)
+            page = page + [row for row in more if row.time == at_ms]
+            if len(more) < PAGE or more[-1].time != at_ms:
+                return page
+        raise OutcomeUnknown(f"{symbol}: more than {_MAX_PAGES} pages of trades at {at_ms}")
 
     # ── whose they are ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,13 +147,13 @@ class FillReader:
     async def _in_all(self, symbol: str, unknown: set[int]) -> dict[int, str]:
         names: dict[int, str] = {}
         first = min(unknown)
-        for _ in range(_MAX_PAGES):
+        for _ in range(_MAX_ORDER_PAGES):
             rows = orders_in(
-                await self._client.ask(ALL_ORDERS, {"symbol": symbol, "orderId": first, "limit": _PAGE}, ROWS)
+                await self._client.ask(ALL_ORDERS, {"symbol": symbol, "orderId": first, "limit": PAGE}, ROWS)
             )
             names |= {row.orderId: row.clientOrderId for row in rows if row.orderId in unknown}
             newest = max((row.orderId for row in rows), default=0)
-            if len(rows) < _PAGE or newest >= max(unknown):
+            if len(rows) < PAGE or newest >= max(unknown):
                 break
             first = newest + 1
         return names
@@ -163,16 +164,19 @@ class FillReader:
             data = await self._finder.condition(client_id)
             if data is not None:
                 self._view.condition(data)
-        until_ms = traded_ms + _SLACK_MS
-        for _ in range(_ALGO_WEEKS):
-            window: Params = {
-                "symbol": symbol,
-                "startTime": max(0, until_ms - _WEEK_MS + 1),
-                "endTime": until_ms,
-                "limit": _PAGE,
-            }
-            for row in algos_in(await self._client.ask(ALL_ALGOS, window, ROWS)):
-                became = order_id(row.actualOrderId)
-                if became is not None and order_id_of(row.clientAlgoId) is not None:
-                    self._memory.link(symbol, became, row.clientAlgoId)
-            until_ms -= _WEEK_MS
+
+        async def ask(first_ms: int, last_ms: int) -> list[msgspec.Raw]:
+            window: Params = {"symbol": symbol, "startTime": first_ms, "endTime": last_ms, "limit": PAGE}
+            return await self._client.ask(ALL_ALGOS, window, ROWS)
+
+        from_ms = max(0, traded_ms - _ALGO_WEEKS * WEEK_MS)
+        rows, _ = await read_span(ask, from_ms, traded_ms + _SLACK_MS, most=_MAX_PAGES)
+        for row in algos_in(rows):
+            became = order_id(row.actualOrderId)
+            if became is not None and order_id_of(row.clientAlgoId) is not None:
+                self._memory.link(symbol, became, row.clientAlgoId)
+
+
+async def _as_it_is(page: list[IncomeData]) -> list[IncomeData]:
+    """A full page of commissions of one millisecond names the symbols as well as a longer one would."""
+    return page

@@ -25,13 +25,13 @@ from engine.venues.binance_usdm.errors import NOT_OPEN
 from engine.venues.binance_usdm.listing import ALGO, ORDER, ROWS, algos_in, orders_in
 from engine.venues.binance_usdm.mapping import SPENT, AccountView, order_id
 from engine.venues.binance_usdm.signed import Params, SignedClient
+from engine.venues.binance_usdm.spans import PAGE, read_span
 from engine.venues.clock import VenueClock
 
 SOURCES = ("order", "open orders", "all orders")
 ALGO_SOURCES = ("conditional order", "open conditional orders", "all conditional orders")
 
-_PAGE = 1000
-_MAX_PAGES = 10
+_MAX_PAGES = 40  # of them most are only to find out where the orders lie
 _SLACK_MS = 600_000  # how much older than the end of its validity an order may be
 _LATEST_MS = 86_400_000  # how long after it was sent an order can at most have been placed, whatever our clock shows
 _FORGOTTEN_MS = 89 * 86_400_000
@@ -86,19 +86,14 @@ class OrderFinder:
             raise
 
     async def _in_all(self, order: Order, symbol: str) -> OrderData | None:
-        """Ascending by id, from when it can have been placed on."""
-        params = self._window(order, symbol)
-        for _ in range(_MAX_PAGES):
-            raw = await self._client.ask(ALL_ORDERS, params, ROWS)
-            rows = orders_in(raw)
-            found = _named(rows, order.client_order_id)
-            if found is not None or len(raw) < _PAGE:
-                return found
-            last = max(rows, key=lambda row: row.orderId, default=None)
-            if last is None or last.time > _last_ms(order):
-                return None
-            params = {"symbol": symbol, "orderId": last.orderId + 1, "limit": _PAGE}
-        raise _too_long(order, ALL_ORDERS)
+        async def ask(first_ms: int, last_ms: int) -> list[msgspec.Raw]:
+            return await self._client.ask(ALL_ORDERS, _window(symbol, first_ms, last_ms), ROWS)
+
+        rows, until_ms = await read_span(ask, _first_ms(order), _last_ms(order), most=_MAX_PAGES)
+        found = _named(orders_in(rows), order.client_order_id)
+        if found is None and until_ms < _last_ms(order):
+            raise _too_long(order, ALL_ORDERS)
+        return found
 
     # ── conditional orders ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,18 +118,14 @@ class OrderFinder:
         return _algo_named(rows, client_id) or await self._in_all_algos(order, symbol)
 
     async def _in_all_algos(self, order: Order, symbol: str) -> AlgoData | None:
-        params = self._window(order, symbol)
-        for _ in range(_MAX_PAGES):
-            raw = await self._client.ask(ALL_ALGOS, params, ROWS)
-            rows = algos_in(raw)
-            found = _algo_named(rows, order.client_order_id)
-            if found is not None or len(raw) < _PAGE:
-                return found
-            last = max(rows, key=lambda row: row.algoId, default=None)
-            if last is None or last.createTime > _last_ms(order):
-                return None
-            params = {"symbol": symbol, "algoId": last.algoId + 1, "limit": _PAGE}
-        raise _too_long(order, ALL_ALGOS)
+        async def ask(first_ms: int, last_ms: int) -> list[msgspec.Raw]:
+            return await self._client.ask(ALL_ALGOS, _window(symbol, first_ms, last_ms), ROWS)
+
+        rows, until_ms = await read_span(ask, _first_ms(order), _last_ms(order), most=_MAX_PAGES)
+        found = _algo_named(algos_in(rows), order.client_order_id)
+        if found is None and until_ms < _last_ms(order):
+            raise _too_long(order, ALL_ALGOS)
+        return found
 
     async def _outcome(self, data: AlgoData) -> OrderReport:
         """The order it became, under our client id whatever its own is; else the condition itself."""
@@ -151,15 +142,13 @@ class OrderFinder:
             raise OutcomeUnknown(f"{data.clientAlgoId}: it became order {became}, which the venue denies")
         return self._view.report(order)
 
-    # ── when ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _window(self, order: Order, symbol: str) -> Params:
-        """At most the seven days the venue allows."""
-        return {"symbol": symbol, "startTime": _first_ms(order), "endTime": _last_ms(order), "limit": _PAGE}
-
     def _deny(self, order: Order) -> None:
         if self._clock.now_ms() - _last_ms(order) > _FORGOTTEN_MS:
             raise OutcomeUnknown(f"{order.client_order_id}: so old that the venue may have forgotten it")
+
+
+def _window(symbol: str, first_ms: int, last_ms: int) -> Params:
+    return {"symbol": symbol, "startTime": first_ms, "endTime": last_ms, "limit": PAGE}
 
 
 def _times(order: Order) -> list[int]:
@@ -189,4 +178,4 @@ def _algo_named(rows: list[AlgoData], client_id: str) -> AlgoData | None:
 
 
 def _too_long(order: Order, call: Call) -> OutcomeUnknown:
-    return OutcomeUnknown(f"{order.client_order_id}: {call.what} goes on after {_MAX_PAGES} pages of {_PAGE}")
+    return OutcomeUnknown(f"{order.client_order_id}: {call.what} goes on after {_MAX_PAGES} pages of {PAGE}")
