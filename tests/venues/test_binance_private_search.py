@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.kernel import SystemClock
+from engine.kernel import SystemClock, TrioClock
 from engine.model import OrderState, OrderType, Side
 from engine.net import HttpReply
 from engine.venues.base import BadReply, FillPage, OutcomeUnknown, RateLimited, Unavailable, VenueError
@@ -336,7 +337,9 @@ async def test_pages_bring_every_trade_once_and_end(ages: list[tuple[int, str]],
 
 
 @pytest.mark.parametrize("newest", [False, True])
-async def test_a_page_that_is_cut_says_so_and_skips_nothing(newest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_is_cut_says_so_and_skips_nothing(
+    newest: bool, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
     monkeypatch.setattr("engine.venues.binance_usdm.fills._MAX_PAGES", 20)
     start_ms = _at(3_600_000)
     many = [user_trade(number, time=start_ms + number // 3) for number in range(1, 7001)]
@@ -345,7 +348,7 @@ async def test_a_page_that_is_cut_says_so_and_skips_nothing(newest: bool, monkey
         user_trade(9001, time=start_ms, symbol="ETHUSDT"),
     ]
     book = Book(many + other, {22542179: OURS}, newest=newest)
-    rest = trader(book.host)
+    rest = trader(book.host, clock=TrioClock(SystemClock().wall_ms()))
     kept: set[str] = set()
     since_ms, pages = start_ms - 1, 0
     while pages < 20:
