@@ -1,6 +1,7 @@
 """Binance's private stream: the same facts in whatever order and however often they come make one story of an order."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.model import (
     executed,
     reported,
 )
-from engine.venues.base import PrivateEvent, Refused, StreamTrouble
+from engine.venues.base import PrivateEvent, Refused, StreamTrouble, VenueError
 from engine.venues.binance_usdm.account_stream import LATE_MS, BinanceUsdmPrivate
 from engine.venues.binance_usdm.unlinked import HOLD_MS
 from engine.venues.binance_usdm.venue import BinanceUsdmVenue
@@ -241,10 +242,15 @@ def test_a_condition_that_ends_untriggered_says_how(status: str, state: OrderSta
 
 
 def test_a_strangers_events_wait_only_while_they_may_be_ours() -> None:
-    stranger = order_event(T0 + 1, "TRADE", "FILLED", c="web_1", i=5, l="0.010", z="0.010", L="60000", t=9)
+    figures = {"c": "web_1", "i": 5, "z": "0.010", "L": "60000"}
+    stranger = order_event(T0 + 1, "TRADE", "FILLED", S="SELL", l="0.010", t=9, **figures)
     assert len(heard(adapter(), [stranger])) == 2
     waiting = adapter()
     heard(waiting, [algo_event(T0, "NEW")])
+    for other in ({"S": "BUY"}, {"q": "0.011", "S": "SELL"}, {"s": "ETHUSDT", "S": "SELL"}):
+        assert (
+            len(heard(waiting, [order_event(T0, "TRADE", "PARTIALLY_FILLED", l="0.01", t=8, **(figures | other))])) == 2
+        )
     assert heard(waiting, [stranger]) == []
     later = heard(waiting, [event("ACCOUNT_UPDATE", T0 + HOLD_MS + 10, a={"B": [], "P": [], "m": "ORDER"})])
     assert [(type(said), getattr(said, "client_order_id", "")) for said in later] == [
@@ -253,6 +259,17 @@ def test_a_strangers_events_wait_only_while_they_may_be_ours() -> None:
     ]
     assert heard(waiting, [algo_event(T0 + HOLD_MS + 20, "CANCELED")]) != []
     assert len(heard(waiting, [stranger])) == 2
+
+
+@pytest.mark.parametrize(("answer", "waits"), [(refusal(-2021), False), (refusal(-1006), True), (algo(), True)])
+async def test_a_condition_that_was_refused_keeps_nobody_waiting(answer: Any, waits: bool) -> None:
+    venue = account_venue(Host({"POST /v1/algoOrder": answer}))
+    rest, stream = venue.rest("main"), adapter(venue)
+    with suppress(VenueError):
+        await rest.submit(order(**STOP), BTC)
+    said = heard(stream, [_sold(T0, "x", "FILLED", l="0.010", z="0.010", L="54990", t=4)])
+    assert (said == []) is waits
+    await rest.close()
 
 
 async def test_what_a_request_learned_of_a_condition_the_stream_knows() -> None:

@@ -22,6 +22,7 @@ CLOCK = -1021  # our time stamp was refused at the door: certainly not executed
 TOO_MANY_ORDERS = -1015
 NO_LISTEN_KEY = -1125
 NOT_OPEN = frozenset({-2011, -2013})  # no such (live) order now, which proves nothing
+DUPLICATE = -4116  # an order with this client id is open
 WRONG_SIDE = frozenset({-4061, -4062})  # the account's position mode is not the one the order was written for
 
 _NO_ANSWER = frozenset({408, 504})
@@ -85,20 +86,22 @@ def _meaning(reply: HttpReply, code: int, *, acts: bool) -> Meaning | None:
     unanswered = Meaning.UNKNOWN if acts else Meaning.UNAVAILABLE
     if reply.status in _NO_ANSWER:
         return unanswered
+    if _says_unavailable(reply):
+        return Meaning.UNAVAILABLE
     known = meaning_of(code)
     if known is not None:
         return unanswered if known is Meaning.UNKNOWN else known
     if reply.status == 401:
         return Meaning.AUTH
     if reply.status >= 500:
-        return Meaning.UNAVAILABLE if _says_unavailable(reply) else unanswered
+        return unanswered
     if code < 0:
         return Meaning.UNKNOWN if acts else Meaning.REFUSED
     return None
 
 
 def _says_unavailable(reply: HttpReply) -> bool:
-    """A 503 has two texts: "Service Unavailable." is a failure, "Unknown error, …" is a riddle."""
+    """A 503 has two texts, whatever code is beside them: "Service Unavailable." is a failure, "Unknown error, …" a riddle."""
     return reply.status == 503 and b"service unavailable" in reply.body[:1000].lower()
 
 

@@ -160,7 +160,7 @@ class FillReader:
 
     async def _link(self, symbol: str, traded_ms: int) -> None:
         """Learn which orders came from conditional ones of ours."""
-        for client_id in self._memory.conditional(symbol):
+        for client_id in self._memory.conditions(symbol):
             data = await self._finder.condition(client_id)
             if data is not None:
                 self._view.condition(data)

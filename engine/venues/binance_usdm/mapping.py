@@ -34,7 +34,7 @@ from engine.venues.binance_usdm.account_wire import (
     PositionEventData,
     UserTradeData,
 )
-from engine.venues.binance_usdm.memory import AccountMemory
+from engine.venues.binance_usdm.memory import AccountMemory, Condition
 from engine.venues.decoding import WireError, wire_error
 
 P = ParamSpec("P")
@@ -193,7 +193,7 @@ class AccountView:
         if became is not None and client_id:
             self._memory.link(symbol, became, client_id)
         elif report.state is OrderState.OPEN:
-            self._memory.await_trigger(symbol, client_id)
+            self._memory.await_trigger(client_id, Condition(symbol, report.side, report.amount))
         else:
             self._memory.end_condition(client_id)
         known = self._memory.became(client_id)

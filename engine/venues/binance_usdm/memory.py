@@ -7,9 +7,12 @@ read, the new order looks like a stranger's.
 """
 
 from collections import OrderedDict
+from decimal import Decimal
 from typing import Generic, TypeVar
 
-from engine.model import Balance, order_id_of
+import msgspec
+
+from engine.model import Balance, Side, order_id_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -42,6 +45,14 @@ class Bounded(Generic[K, V]):
         return list(self._rows.items())
 
 
+class Condition(msgspec.Struct, frozen=True):
+    """What an order of ours will be when it is triggered."""
+
+    symbol: str
+    side: Side
+    amount: Decimal
+
+
 class AccountMemory:
     """`hedge`: whether the account holds long and short positions side by side, as far as its answers have shown."""
 
@@ -50,7 +61,7 @@ class AccountMemory:
         self.balances: Bounded[str, Balance] = Bounded(_MOST_SYMBOLS)
         self._became: Bounded[tuple[str, int], str] = Bounded(_MOST_CONDITIONAL)  # order → client id of the condition
         self._becomes: Bounded[str, int] = Bounded(_MOST_CONDITIONAL)  # the other way round
-        self._conditional: Bounded[str, str] = Bounded(_MOST_CONDITIONAL)  # ours, not triggered yet: client id → symbol
+        self._conditions: Bounded[str, Condition] = Bounded(_MOST_CONDITIONAL)  # ours, not triggered yet, by client id
         self._names: Bounded[tuple[str, int], str] = Bounded(_MOST_ORDERS)
         self._seen: Bounded[str, int] = Bounded(_MOST_SYMBOLS)
 
@@ -67,7 +78,7 @@ class AccountMemory:
 
     def name(self, symbol: str, order_id: int, said: str) -> str:
         """The client id an order goes by here: what it says, or the id of the conditional order it came from."""
-        if said and self._conditional.get(said) is not None:
+        if said and self._conditions.get(said) is not None:
             self.link(symbol, order_id, said)
         client_id = self._became.get((symbol, order_id)) or said
         self._names.put((symbol, order_id), client_id)
@@ -78,18 +89,18 @@ class AccountMemory:
 
     # ── conditional orders ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def await_trigger(self, symbol: str, client_id: str) -> None:
+    def await_trigger(self, client_id: str, condition: Condition) -> None:
         if self._becomes.get(client_id) is None and order_id_of(client_id) is not None:
-            self._conditional.put(client_id, symbol)
+            self._conditions.put(client_id, condition)
 
     def end_condition(self, client_id: str) -> None:
-        self._conditional.drop(client_id)
+        self._conditions.drop(client_id)
 
     def link(self, symbol: str, order_id: int, client_id: str) -> None:
         """The conditional order `client_id` became `order_id`."""
         self._became.put((symbol, order_id), client_id)
         self._becomes.put(client_id, order_id)
-        self._conditional.drop(client_id)
+        self._conditions.drop(client_id)
 
     def became(self, client_id: str) -> int | None:
         """The order a conditional one became, if we know."""
@@ -98,6 +109,13 @@ class AccountMemory:
     def is_linked(self, symbol: str, order_id: int) -> bool:
         return self._became.get((symbol, order_id)) is not None
 
-    def conditional(self, symbol: str) -> tuple[str, ...]:
-        """Ours that have not been triggered, as far as we know."""
-        return tuple(client_id for client_id, where in self._conditional.items() if where == symbol)
+    def conditions(self, symbol: str) -> tuple[str, ...]:
+        """Client ids of ours that have not been triggered, as far as we know."""
+        return tuple(client_id for client_id, known in self._conditions.items() if known.symbol == symbol)
+
+    def may_come_from_one(self, symbol: str, side: Side, amount: Decimal) -> bool:
+        """Whether an order may be what a condition of ours became. One that only reduces may have become smaller."""
+        return any(
+            (known.symbol, known.side) == (symbol, side) and amount <= known.amount
+            for _, known in self._conditions.items()
+        )

@@ -20,7 +20,7 @@ from engine.model import (
     TriggerBy,
     plain,
 )
-from engine.venues.base import FillPage, OrderSearch, OutcomeUnknown, Refused
+from engine.venues.base import BadReply, FillPage, OrderSearch, OutcomeUnknown, Refused, VenueError
 from engine.venues.binance_usdm.account_wire import (
     AccountData,
     AlgoCancelled,
@@ -44,11 +44,11 @@ from engine.venues.binance_usdm.endpoints import (
     RENEW_KEY,
     Call,
 )
-from engine.venues.binance_usdm.errors import NOT_OPEN, WRONG_SIDE
+from engine.venues.binance_usdm.errors import DUPLICATE, NOT_OPEN, WRONG_SIDE
 from engine.venues.binance_usdm.fills import FillReader
 from engine.venues.binance_usdm.listing import ALGO, ORDER, ROWS, algos_in, orders_in, reports
 from engine.venues.binance_usdm.mapping import AccountView
-from engine.venues.binance_usdm.memory import AccountMemory
+from engine.venues.binance_usdm.memory import AccountMemory, Condition
 from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.rest import RestClient
 from engine.venues.binance_usdm.search import ALGO_SOURCES, SOURCES, OrderFinder
@@ -104,9 +104,7 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         """The reply says what the order came to, never at which prices: the stream and `fills_since` do."""
         self._memory.see(instrument.symbol, self._clock.now_ms())
         if order.order_type.has_trigger:
-            algo = algo_params(order, instrument)
-            self._memory.await_trigger(instrument.symbol, order.client_order_id)
-            return self._view.condition(await self._place(PLACE_ALGO, algo, order, ALGO)), ()
+            return await self._submit_condition(order, instrument), ()
         return self._view.report(await self._place(PLACE, order_params(order, instrument), order, ORDER)), ()
 
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
@@ -164,19 +162,33 @@ class BinanceUsdmTrader(BinanceUsdmRest):
 
     # ── parts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def _submit_condition(self, order: Order, instrument: Instrument) -> OrderReport:
+        """It may be triggered before its reply is here, so the stream must know of it before."""
+        params, client_id = algo_params(order, instrument), order.client_order_id
+        self._memory.await_trigger(client_id, Condition(instrument.symbol, order.side, order.amount))
+        try:
+            return self._view.condition(await self._place(PLACE_ALGO, params, order, ALGO))
+        except (OutcomeUnknown, BadReply):
+            raise
+        except VenueError:
+            self._memory.end_condition(client_id)
+            raise
+
     async def _place(
         self, call: Call, params: Callable[[bool], Params], order: Order, reply: msgspec.json.Decoder[T]
     ) -> T:
         """Written for the position mode the account was last known to have. An order for the other one is refused, so it was
-        not placed, and is written anew."""
-        until_ms = order.valid_until_ms
+        not placed, and is written anew. A client id is used for one attempt only, so a refusal because it is in use already is
+        no refusal: the attempt is there, and a search will tell."""
         hedge = self._memory.hedge
         try:
-            return await self._client.ask(call, params(hedge), reply, until_ms=until_ms)
+            return await self._client.ask(call, params(hedge), reply, until_ms=order.valid_until_ms)
         except Refused as error:
+            if error.code == DUPLICATE:
+                raise OutcomeUnknown(str(error), code=error.code) from error
             if error.code not in WRONG_SIDE:
                 raise
-        placed = await self._client.ask(call, params(not hedge), reply, until_ms=until_ms)
+        placed = await self._client.ask(call, params(not hedge), reply, until_ms=order.valid_until_ms)
         self._memory.hedge = not hedge
         return placed
 

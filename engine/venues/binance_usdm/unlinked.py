@@ -1,13 +1,14 @@
 """Events of orders that may have come from a conditional order of ours.
 
 A triggered condition becomes an order under another id and perhaps another name, and which of the two events comes first is
-nobody's promise. A fill that is once stored as a stranger's stays one. So while a condition of ours waits at a symbol, events of
-strangers there are kept back until the link is known, or until so much of the stream's own time has passed that there is none.
+nobody's promise. A fill that is once stored as a stranger's stays one. So events of a stranger's order that is just what a
+condition of ours will be are kept back until the link is known, or until so much of the stream's own time has passed that
+there is none.
 """
 
 import msgspec
 
-from engine.model import order_id_of
+from engine.model import Side, order_id_of
 from engine.venues.binance_usdm.account_wire import OrderEventData
 from engine.venues.binance_usdm.memory import AccountMemory
 
@@ -35,7 +36,7 @@ class Unlinked:
         data = held.data
         if order_id_of(data.c) is not None or self._memory.is_linked(data.s, data.i):
             return False
-        if not self._memory.conditional(data.s) or len(self._held) >= MOST_HELD:
+        if len(self._held) >= MOST_HELD or not self._may_be_ours(data):
             return False
         self._held.append(held)
         return True
@@ -49,8 +50,7 @@ class Unlinked:
 
     def _is_free(self, held: Held, now_ms: int) -> bool:
         data = held.data
-        return (
-            self._memory.is_linked(data.s, data.i)
-            or not self._memory.conditional(data.s)
-            or now_ms - held.event_ms > HOLD_MS
-        )
+        return self._memory.is_linked(data.s, data.i) or not self._may_be_ours(data) or now_ms - held.event_ms > HOLD_MS
+
+    def _may_be_ours(self, data: OrderEventData) -> bool:
+        return self._memory.may_come_from_one(data.s, Side(data.S.lower()), data.q)
