@@ -390,7 +390,7 @@ async def test_a_trigger_the_venue_does_not_have_is_refused_here() -> None:
 
 @given(st.decimals("1e-8", "1e8", places=8), st.decimals("1e-8", "1e8", places=8))
 def test_figures_leave_without_exponents(amount: Decimal, price: Decimal) -> None:
-    from engine.venues.binance_usdm.private import order_params
+    from engine.venues.binance_usdm.params import order_params
 
     params = order_params(order(amount=amount, price=price), BTC)(False)
     for key, value in (("quantity", amount), ("price", price)):

@@ -1,44 +1,29 @@
-"""The venue's objects → the model's: orders, fills, positions, balances. Every figure passes the model's own checks."""
-
-from collections.abc import Callable
-from decimal import Decimal
-from typing import ParamSpec, TypeVar
+"""The venue's objects → the model's: orders and fills. Every figure passes the model's own checks."""
 
 import msgspec
 
 from engine.model import (
     ZERO,
-    Balance,
     Fill,
     Liquidity,
-    ModelError,
     OrderReport,
     OrderState,
-    Position,
-    PositionSide,
     Side,
-    checked,
     instrument_id,
     order_id_of,
     positive,
-    rounded,
 )
 from engine.venues.binance_usdm.account_wire import (
     AlgoData,
     AlgoEventData,
-    AssetData,
-    BalanceEventData,
     OrderData,
     OrderEventData,
-    PositionData,
-    PositionEventData,
     UserTradeData,
 )
-from engine.venues.binance_usdm.memory import AccountMemory, Condition
-from engine.venues.decoding import WireError, wire_error
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from engine.venues.binance_usdm.figures import checking, not_negative, some
+from engine.venues.binance_usdm.holdings import HoldingsView
+from engine.venues.binance_usdm.memory import Condition
+from engine.venues.decoding import WireError
 
 _STATES = {
     "NEW": OrderState.OPEN,
@@ -59,7 +44,6 @@ _CONDITION_STATES = {
     "EXPIRED": OrderState.EXPIRED,
 }
 SPENT = frozenset({"TRIGGERING", "TRIGGERED", "FINISHED"})
-_SIDES = {"BOTH": PositionSide.NET, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
 _WHY = {
     "1": "self-trade prevention",
     "2": "the rest of an immediate-or-cancel order",
@@ -73,39 +57,13 @@ _WHY = {
 }
 
 
-def _checking(make: Callable[P, R]) -> Callable[P, R]:
-    """Turn the model's complaint about a figure into the wire's."""
-
-    def made(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return make(*args, **kwargs)
-        except ModelError as error:
-            raise wire_error(error, b"") from error
-
-    return made
-
-
-class AccountView:
+class AccountView(HoldingsView):
     """Maps what the venue says about one account."""
-
-    def __init__(self, venue: str, account: str, memory: AccountMemory) -> None:
-        self._venue = venue
-        self._account = account
-        self._memory = memory
-        self.report = _checking(self._report)
-        self.heard = _checking(self._heard)
-        self.condition = _checking(self._condition)
-        self.condition_heard = _checking(self._condition_heard)
-        self.trade = _checking(self._trade)
-        self.fill_heard = _checking(self._fill_heard)
-        self.position = _checking(self._position)
-        self.position_heard = _checking(self._position_heard)
-        self.balance = _checking(self._balance)
-        self.balance_heard = _checking(self._balance_heard)
 
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _report(self, data: OrderData) -> OrderReport:
+    @checking
+    def report(self, data: OrderData) -> OrderReport:
         at_ms = data.updateTime or data.time
         client_id = self._memory.name(data.symbol, data.orderId, data.clientOrderId)
         self._memory.see(data.symbol, at_ms)
@@ -118,14 +76,15 @@ class AccountView:
             side=Side(data.side.lower()),
             amount=positive(data.origQty, "origQty"),
             order_type=data.type.lower(),
-            price=_some(data.price, "price"),
-            filled_amount=_not_negative(data.executedQty, "executedQty"),
-            average_price=_some(data.avgPrice, "avgPrice"),
+            price=some(data.price, "price"),
+            filled_amount=not_negative(data.executedQty, "executedQty"),
+            average_price=some(data.avgPrice, "avgPrice"),
             triggered=self._memory.is_linked(data.symbol, data.orderId),
             updated_at_ms=at_ms,
         )
 
-    def _heard(self, data: OrderEventData, at_ms: int) -> OrderReport:
+    @checking
+    def heard(self, data: OrderEventData, at_ms: int) -> OrderReport:
         client_id = self._memory.name(data.s, data.i, data.c)
         self._memory.see(data.s, at_ms)
         return OrderReport(
@@ -137,15 +96,16 @@ class AccountView:
             side=Side(data.S.lower()),
             amount=positive(data.q, "o.q"),
             order_type=data.o.lower(),
-            price=_some(data.p, "o.p"),
-            filled_amount=_not_negative(data.z, "o.z"),
-            average_price=_some(data.ap, "o.ap"),
+            price=some(data.p, "o.p"),
+            filled_amount=not_negative(data.z, "o.z"),
+            average_price=some(data.ap, "o.ap"),
             triggered=self._memory.is_linked(data.s, data.i),
             reason=_reason(data),
             updated_at_ms=data.T or at_ms,
         )
 
-    def _condition(self, data: AlgoData) -> OrderReport:
+    @checking
+    def condition(self, data: AlgoData) -> OrderReport:
         became = order_id(data.actualOrderId)
         return self._of_condition(
             OrderReport(
@@ -157,7 +117,7 @@ class AccountView:
                 side=Side(data.side.lower()),
                 amount=positive(data.quantity, "quantity"),
                 order_type=data.orderType.lower(),
-                price=_some(data.price, "price"),
+                price=some(data.price, "price"),
                 triggered=data.algoStatus in SPENT,
                 updated_at_ms=data.updateTime or data.createTime,
             ),
@@ -165,7 +125,8 @@ class AccountView:
             became,
         )
 
-    def _condition_heard(self, data: AlgoEventData, at_ms: int) -> OrderReport:
+    @checking
+    def condition_heard(self, data: AlgoEventData, at_ms: int) -> OrderReport:
         return self._of_condition(
             OrderReport(
                 account=self._account,
@@ -176,7 +137,7 @@ class AccountView:
                 side=Side(data.S.lower()),
                 amount=positive(data.q, "o.q"),
                 order_type=data.o.lower(),
-                price=_some(data.p, "o.p"),
+                price=some(data.p, "o.p"),
                 triggered=data.X in SPENT,
                 reason=data.rm or "",
                 updated_at_ms=at_ms,
@@ -203,7 +164,8 @@ class AccountView:
 
     # ── fills ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _trade(self, data: UserTradeData, client_id: str) -> Fill:
+    @checking
+    def trade(self, data: UserTradeData, client_id: str) -> Fill:
         self._memory.see(data.symbol, data.time)
         fill = Fill(
             account=self._account,
@@ -223,7 +185,8 @@ class AccountView:
         fill.check()
         return fill
 
-    def _fill_heard(self, data: OrderEventData, at_ms: int) -> Fill:
+    @checking
+    def fill_heard(self, data: OrderEventData, at_ms: int) -> Fill:
         client_id = self._memory.name(data.s, data.i, data.c)
         fill = Fill(
             account=self._account,
@@ -243,64 +206,6 @@ class AccountView:
         fill.check()
         return fill
 
-    # ── holdings ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _position(self, data: PositionData, at_ms: int) -> Position:
-        self._memory.see(data.symbol, at_ms)
-        position = Position(
-            account=self._account,
-            instrument=instrument_id(self._venue, data.symbol),
-            side=_side(data.positionSide),
-            amount=data.positionAmt,
-            average_price=_some(data.entryPrice, "entryPrice"),
-            mark_price=_some(data.markPrice, "markPrice"),
-            unrealised_pnl=rounded(data.unRealizedProfit or ZERO, "unRealizedProfit"),
-            currency=data.marginAsset,
-            updated_at_ms=at_ms,
-        )
-        position.check()
-        return position
-
-    def _position_heard(self, data: PositionEventData, at_ms: int) -> Position:
-        """Without what has been realised: only the stream says it, and a figure that comes and goes is none."""
-        self._memory.see(data.s, at_ms)
-        position = Position(
-            account=self._account,
-            instrument=instrument_id(self._venue, data.s),
-            side=_side(data.ps),
-            amount=data.pa,
-            average_price=_some(data.ep, "ep"),
-            unrealised_pnl=rounded(data.up or ZERO, "up"),
-            currency=data.ma,
-            updated_at_ms=at_ms,
-        )
-        position.check()
-        return position
-
-    def _balance(self, data: AssetData, at_ms: int) -> Balance:
-        balance = Balance(
-            account=self._account,
-            currency=data.asset,
-            balance=rounded(data.walletBalance, "walletBalance"),
-            equity=rounded(data.marginBalance, "marginBalance"),
-            available=rounded(data.availableBalance, "availableBalance"),
-            initial_margin=rounded(data.initialMargin or ZERO, "initialMargin"),
-            maintenance_margin=rounded(data.maintMargin or ZERO, "maintMargin"),
-            updated_at_ms=at_ms,
-        )
-        balance.check()
-        self._memory.balances.put(balance.currency, balance)
-        return balance
-
-    def _balance_heard(self, data: BalanceEventData, at_ms: int) -> Balance | None:
-        """The stream tells the wallet alone: the other figures are what the venue said of them last. None before it has."""
-        last = self._memory.balances.get(data.a)
-        if last is None:
-            return None
-        balance = msgspec.structs.replace(last, balance=rounded(data.wb, "wb"), updated_at_ms=at_ms)
-        self._memory.balances.put(data.a, balance)
-        return balance
-
 
 def order_id(said: int | str | None) -> int | None:
     """The order a conditional one became; nothing, zero and "" are none."""
@@ -316,25 +221,7 @@ def _state(states: dict[str, OrderState], word: str) -> OrderState:
     return state
 
 
-def _side(word: str) -> PositionSide:
-    side = _SIDES.get(word)
-    if side is None:
-        raise WireError("positionSide", f"one of {', '.join(_SIDES)}", repr(word[:40]))
-    return side
-
-
 def _reason(data: OrderEventData) -> str:
     code = str(data.er or "")
     why = _WHY.get(code, "" if code in ("", "0") else f"reason {code}")
     return why or ("liquidation or deleveraging" if data.x == "CALCULATED" else "")
-
-
-def _not_negative(value: Decimal, field: str) -> Decimal:
-    if checked(value, field) < ZERO:
-        raise ModelError(field, "zero or more", str(value))
-    return value
-
-
-def _some(value: Decimal | None, field: str) -> Decimal | None:
-    """Zero is how the venue says "none" of a price. Averages come with all the decimals of a division."""
-    return (rounded(value, field) or None) if value is not None else None
