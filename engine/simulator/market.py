@@ -8,7 +8,7 @@ from engine.kernel import Entropy
 from engine.simulator.book import Book
 from engine.simulator.funding import Funding
 from engine.simulator.instruments import Instrument
-from engine.simulator.orders import Reference, Side
+from engine.simulator.orders import Order, Reference, Side
 from engine.simulator.tape import MAX_TRADES, Tape
 from engine.simulator.triggers import Triggers
 
@@ -34,7 +34,7 @@ class Market:
     ) -> None:
         self.instrument = instrument
         self.book = Book(changed)
-        self.triggers = Triggers()
+        self.triggers: Triggers[Order] = Triggers()
         self.tape = Tape(
             instrument,
             start_ms=start_ms,
