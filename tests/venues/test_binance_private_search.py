@@ -318,6 +318,17 @@ async def test_an_order_that_was_found_names_its_symbol() -> None:
     await rest.close()
 
 
+@pytest.mark.parametrize("kind", ["GET /v1/openOrders", "GET /v1/openAlgoOrders"])
+async def test_what_rested_at_the_last_pass_is_asked_for_at_the_next(kind: str) -> None:
+    """However long it had rested: it may have been traded since, and have left no other trace."""
+    book = Book([user_trade(1, time=_at(9000))], {22542179: OURS})
+    book.host.answers |= {"GET /v1/income": [], kind: [row() if kind.endswith("openOrders") else algo()]}
+    rest = trader(book.host)
+    await rest.open_orders()
+    assert len((await rest.fills_since(_at(60_000))).fills) == 1
+    await rest.close()
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 30 * DAY_MS), st.sampled_from(["BTCUSDT", "ETHUSDT"])), min_size=1, max_size=40),

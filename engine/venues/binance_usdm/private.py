@@ -116,6 +116,11 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         waiting = reports(algos, self._view.condition, lambda row: row.clientAlgoId)
         orders = orders_in(await self._client.ask(OPEN_ORDERS, {}, ROWS))
         resting = reports(orders, self._view.report, lambda row: row.clientOrderId)
+        now_ms = self._clock.now_ms()
+        for symbol in {algo.symbol for algo in algos} | {
+            order.symbol for order in orders
+        }:  # what rests now may have been traded by the next pass
+            self._memory.see(symbol, now_ms)
         return tuple(row for row in (*waiting, *resting) if not row.state.terminal)
 
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
