@@ -255,6 +255,7 @@ def test_the_mode_is_changed_only_when_nothing_is_open(trader):
 def test_funding_is_paid_at_its_time_by_rate_and_mark(trader):
     trader.market("BUY", "1")
     before, desk = trader.wallet, trader.venue.desks[SYMBOL]
+    total = trader.exchange.ledger.total("USDT")
     due_ms = desk.funding.next_ms
     trader.venue.advance(due_ms - 1_000)
     trader.call("POST", "listenKey")
@@ -264,6 +265,7 @@ def test_funding_is_paid_at_its_time_by_rate_and_mark(trader):
     (told,) = trader.told("ACCOUNT_UPDATE")
     expected = -Decimal(f"{row.rate:.8f}") * Decimal(str(row.mark))
     assert trader.wallet - before == pytest.approx(expected)
+    assert abs(trader.exchange.ledger.total("USDT") - total) < Decimal("1e-12")
     assert (told["a"]["m"], told["a"]["P"], told["T"]) == ("FUNDING_FEE", [], due_ms)
     assert Decimal(told["a"]["B"][0]["bc"]) == pytest.approx(expected)
     (paid,) = trader.call("GET", "income", incomeType="FUNDING_FEE")
