@@ -10,10 +10,9 @@ import msgspec
 from actors.account import AccountSettings
 from actors.admin import AdminSettings
 from actors.audit import AuditSettings
-from actors.feed import FeedSettings
+from actors.feed import FeedSettings, polled, routing_table
 from actors.notifier import NotifierSettings
 from actors.orders import OrdersSettings
-from actors.policy import polled, routing_table
 from actors.recorder import RecorderSettings
 from actors.session import SessionSettings
 from actors.simulator import SimulatorSettings
@@ -22,7 +21,7 @@ from actors.strategies import StrategySettings, StrategyUnknown, resolve_strateg
 from actors.stream import StreamSettings
 from engine.model import DataCells, DataRow
 from engine.settings import LogSettings, Secret
-from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
+from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue, most_symbols
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 
 
@@ -128,9 +127,24 @@ def _check_venue(path: str, section: VenueSection, settings: NodeSettings) -> No
     if twice:
         raise Unusable(f"{path}.symbols: expected each symbol once, got twice: {', '.join(twice)}")
     try:
-        table_of(section)
+        table = table_of(section)
     except ValueError as error:
         raise Unusable(f"{path}.{error}") from error
+    if isinstance(section, BinanceUsdmSection):
+        _check_streams(path, section, table)
     for account, keys in accounts_of(section).items():
         if not section.simulated and (keys.client_id is None or keys.client_secret is None):
             raise Unusable(f"{path}.accounts.{account}: expected client_id and client_secret, got no key pair")
+
+
+def _check_streams(path: str, section: BinanceUsdmSection, table: Mapping[str, DataRow]) -> None:
+    """A connection takes so many streams, and each symbol needs one for each class and interval."""
+    for route, classes in BinanceUsdmVenue.routes.items():
+        streamed = frozenset(name for name in classes if table[name].via == "stream")
+        most = most_symbols(streamed, section.feed.intervals, section.connection)
+        shard = min(len(section.symbols), section.stream.symbols_per_stream)
+        if shard > most:
+            raise Unusable(
+                f"{path}.stream.symbols_per_stream: expected at most {most}, for with these classes and intervals that is all"
+                f" one connection to /{route} takes, got {section.stream.symbols_per_stream}"
+            )

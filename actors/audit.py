@@ -46,6 +46,7 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bars: Annotated[int, msgspec.Meta(ge=0, le=99)] = 5  # closed ones of one interval; 0: none
     mark: bool = True
     book: bool = True
+    notices: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20  # in one round; what is more is told as a number
     settle_s: Seconds = 10.0  # a bar is compared this long after its end
     mark_tolerance: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.005
     request_timeout_s: Seconds = 120.0
@@ -65,6 +66,7 @@ class Audit(Actor):
         self._backoff = Backoff(min_s=settings.gap_s, max_s=max(60.0, settings.gap_s), jitter=0.5)
         self._seen: dict[tuple[str, DataClass], _Seen] = {}
         self._round = 0
+        self._raised = 0  # in this round
 
     async def on_start(self) -> None:
         self.spawn(self._go_round, name="rounds")
@@ -81,6 +83,7 @@ class Audit(Actor):
             if not symbols:
                 await trio.sleep(pause_s)
             self._round += 1
+            self._end_notices()
             self._seen = {key: seen for key, seen in self._seen.items() if key[0] in self._state.markets}
 
     async def _visit(self, symbol: str) -> bool:
@@ -161,10 +164,23 @@ class Audit(Actor):
             seen = self._seen[symbol, data_class]
             wrong = ", ".join(seen.since(quality, self._settings.limits))
             if wrong and not seen.told:
-                self._notify(f"{market.instrument} {data_class}: {wrong}")
+                self._raise(f"{market.instrument} {data_class}: {wrong}")
             elif seen.told and not wrong:
                 self.log.info("{} {} is good again", market.instrument, data_class)
             seen.told = bool(wrong)
+
+    def _raise(self, text: str) -> None:
+        """A connection that is in trouble is in trouble for all its markets: a few of them tell the story."""
+        self._raised += 1
+        if self._raised <= self._settings.notices:
+            self._notify(text)
+        else:
+            self.log.warning("{}", text)
+
+    def _end_notices(self) -> None:
+        more, self._raised = self._raised - self._settings.notices, 0
+        if more > 0:
+            self._notify(f"{self._state.name}: {more} more classes of data are not good; the log names them")
 
     def _notify(self, text: str) -> None:
         notice = Notice(

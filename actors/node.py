@@ -325,10 +325,13 @@ async def _main(
 
 
 def spare_the_living() -> None:
-    """Keep the garbage collector from walking what lives as long as the process: the tree, the instruments, the modules."""
+    """Keep the garbage collector from walking what lives as long as the process: the tree, the instruments, the modules.
+
+    What it has to find are the cycles that ended incarnations leave, megabytes each: it must not come too rarely for them.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(20_000, 10, 5)
 
 
 async def _stop_after(node: Node, for_s: float) -> None:

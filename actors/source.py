@@ -1,10 +1,10 @@
 """The source of one polled class of data: asks for it from time to time, for every market that is followed.
 
 It is what a row `via = "poll"` of the routing table stands for. At the start it asks for as much as is kept, then only for
-what came since. What it brings belongs to the markets, so a restart asks for nothing that is not due. One pass at a time,
-a few requests at once. What takes a request for each symbol goes behind everything else at the session, beside the history of
-bars: data that is good for minutes can wait. A question that fails leaves the rows as they are, growing old in everybody's sight, and is asked again with
-growing pauses. Markets are looked up anew before each pass: one that was added is simply due.
+what came since. What it brings belongs to the markets, so a restart asks for nothing that is not due. One pass at a time, and
+few requests at once: they take a small, fixed part of the session's places and do not stand behind the history of bars and
+trades, which may take minutes of another budget. A question that fails leaves the rows as they are, growing old in everybody's
+sight, and is asked again with growing pauses. Markets are looked up anew before each pass: one that was added is simply due.
 """
 
 import math
@@ -17,6 +17,7 @@ import trio
 from actors.messages import VenueReachable, ask_market
 from engine.kernel import Actor, Backoff, ChildSpec, OnExhausted, Ref, on
 from engine.model import Columns, DataRow, MarketState, Samples, VenueState
+from engine.model import Source as Origin
 from engine.venues.base import MarketVenue, NotSent, PolledSource, PublicRest, RateLimited, Unavailable, VenueError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -29,7 +30,7 @@ _OVERLAP = 2  # rows asked for again: the newest one may have changed since
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How sources ask; what they ask for, and how often, is the routing table's."""
 
-    concurrent: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    concurrent: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2  # requests of one source at a time
     request_timeout_s: Seconds = 600.0  # with the wait for a place and for the venue's budget
     retry_min_s: Seconds = 1.0
     retry_max_s: Seconds = 60.0
@@ -139,11 +140,7 @@ class Source(Actor):
 
         try:
             answer = await ask_market(
-                self._plan.session,
-                source.name,
-                fetch,
-                timeout_s=self._settings.request_timeout_s,
-                history=not source.at_once,
+                self._plan.session, source.name, fetch, timeout_s=self._settings.request_timeout_s
             )
         except VenueError as error:
             errors.append(error)
@@ -154,8 +151,13 @@ class Source(Actor):
         markets = self._plan.state.markets
         for symbol in symbols:
             self._answered_s[symbol] = began_s
-            if symbol in answer and symbol in markets:
-                self._plan.samples(markets[symbol]).take(answer[symbol], began_s)
+            if symbol not in markets:
+                continue
+            samples = self._plan.samples(markets[symbol])
+            if symbol in answer:
+                samples.take(answer[symbol], began_s)
+            elif not len(samples):
+                samples.fresh.touch(Origin.REST, began_s)  # the venue was asked and has none
 
     def _limit(self, symbol: str) -> int:
         """As many rows as must have come since the newest one, and a few more; everything while little is known."""

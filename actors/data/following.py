@@ -7,6 +7,7 @@ import trio
 
 from actors.data.errors import FollowRefused
 from actors.feed import FeedSettings, feed_refs, feed_specs, shard_count
+from actors.feed.seat import carried
 from actors.source import SourceSettings, add_samples, source_specs
 from actors.stream import StreamSettings
 from engine.kernel import ChildSpec, KernelError, Ref, SupervisorSpec, System
@@ -53,7 +54,8 @@ class MarketTree:
         self._adding = trio.Lock()
 
     def spec(self, symbols: Sequence[str]) -> SupervisorSpec:
-        """Feeds and streams of `symbols`, and the sources, which serve whatever is followed."""
+        """Feeds and streams of `symbols`, and the sources, which serve whatever is followed. Raises `FollowRefused`."""
+        self._check_streams(symbols, self._feed.intervals)
         feeds = self._specs(symbols, self._feed)
         sources = source_specs(self._venue, self._rows, self._state, session=self._session, settings=self._source)
         self._announce += [self._address(f"{self._under}/{feeds.name}/{spec.name}") for spec in sources]
@@ -65,6 +67,7 @@ class MarketTree:
             new = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._state.markets]
             self._check_followed(symbols, intervals)
             self._check_new(new)
+            self._check_streams(new, intervals)
             if new:
                 specs = self._specs(new, msgspec.structs.replace(self._feed, intervals=tuple(intervals)))
                 with trio.CancelScope(
@@ -104,6 +107,18 @@ class MarketTree:
         if len(self._state.markets) + len(new) > MOST_SYMBOLS:
             raise FollowRefused(f"{self._state.name}: expected at most {MOST_SYMBOLS} symbols, got {len(new)} more")
         check_listed(self._state, new)
+
+    def _check_streams(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
+        """Whether a connection can carry all that it would have to."""
+        most = self._stream.symbols_per_stream
+        for route in self._venue.routes:
+            adapter = self._venue.stream(route, carried(self._venue, route, self._rows, ("stream",)))
+            try:
+                adapter.subscribe(tuple(symbols[:most]), intervals)
+            except ValueError as error:
+                raise FollowRefused(
+                    f"{self._state.name}: fewer intervals, or less than {most} symbols a stream: {error}"
+                ) from error
 
     def _specs(self, symbols: Sequence[str], feed: FeedSettings) -> SupervisorSpec:
         """Feeds and streams of some more symbols; from now on they are in the state and among the feeds."""

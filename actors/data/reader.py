@@ -82,6 +82,8 @@ class DataReader:
             lost = "a message of it was lost; a new snapshot is on its way"
             why = lost if book.gaps else self._shelf.nothing_yet(found, fresh)
             raise self._shelf.missing(symbol, "book", why)
+        if book.best_bid() is None and book.best_ask() is None:
+            raise self._shelf.missing(symbol, "book", "the venue shows no levels on either side")
         sides = {
             "bids": [[price, amount] for price, amount in book.bids(limit)],
             "asks": [[price, amount] for price, amount in book.asks(limit)],

@@ -125,6 +125,9 @@ class Shelf:
         problem = found.venue.state.problem
         if problem:
             return f"nothing came yet: {problem}"
+        _, symbol = split_instrument(found.market.instrument, "")
+        if found.venue.state.instruments and symbol not in found.venue.state.instruments:
+            return "nothing came yet: the venue does not list it"
         if fresh is not None and fresh.source is not Source.NONE:
             return "the venue was asked and has none"
         return "nothing came yet"

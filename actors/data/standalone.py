@@ -45,6 +45,7 @@ class StandaloneManager(DataManager):
         self._tuning = tuning
         self._progress = progress
         self._tree: DataTree | None = None
+        self._met: tuple[trio.lowlevel.TrioToken, BinanceUsdmVenue] | None = None  # in which run of trio, and whom
 
     @property
     def running(self) -> bool:
@@ -61,7 +62,7 @@ class StandaloneManager(DataManager):
         `DataUnavailable` when it is read. Raises `BadArgument`, `FollowRefused`, `DataNotLoaded`, `DataEnded`.
         """
         given, wanted = checked_names(symbols, intervals)
-        names = tuple(dict.fromkeys(name.removeprefix(f"{VENUE}:") for name in given))
+        names = tuple(dict.fromkeys(map(_symbol, given)))
         async with self._adding:
             self._check()
             if self._tree is None:
@@ -91,13 +92,20 @@ class StandaloneManager(DataManager):
 
     async def _start(self, symbols: Sequence[str], intervals: Sequence[str], websocket: bool) -> None:
         clock = self._shelf.clock
-        venue = BinanceUsdmVenue(VENUE, self.connection, clock=clock, entropy=Entropy())
-        tree = self._tree = DataTree(venue, self._tuning, clock, websocket=websocket, ended=self._ended)
+        tree = self._tree = DataTree(self._venue(), self._tuning, clock, websocket=websocket, ended=self._ended)
         try:
             self._venues[VENUE] = await tree.start(symbols, intervals)
         except BaseException:
             self._forget()
             raise
+
+    def _venue(self) -> BinanceUsdmVenue:
+        """The same one for as long as trio runs: what was spent of the address's limits, and a ban, outlive a `close`."""
+        run = trio.lowlevel.current_trio_token()
+        if self._met is None or self._met[0] is not run:
+            venue = BinanceUsdmVenue(VENUE, self.connection, clock=self._shelf.clock, entropy=Entropy())
+            self._met = run, venue
+        return self._met[1]
 
     async def _until_ready(self, symbols: Sequence[str], intervals: Sequence[str]) -> None:
         state = self._state()
@@ -136,6 +144,14 @@ class StandaloneManager(DataManager):
         self._tree = None
         self._shelf.failure = None
         self._venues.clear()
+
+
+def _symbol(name: str) -> str:
+    """The symbol called `name`. Raises `BadArgument` for one of another venue."""
+    symbol = name.removeprefix(f"{VENUE}:")
+    if not symbol or ":" in symbol:
+        raise BadArgument("symbols", f"symbols, bare or as {VENUE}:SYMBOL", repr(name))
+    return symbol
 
 
 _only: StandaloneManager | None = None

@@ -17,8 +17,7 @@ from actors.data.errors import DataEnded
 from actors.data.following import MarketTree
 from actors.data.loading import Patience
 from actors.data.shelf import VenueMarkets
-from actors.feed import FeedSettings
-from actors.policy import polled, routing_table
+from actors.feed import FeedSettings, polled, routing_table
 from actors.session import SessionSettings, session_spec
 from actors.source import SourceSettings
 from actors.stream import StreamSettings

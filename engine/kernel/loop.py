@@ -4,10 +4,11 @@ Plain handlers run one after the other inside `_drain` without a trip through tr
 ten messages; only an async handler, a full turn or an empty mailbox gives the turn away.
 
 While the loop is parked, a plain handler may run on the turn of whoever *calls* (`run_called`), or *tells* a message
-whose class says `prompt` (`run_told`). That is sound because a parked loop means that nothing waits and nothing runs:
-no order is changed and no handler is entered twice. A plain function cannot await, so it cannot call on, and what it
-tells meanwhile goes to mailboxes: the depth is one. An exception there ends the incarnation exactly as if the loop had
-run the handler; it reaches a caller wrapped, and a teller not at all.
+whose class says `prompt` (`run_told`); so it may on the turn of one of the actor's own timers. That is sound because a
+parked loop means that nothing waits and nothing runs: no order is changed and no handler is entered twice. A plain
+function cannot await, so it cannot call on, and what it tells meanwhile goes to mailboxes: the depth is one. An exception
+there ends the incarnation exactly as if the loop had run the handler; it reaches a caller wrapped, and a teller not at
+all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Columns of numbers in time order: bars and trades of one instrument.
 
 A series keeps its rows in one float64 array a little longer than its capacity. Rows are appended at the end; when the
-end is reached the newest `capacity` rows are moved to the front, once every `capacity / 16` appends: 1 µs for 500 bars,
-so an append pays nothing that could be felt, and 200 markets of four intervals and 1,000 trades fit into 43 MB. So the
+end is reached the newest `capacity` rows are moved to the front, once every `capacity / 32` appends: 1 µs for 500 bars,
+so an append pays nothing that could be felt, and 200 markets of four intervals and 1,000 trades fit into 42 MB. So the
 newest rows are always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the
 reader's next `await`. The array grows with what is in it: a quiet market holds no memory for trades it never had.
 """
@@ -78,7 +78,7 @@ class Series:
         is replaced again and again leaves holes in the heap.
         """
         kept = kept[-self.capacity :]
-        slack = max(_MIN_SLACK, self.capacity // 16)
+        slack = max(_MIN_SLACK, self.capacity // 32)
         if len(kept) + min(room, slack) > len(self._rows):
             rows = min(len(kept) + max(room, slack), self.capacity + slack)
             self._rows = np.empty((rows, self._rows.shape[1]), dtype=np.float64)

@@ -86,6 +86,10 @@ class RateBudget:
         self._windows[bucket].resize(limit)
         self._lines[bucket].look_again()
 
+    def shut_s(self, bucket: str) -> float:
+        """Seconds for which the venue takes nothing of this pool, 0 when it does: for who has paid and not sent yet."""
+        return self._lines[bucket].shut_s()
+
     def credits(self, bucket: str) -> float:
         """What is left now."""
         return self._lines[bucket].pool.credits()
@@ -159,4 +163,7 @@ class _Line:
 
     def _wait_s(self, cost: float, share: float) -> float:
         """Seconds until `cost` credits are there and the pool is not shut; 0 when now."""
-        return max(self.pool.wait_s(cost, share), self._shut_until_s - trio.current_time(), 0.0)
+        return max(self.pool.wait_s(cost, share), self.shut_s())
+
+    def shut_s(self) -> float:
+        return max(0.0, self._shut_until_s - trio.current_time())

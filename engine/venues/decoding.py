@@ -23,6 +23,9 @@ Amount = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 Figure = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
 Stamp = Annotated[int, msgspec.Meta(ge=0, le=10**14)]  # ms
 Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+RowNumber = Annotated[
+    int, msgspec.Meta(ge=0, le=2**53)
+]  # kept in a column of float64, which tells no larger ones apart
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 
 

@@ -12,11 +12,12 @@ from scripts.drills._stress_venue import VenueControl
 
 __all__ = ["Comparison"]
 
-TOGETHER = 40  # symbols compared in one go: their truths are all held
+TOGETHER = 100  # symbols compared in one go: their truths are all held
+AT_ONCE = 4  # questions for the truth
 FLIGHT_S = 1.3  # marks come once a second
 AGAIN_WITHIN_S = 20.0  # a hole found just now is being repaired
-BOOK_TRIES = 40
-BOOK_EVERY_S = 0.04
+BOOK_TRIES = 200
+BOOK_EVERY_S = 0.01
 
 
 class Comparison:
@@ -26,6 +27,7 @@ class Comparison:
         self._rig = rig
         self._control = control
         self._done: Counter[str] = Counter()
+        self._turn = trio.CapacityLimiter(AT_ONCE)
 
     def counts(self) -> dict[str, int]:
         """What was held against the truth so far."""
@@ -53,29 +55,34 @@ class Comparison:
         befores = {symbol: await self._truth(symbol) for symbol in symbols}
         await trio.sleep(FLIGHT_S)
         found: dict[str, list[Difference]] = {}
-        for symbol in symbols:
-            view = view_of(self._rig.markets[symbol])
-            after = await self._truth(symbol)
-            wrong = differences(befores.pop(symbol).market, view, after.market) + await self._book(symbol, after)
-            self._count(after)
-            if wrong:
-                found[symbol] = [Difference(f"{symbol} {each.what}", *_rest(each)) for each in wrong]
+        async with trio.open_nursery() as nursery:
+            for symbol in symbols:
+                nursery.start_soon(self._look, symbol, befores.pop(symbol), found)
         return found
 
-    async def _book(self, symbol: str, truth: Truth) -> list[Difference]:
-        """The levels, at a moment at which both have the same update."""
+    async def _look(self, symbol: str, before: Truth, found: dict[str, list[Difference]]) -> None:
+        async with self._turn:
+            view = view_of(self._rig.markets[symbol])
+            after = await self._truth(symbol)
+        wrong = differences(before.market, view, after.market) + await self._book(symbol, after.book)
+        self._count(after)
+        if wrong:
+            found[symbol] = [Difference(f"{symbol} {each.what}", *_rest(each)) for each in wrong]
+
+    async def _book(self, symbol: str, truth: BookTruth) -> list[Difference]:
+        """The levels, at a moment at which both have the same update: the node's comes a moment later, or was missed."""
         market = self._rig.markets[symbol]
-        seen: dict[int, BookTruth] = {}
         for _ in range(BOOK_TRIES):
             ours = book_of(market)
-            seen[ours.change_id] = ours
-            if truth.book.change_id in seen:
+            if ours.change_id == truth.change_id:
                 self._done["levels"] += 2 * len(ours.bids)
-                return book_differences(truth.book, seen[truth.book.change_id])
-            await trio.sleep(BOOK_EVERY_S)
-            if truth.book.change_id < ours.change_id:
-                truth = await self._truth(symbol)
-        return [Difference("book", "update", str(truth.book.change_id), str(book_of(market).change_id))]
+                return book_differences(truth, ours)
+            if ours.change_id > truth.change_id:
+                async with self._turn:
+                    truth = (await self._truth(symbol)).book
+            else:
+                await trio.sleep(BOOK_EVERY_S)
+        return [Difference("book", "update", str(truth.change_id), str(book_of(market).change_id))]
 
     async def history(self) -> list[Difference]:
         """Every closed bar the node shows against the venue's own answer, which reaches further back than the truth."""

@@ -45,6 +45,8 @@ class Ages:
 def _bucket(age_s: float) -> int:
     if age_s <= _FLOOR_S:
         return 0
+    if age_s == math.inf:
+        return _BUCKETS
     return min(_BUCKETS, math.ceil(math.log10(age_s / _FLOOR_S) * _PER_DECADE))
 
 

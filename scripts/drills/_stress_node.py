@@ -94,18 +94,13 @@ class Rig:
     def whole(self) -> bool:
         """Whether every route of every symbol streams, nothing is stale, and no hole is left."""
         now_s = self.now_s
-        return not self.state.problem and all(
-            market.mode == STREAMING and not market.stale_classes(now_s) and not unrepaired(market)
-            for market in self.markets.values()
-        )
+        return not self.state.problem and not any(_trouble(market, now_s) for market in self.markets.values())
 
     def why_not_whole(self) -> str:
         """The first few markets that are not."""
         now_s = self.now_s
         bad = [
-            f"{symbol} {dict(market.modes)} stale {[str(c) for c in market.stale_classes(now_s)]} unrepaired {unrepaired(market)}"
-            for symbol, market in self.markets.items()
-            if market.mode != STREAMING or market.stale_classes(now_s) or unrepaired(market)
+            f"{symbol} {_trouble(market, now_s)}" for symbol, market in self.markets.items() if _trouble(market, now_s)
         ]
         return f"{self.state.problem} {len(bad)} markets: {'; '.join(bad[:3])}"
 
@@ -123,6 +118,15 @@ class Rig:
 
     def restarts(self) -> int:
         return sum(node.restarts for node in self.node.system.tree().walk())
+
+
+def _trouble(market: MarketState, now_s: float) -> str:
+    """What is not as it should be, empty if nothing is."""
+    stale = [str(name) for name in market.stale_classes(now_s)]
+    stale += [name for name, samples in market.samples.items() if samples.fresh.stale(now_s)]
+    if market.mode == STREAMING and not stale and not unrepaired(market):
+        return ""
+    return f"is {market.mode}, stale: {stale}, unrepaired: {unrepaired(market)}"
 
 
 def unrepaired(market: MarketState) -> int:

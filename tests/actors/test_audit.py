@@ -167,6 +167,18 @@ async def test_every_limit_is_kept_watch_over(autojump_clock: trio.testing.MockC
         ]
 
 
+async def test_trouble_everywhere_is_a_few_notices_and_a_number(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(symbols=30)
+    async with tree(bench.children):
+        bench.begin()
+        for symbol in bench.state.markets:
+            bench.quality(DataClass.BOOK, symbol).lag_ms = 9000.0
+        await trio.sleep(100)
+        *first, last = bench.texts()
+        assert first == [f"sim:S{n} book: comes 9000 ms late" for n in range(SETTINGS.notices)]
+        assert last == "sim: 10 more classes of data are not good; the log names them"
+
+
 async def test_what_is_missing_for_a_moment_is_no_notice(autojump_clock: trio.testing.MockClock) -> None:
     bench = Bench()
     async with tree(bench.children):

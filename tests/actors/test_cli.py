@@ -56,6 +56,7 @@ async def test_status_as_json_is_one_line_with_the_documented_keys(tmp_path, sai
             "actors",
             "restarts",
             "feeds",
+            "history",
             "orders",
             "fills",
             "positions",

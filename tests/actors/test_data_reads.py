@@ -274,12 +274,32 @@ def test_a_venue_in_trouble_is_named_as_the_reason():
         rig.data.klines(S, "1h")
 
 
+def test_a_symbol_the_venue_does_not_list_is_named_as_the_reason():
+    rig = Rig()
+    rig.empty(S)
+    with pytest.raises(DataUnavailable, match="nothing came yet"):
+        rig.data.klines(S, "1h")
+    rig.state.instruments = {"OTHER": None}
+    with pytest.raises(DataUnavailable, match="does not list it"):
+        rig.data.klines(S, "1h")
+
+
 def test_a_book_that_lost_a_message_is_unavailable_until_its_next_snapshot():
     rig = Rig()
     market = rig.full(S)
     market.book.lose()
     with pytest.raises(DataUnavailable, match="a message of it was lost"):
         rig.data.orderbook(S)
+
+
+def test_a_book_without_any_level_is_unavailable_and_one_without_a_side_is_not():
+    rig = Rig()
+    book = rig.full(S).book
+    book.replace((), (), change_id=9, venue_ms=5)
+    with pytest.raises(DataUnavailable, match="no levels"):
+        rig.data.orderbook(S)
+    book.replace(((5.0, 1.0),), (), change_id=10, venue_ms=6)
+    assert rig.data.orderbook(S)["asks"] == []
 
 
 def test_a_bare_symbol_is_the_default_venue_s_or_the_only_venue_s_that_follows_it():

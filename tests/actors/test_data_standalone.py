@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+import msgspec
 import pykka
 import pytest
 import trio
@@ -20,10 +22,12 @@ from actors.data import (
 from actors.data.standalone import StandaloneManager
 from actors.data.tree import Tuning
 from actors.session import SessionSettings
-from engine.kernel import Entropy, SystemClock
-from engine.model import Source
+from actors.stream import StreamSettings
+from engine.kernel import Entropy, SystemClock, TrioClock
+from engine.model import INTERVAL_MS, Source
+from engine.net import FunctionTransport, HttpReply, HttpRequest
 from engine.simulator import open_simulator
-from engine.venues.binance_usdm import BinanceUsdmSettings
+from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
 
 IMPATIENT = Tuning(patience=Patience(stall_s=1.0, first_values_s=5.0), session=SessionSettings(retry_min_s=0.05))
 NOWHERE = BinanceUsdmSettings(http_url="http://127.0.0.1:9", ws_url="ws://127.0.0.1:9", spot_url="http://127.0.0.1:9")
@@ -142,6 +146,22 @@ async def test_a_symbol_the_venue_does_not_list_is_refused_and_nothing_of_it_sta
         assert list(data.markets()) == [S]
 
 
+async def test_more_streams_than_a_connection_takes_are_refused_before_anything_starts():
+    tuning = Tuning(stream=StreamSettings(symbols_per_stream=200))
+    data = StandaloneManager(NOWHERE, tuning=tuning)
+    with pytest.raises(FollowRefused, match="at most 1024 on one connection, got 1800"):
+        await data.initialize([f"S{n}USDT" for n in range(200)], list(INTERVAL_MS))
+    assert not data.running
+
+
+@pytest.mark.parametrize("name", ["binance:", "deribit:BTC-PERPETUAL", ":BTCUSDT"])
+async def test_a_name_that_is_of_no_symbol_here_is_a_bad_argument(name: str):
+    data = StandaloneManager(NOWHERE, tuning=IMPATIENT)
+    with pytest.raises(BadArgument, match="symbols: expected"):
+        await data.initialize([name])
+    assert not data.running
+
+
 async def test_after_close_nothing_is_left_and_it_can_be_initialised_again():
     async with managed() as data:
         for websocket in (True, False):
@@ -154,6 +174,26 @@ async def test_after_close_nothing_is_left_and_it_can_be_initialised_again():
             assert data.get_stats()["symbols_count"] == 0
             with pytest.raises(DataUnavailable):
                 data.klines(S, "1h")
+
+
+async def test_a_ban_outlives_a_close_so_that_beginning_anew_does_not_lengthen_it(
+    autojump_clock: trio.testing.MockClock, monkeypatch
+):
+    asked, first = [], 0
+
+    async def banned(request: HttpRequest) -> HttpReply:
+        asked.append(request.path)
+        return HttpReply(418, {"retry-after": "3000"}, b'{"code":-1003,"msg":"Way too many requests; IP banned."}')
+
+    monkeypatch.setattr(standalone, "BinanceUsdmVenue", partial(BinanceUsdmVenue, transport=FunctionTransport(banned)))
+    tuning = msgspec.structs.replace(IMPATIENT, patience=Patience(stall_s=5.0))
+    data = StandaloneManager(NOWHERE, tuning=tuning, clock=TrioClock(0))
+    for _ in range(3):
+        with pytest.raises(DataNotLoaded):
+            await data.initialize([S], ["1h"], enable_websocket=False)
+        await data.close()
+        first = first or len(asked)
+    assert len(asked) == first
 
 
 async def test_a_venue_that_cannot_be_reached_is_an_error_in_bounded_time_that_says_so():

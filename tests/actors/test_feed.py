@@ -13,12 +13,21 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors._feed_probation import hand_over, probation_of
-from actors._feed_seat import FeedSeat, Pulse
 from actors.feed import FeedSettings, feed_path, feed_specs
+from actors.feed.probation import hand_over, probation_of
+from actors.feed.seat import FeedSeat
 from actors.messages import MarketChanged, WatchMarket
 from actors.session import SessionSettings, session_spec
-from actors.stream import ChannelRefused, Frames, FramesLost, Resnapshot, Resubscribe, StreamChanged, StreamSettings
+from actors.stream import (
+    ChannelRefused,
+    Frames,
+    FramesLost,
+    Pulse,
+    Resnapshot,
+    Resubscribe,
+    StreamChanged,
+    StreamSettings,
+)
 from engine.kernel import ChildSpec, EventKind, KernelEvent, Message, Ref, SupervisorSpec, System
 from engine.model import DataClass, DataRow, MarketState, Source, VenueState
 from engine.venues.base import Applied, BookSnapshot, NotSent, TickerSnapshot, TradeRow
@@ -319,6 +328,21 @@ async def test_a_quiet_market_is_no_fault_when_the_venue_confirms_it(autojump_cl
         assert len(client.asked) < 1200
 
 
+async def test_time_in_which_the_process_itself_was_away_is_not_held_against_the_stream(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with bench() as (b, _nursery):
+        await b.live()
+        for _ in range(5):
+            autojump_clock.jump(SETTINGS.disconnected_s + max(row.age_s for row in ROWS.values()))
+            await trio.sleep(0.01)  # timers that are due go off before what waits in the sockets is read
+            for _ in range(20):
+                b.beat()
+                await trio.sleep(0.2)
+        assert b.modes == []
+        assert b.market.mode == "streaming"
+
+
 @pytest.mark.parametrize(("late_s", "modes"), [(ROWS["ticker"].age_s - 1, []), (ROWS["ticker"].age_s + 1, ["polling"])])
 async def test_data_that_is_delivered_too_late_steps_down_and_stays_down(
     autojump_clock: trio.testing.MockClock, late_s: float, modes: list[str]
@@ -403,6 +427,23 @@ async def test_rest_serves_within_one_poll_and_keeps_every_class_fresh(autojump_
             await trio.sleep(0.5)
             assert b.market.stale_classes(trio.current_time()) == []
         assert b.market.fresh[DataClass.BOOK].source is Source.REST
+
+
+async def test_a_class_that_is_asked_for_rarely_is_asked_again_soon_when_it_was_not_answered(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROWS, "trades", msgspec.structs.replace(ROWS["trades"], poll_s=600.0))
+    async with bench() as (b, _):
+        await b.live()
+        client = b.venue.client()
+        client.trouble = NotSent("busy")
+        b.disconnect()
+        await soon(lambda: b.market.mode == "polling")
+        await trio.sleep(20)
+        client.trouble, asked = None, client.asked.count("trades")
+        await soon(lambda: client.asked.count("trades") > asked, within_s=60)
+        await trio.sleep(300)
+        assert client.asked.count("trades") == asked + 1
 
 
 async def test_streaming_comes_back_after_a_snapshot_and_clean_seconds(autojump_clock: trio.testing.MockClock) -> None:

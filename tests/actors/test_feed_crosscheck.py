@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors._feed_crosscheck import Intervals, bars_lack, trades_lack
+from actors.feed.crosscheck import Intervals, bars_lack, trades_lack
 from engine.model import DataClass, MarketState
 from tests.support.markets import instrument
 

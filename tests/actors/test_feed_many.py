@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from actors.feed import FeedSettings, feed_specs, shard_count
-from actors.policy import polled, routing_table
+from actors.feed import FeedSettings, feed_specs, polled, routing_table, shard_count
 from actors.session import SessionSettings, session_spec
 from actors.stream import StreamSettings
 from engine.kernel import System
@@ -81,7 +80,9 @@ async def test_each_history_is_asked_for_once_though_connections_break_and_feeds
             await trio.sleep(4)
             await server.drop()
         await eventually(lambda: b.history() == (60, 60), within_s=200, every_s=0.5)
-        assert b.client.most_at_once == 1
+        at_once = {key: most for key, most in b.client.most_at_once.items() if key[-1] == "history"}
+        assert {most for key, most in at_once.items() if key[0] == "bars"} == {1}
+        assert max(at_once.values()) <= 2  # a poll of trades, which wait in the same line, may meet their history
         histories = {
             key: count for key, count in b.client.asked_of.items() if key[-1] == "history" and key[0] == "bars"
         }
@@ -106,8 +107,8 @@ async def test_after_a_failure_only_what_is_missing_is_asked_for(autojump_clock:
 async def test_symbols_added_to_a_running_tree_live_like_the_others(autojump_clock: trio.testing.MockClock) -> None:
     async with bench() as (b, server):
         await eventually(lambda: b.history() == (60, 60), every_s=0.5)
-        await b.add(("NEW/1", "NEW/2"), POLICY)
-        await eventually(lambda: b.history() == (66, 66), every_s=0.5)
+        await b.add(("NEW/1", "币/安", "币/生"), POLICY)
+        await eventually(lambda: b.history() == (69, 69), every_s=0.5)
         assert {"stream:0", "stream:1", "stream:2", "stream:3", "feed:NEW_1"} <= set(b.names())
         assert server.clients == 4
 
@@ -120,13 +121,13 @@ async def test_polls_take_turns_and_no_question_is_asked_twice_at_once(autojump_
         b.client.delay_s = 0.5
         await trio.sleep(30)
         b.client.asked_of.clear()
-        b.client.most_at_once = 0
+        b.client.most_at_once.clear()
         await trio.sleep(120)
         asked = b.client.asked_of
         for what in ("book", "ticker"):
             counts = [asked[what, symbol] for symbol in SYMBOLS]
             assert min(counts) > 0 and max(counts) - min(counts) <= 2, counts
-        assert b.client.most_at_once == 1
+        assert set(b.client.most_at_once.values()) == {1}
         assert server.connections == 0
         assert {node.partition(":")[0] for node in b.names()} == {"feed"}
         fresh = [fresh for market in b.state.markets.values() for fresh in market.fresh.values()]

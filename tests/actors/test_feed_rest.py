@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors._feed_settings import FeedSettings
-from actors._market_rest import ASKABLE, MarketRest
+from actors.feed.rest import ASKABLE, MarketRest
+from actors.feed.settings import FeedSettings
 from actors.session import SessionSettings, session_spec
 from engine.model import DataClass, MarketState, Source, VenueState
 from engine.venues.base import BookSnapshot, NotSent, TradeRow

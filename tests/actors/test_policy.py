@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.policy import polled, routing_table
+from actors.feed import polled, routing_table
 from engine.model import DataCells, DataRow
 
 POLICY = {
@@ -23,7 +23,10 @@ def test_a_cell_changes_itself_and_nothing_else() -> None:
     ("cells", "message"),
     [
         ({"boook": DataCells(age_s=1.0)}, "data.boook: expected one of book, forced, open_interest, ticker"),
-        ({"book": DataCells(via="poll", age_s=1.0)}, r"data.book.poll_s: expected less than its age_s \(1.0\), got 1.0"),
+        (
+            {"book": DataCells(via="poll", age_s=1.0)},
+            r"data.book.poll_s: expected less than its age_s \(1.0\), got 1.0",
+        ),
         ({"open_interest": DataCells(poll_s=300.0)}, "data.open_interest.poll_s"),
         ({"forced": DataCells(via="poll")}, "data.forced.via: expected stream or off"),
     ],

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,21 +20,21 @@ from engine.kernel import TrioClock
 from engine.model import MarketState, VenueState
 from engine.settings import LogSettings
 
+SETTLED_S = 0.1
+
 
 class Screen:
     """What a terminal shows of the bytes it got: enough of one for `\\r`, `\\n` and clear-to-end."""
 
     def __init__(self) -> None:
         self.reader, self.writer = pty.openpty()
-        os.set_blocking(self.reader, False)
         self.lines = [""]
 
     def look(self) -> list[str]:
-        try:
-            text = os.read(self.reader, 1_000_000).decode()
-        except BlockingIOError:
-            return self.lines
-        for piece in re.split(r"(\r\n|\r\x1b\[K)", text):
+        said = b""
+        while select.select([self.reader], [], [], SETTLED_S)[0]:  # what is written is there a moment later
+            said += os.read(self.reader, 1_000_000)
+        for piece in re.split(r"(\r\n|\r\x1b\[K)", said.decode()):
             if piece == "\r\n":
                 self.lines.append("")
             elif piece == "\r\x1b[K":

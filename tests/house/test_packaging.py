@@ -45,7 +45,11 @@ def test_config_is_not_importable():
 
 def test_every_requirement_has_a_lower_and_an_upper_bound():
     extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
-    nothing(line for line in PROJECT["dependencies"] + extras if not re.fullmatch(r"[a-z0-9-]+>=[\d.]+,<[\d.]+(; .+)?", line))
+    nothing(
+        line
+        for line in PROJECT["dependencies"] + extras
+        if not re.fullmatch(r"[a-z0-9-]+>=[\d.]+,<[\d.]+(; .+)?", line)
+    )
 
 
 def test_every_third_party_import_is_a_declared_requirement():

@@ -51,6 +51,10 @@ class Slowly(Message, frozen=True):
     number: int
 
 
+class SetTimer(Message, frozen=True):
+    how: str
+
+
 class Go(Request[None]):
     """Called: have a prompt message told from inside a handler that runs on its caller's turn."""
 
@@ -105,6 +109,10 @@ class Worker(Actor):
     async def slowly(self, message: Slowly) -> None:
         await trio.sleep(1)
         self.world.done.setdefault(self.name, []).append(("", message.number))
+
+    @on(SetTimer)
+    def set_timer(self, message: SetTimer) -> None:
+        self.after(1.0, Do("timer", 1, message.how))
 
     @on(Go)
     def go(self, message: Go) -> None:
@@ -220,6 +228,26 @@ async def test_a_teller_of_slow_handlers_is_stopped_when_the_time_of_a_turn_is_u
         for number in range(3000):
             a.tell(PromptDo("test", number))
         assert len(world.done["a"]) == 1 + BATCH
+
+
+@pytest.mark.parametrize("how", ["note", "to itself", "crash", "step down", "end"])
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_timer_of_an_idle_actor_is_handled_as_if_it_had_waited(
+    how: str, busy: bool, autojump_clock: object
+) -> None:
+    world = World()
+    async with running(*workers(world)) as system:
+        a = ref_of(system, "a")
+        a.tell(SetTimer(how))
+        await trio.sleep(0.5)
+        if busy:
+            a.tell(Slowly(0))  # until after the timer
+        await trio.sleep(4)
+        own = [("a", 1)] if how == "to itself" else []
+        assert world.done["a"] == [("", 0)] * busy + [("timer", 1)] + own
+        assert world.deepest == 1
+        assert a.address.incarnation == (1 if how in ("note", "to itself") else 2)
+        assert conserved(system)
 
 
 @pytest.mark.parametrize(

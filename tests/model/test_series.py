@@ -184,4 +184,4 @@ def test_a_series_holds_little_more_memory_than_its_rows(capacity: int, count: i
         series.append((float(n), -1.0))
     held = len(series.view().base)
     assert held <= 2 * max(16, min(count, capacity))
-    assert held <= capacity + max(16, capacity // 16)
+    assert held <= capacity + max(16, capacity // 32)

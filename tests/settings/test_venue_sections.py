@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from actors.feed import FeedSettings
 from actors.node import BinanceUsdmSection, DeribitSection, NodeSettings, Unusable, check_usable
-from engine.model import DataCells
+from actors.stream import StreamSettings
+from engine.model import INTERVAL_MS, DataCells
 from engine.settings import SettingsError, load
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
 from engine.venues.deribit import DeribitSettings, DeribitVenue
+
+INTERVALS = tuple(INTERVAL_MS)
 
 SIMULATED = """
 name = "two"
@@ -85,6 +90,34 @@ def test_a_production_host_is_refused_unless_live(url: str) -> None:
 def test_a_symbol_named_twice_is_unusable() -> None:
     with pytest.raises(Unusable, match=r"venues\.binance\.symbols: .* got twice: BTCUSDT"):
         check_usable(with_binance(BinanceUsdmSection(symbols=("BTCUSDT", "ETHUSDT", "BTCUSDT"))))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "a_stream", "intervals", "off", "usable"),
+    [
+        (114, 114, INTERVALS, (), False),  # six of bars, and trades, marks and liquidations: nine streams a symbol
+        (114, 113, INTERVALS, (), True),
+        (113, 1000, INTERVALS, (), True),  # never more on one connection than there are
+        (1000, 1000, ("1m",), (), False),
+        (1000, 1000, (), ("trades", "forced"), True),
+        (1000, 1000, ("1m",), ("trades", "forced", "mark"), True),
+    ],
+)
+def test_more_streams_than_a_connection_takes_are_unusable(
+    symbols: int, a_stream: int, intervals: tuple[str, ...], off: tuple[str, ...], usable: bool
+) -> None:
+    section = BinanceUsdmSection(
+        symbols=tuple(f"S{n}USDT" for n in range(symbols)),
+        stream=StreamSettings(symbols_per_stream=a_stream),
+        feed=FeedSettings(intervals=intervals),
+        data={name: DataCells(via="off") for name in off},
+    )
+    if usable:
+        check_usable(with_binance(section))
+    else:
+        with pytest.raises(Unusable, match=r"venues\.binance\.stream\.symbols_per_stream: expected at most \d+"):
+            check_usable(with_binance(section))
+    check_usable(with_binance(msgspec.structs.replace(section, websocket=False)))
 
 
 def test_a_simulated_venue_needs_a_simulator() -> None:

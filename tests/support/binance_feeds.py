@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import trio
 
-from actors.feed import FeedSettings, feed_specs
-from actors.policy import polled, routing_table
+from actors.feed import FeedSettings, feed_specs, polled, routing_table
 from actors.session import SessionSettings, session_spec
 from actors.stream import StreamSettings
 from engine.kernel import Entropy, EventKind, KernelEvent, SupervisorSpec, System, TrioClock, open_system

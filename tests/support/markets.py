@@ -67,7 +67,7 @@ class ScriptedRest:
         self.asked: list[str] = []
         self.asked_of: Counter[tuple[str, ...]] = Counter()  # by what, symbol and interval
         self.in_progress: Counter[tuple[str, ...]] = Counter()
-        self.most_at_once = 0  # of one thing
+        self.most_at_once: dict[tuple[str, ...], int] = {}
         self.closed = False
 
     async def _say(self, what: str, value: Any, *of: str) -> Any:
@@ -75,7 +75,7 @@ class ScriptedRest:
         key = (what, *of)
         self.asked_of[key] += 1
         self.in_progress[key] += 1
-        self.most_at_once = max(self.most_at_once, self.in_progress[key])
+        self.most_at_once[key] = max(self.most_at_once.get(key, 0), self.in_progress[key])
         try:
             await trio.sleep(self.delay_s)
         finally:

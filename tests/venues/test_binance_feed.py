@@ -169,6 +169,16 @@ def test_messages_in_any_order_never_double_a_bar_or_take_back_its_last_version(
 # ── mark, quotes, liquidations ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_symbol_may_be_spelled_in_any_letters() -> None:
+    """币安人生USDT is one."""
+    symbol = "币安人生USDT"
+    feed, market = BinanceUsdmFeed(symbol, BinanceUsdmSettings()), state()
+    for number in (7, 8):
+        frame = trade(number).replace(SYMBOL.encode(), symbol.encode())
+        feed.apply(frame.replace(SYMBOL.lower().encode(), symbol.lower().encode()), market, 1.0)
+    assert market.trades.last_seq == 8
+
+
 @given(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=6))
 def test_of_marks_and_quotes_the_newest_stays(order: list[int], again: list[int]) -> None:
     feed, market = _feed(), state()
@@ -188,6 +198,9 @@ def test_a_mark_brings_index_funding_and_when_it_is_due() -> None:
     assert (ticker.funding, ticker.next_funding_ms) == (0.0001, T0 + 3_600_000)
     feed.apply(mark(T0 + 1000, rate="", due=0), market, 1.0)  # a contract without funding
     assert (ticker.funding, ticker.next_funding_ms) == (None, None)
+    nothing = mark(T0 + 2000, price="0.00000000").replace(b'"60001.23"', b'""')  # one that is not traded yet
+    assert feed.apply(nothing, market, 1.0) == Applied.MARK
+    assert (ticker.mark, ticker.index, ticker.mark_ms) == (None, None, T0 + 2000)
 
 
 def test_an_empty_side_of_a_quote_is_none() -> None:
@@ -246,6 +259,7 @@ def test_unknown_fields_other_orders_of_keys_and_numbers_as_numbers_are_all_the_
         depth("depth@100ms", u=9),  # the settings say depth20
         trade(9).replace(b'"m":false', b'"m":"perhaps"'),
         trade(9).replace(b'"0.023"', b"null"),
+        trade(2**53 + 1),  # a column of float64 could not tell it from the one before
         kline(T0, at=T0 - 1),
         kline(T0 + 1, at=T0 + 2),
         kline(T0, at=T0 + 1, interval="2h"),

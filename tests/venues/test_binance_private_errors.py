@@ -83,6 +83,7 @@ UNKNOWN_ERROR = "Unknown error, please check your request or try again later."
         (refusal(-1007, 408), OutcomeUnknown),
         (refusal(-1001, 408), OutcomeUnknown),
         (refusal(-9999), OutcomeUnknown),  # says nothing to us
+        (reply({"code": 0, "msg": "Service unavailable from a restricted location."}, 451), OutcomeUnknown),
         (refusal(-2015, 401), NotAuthorised),
         (HttpReply(401, {}, b""), NotAuthorised),
         (HttpReply(403, {}, b"<html>"), RateLimited),
@@ -102,6 +103,7 @@ async def test_what_is_not_certain_is_unknown(answer: object, kind: type[VenueEr
     ("answer", "wait_s"),
     [
         (refusal(-1003, 429, retry_after="7"), 7.0),
+        (refusal(-1003, 429, retry_after="0"), 1.0),
         (refusal(-1003, 418, retry_after="180"), 180.0),
         (refusal(-1015, 429, retry_after="3"), 3.0),
         (refusal(-1015), 10.0),

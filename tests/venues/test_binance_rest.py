@@ -1,5 +1,6 @@
 """Requests to Binance USD-M: what they cost, what their refusals mean, and how many of them leave."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ from engine.venues.decoding import WireError
 from tests.support.binance import SYMBOL, T0, reply, venue_over
 
 MARK = {"markPrice": "11.5", "indexPrice": "11.4", "lastFundingRate": "0.0001", "nextFundingTime": T0, "time": T0 - 9}
+
+DAY = {"symbol": SYMBOL, "lastPrice": "5", "priceChangePercent": "1", "volume": "2", "quoteVolume": "10"}
 
 
 class Host:
@@ -108,6 +111,7 @@ LIMIT = {"code": -1003, "msg": "Too many requests."}
     [
         (reply({"code": -1121, "msg": "Invalid symbol."}, 400), Refused),
         (reply({"code": -9999, "msg": "new"}, 400), Refused),
+        (reply({"code": 0, "msg": "Service unavailable from a restricted location."}, 451), Refused),
         (reply(LIMIT, 429, retry_after="7"), RateLimited),
         (reply(LIMIT, 418, retry_after="7"), RateLimited),
         (reply(LIMIT, 400), RateLimited),
@@ -175,7 +179,12 @@ async def test_after_a_limit_nobody_asks_until_the_venue_said(
     status: int, spot_too: bool, autojump_clock: trio.testing.MockClock
 ) -> None:
     """The other client of the same venue shares the address; the spot host is another host."""
-    host = Host({"/fapi/v1/time": reply(LIMIT, status, retry_after="40"), "/api/v3/ticker/price": []})
+    host = Host(
+        {
+            "/fapi/v1/time": reply(LIMIT, status, retry_after="40"),
+            "/api/v3/ticker/price": [{"symbol": SYMBOL, "price": "5"}],
+        }
+    )
     venue = venue_over(host, clock=_clock(), request_timeout_s=5)
     rest, other = venue.public(), venue.public()
     with pytest.raises(RateLimited):
@@ -190,6 +199,40 @@ async def test_after_a_limit_nobody_asks_until_the_venue_said(
     with pytest.raises(RateLimited):
         await other.server_time_ms()
     assert len(host.asked) == 3
+
+
+@pytest.mark.parametrize("status", [429, 418])
+async def test_what_waits_for_a_connection_when_a_limit_is_met_is_not_sent(
+    status: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Their credits are paid; but whoever goes on asking after a 429 is banned."""
+    host = Host({"/fapi/v1/depth": reply(LIMIT, status, retry_after="40")}, takes_s=0.1)
+    rest = venue_over(host, clock=_clock(), max_connections=2).public()
+    waits: list[float] = []
+
+    async def ask() -> None:
+        with pytest.raises(RateLimited) as caught:
+            await rest.book(SYMBOL, 20)
+        waits.append(caught.value.retry_after_s)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(12):
+            nursery.start_soon(ask)
+    assert len(host.asked) == 2
+    assert len(waits) == 12
+    assert all(39 < wait_s <= 40 for wait_s in waits)
+
+
+async def test_a_limit_that_says_wait_for_nothing_is_waited_for_all_the_same(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    host = Host({"/fapi/v1/time": reply(LIMIT, 429, retry_after="0")})
+    rest = venue_over(host, clock=_clock(), request_timeout_s=0.3).public()
+    for _ in range(3):
+        with pytest.raises(RateLimited) as caught:
+            await rest.server_time_ms()
+        assert caught.value.retry_after_s > 0.0
+    assert len(host.asked) == 1
 
 
 async def test_a_ban_closes_what_is_counted_apart_too(autojump_clock: trio.testing.MockClock) -> None:
@@ -214,7 +257,7 @@ async def test_the_venues_own_count_holds_ours_back(autojump_clock: trio.testing
 
 async def test_windows_follow_the_venues_clock_not_ours(autojump_clock: trio.testing.MockClock) -> None:
     """Ours is 30 s behind: a minute of the venue's begins after 25 s, and then there are credits again."""
-    host = Host({"/fapi/v1/time": {"serverTime": T0 + 35_000}, "/fapi/v1/ticker/24hr": []}, takes_s=0.1)
+    host = Host({"/fapi/v1/time": {"serverTime": T0 + 35_000}, "/fapi/v1/ticker/24hr": [DAY]}, takes_s=0.1)
     rest = venue_over(host, clock=TrioClock(T0 + 5_000), weight_share=0.04, request_timeout_s=40).public()
     await rest.server_time_ms()
     for _ in range(2):
@@ -222,6 +265,21 @@ async def test_windows_follow_the_venues_clock_not_ours(autojump_clock: trio.tes
     began_s = trio.current_time()
     await rest.day_tickers()
     assert trio.current_time() - began_s == pytest.approx(25, abs=1)
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600, 0])
+async def test_a_wrong_clock_is_set_even_by_a_reading_that_was_long_on_its_way(
+    ahead_s: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """How long it took bounds how wrong the reading is, and so shows a clock that is wrong by more; one that is not stays."""
+    host = Host(
+        {"/fapi/v1/time": lambda _query: {"serverTime": T0 + 2_000}, "/api/v3/ticker/price": [DAY | {"price": "5"}]},
+        takes_s=4,
+    )
+    rest = venue_over(host, clock=TrioClock(T0 + 1_000 * ahead_s)).public()
+    await rest.server_time_ms()
+    asked_ms, _ = await rest.spot_prices()
+    assert asked_ms == pytest.approx(T0 + 4_000, abs=2)
 
 
 async def test_the_limit_in_the_listing_holds_from_then_on(autojump_clock: trio.testing.MockClock) -> None:
@@ -364,6 +422,27 @@ async def test_one_broken_row_of_all_symbols_hides_no_other() -> None:
         await rest.marks()
 
 
+@pytest.mark.parametrize("rows", [[], [{"symbol": "COIN", "st": 2} | MARK]])
+async def test_a_list_of_all_symbols_without_one_of_ours_is_no_answer(rows: Any) -> None:
+    """Taken for one, it would be good for an hour."""
+    with pytest.raises(WireError, match="a row of this product"):
+        await venue_over(Host({"/fapi/v1/premiumIndex": rows})).public().marks()
+
+
+@pytest.mark.parametrize("price", ["0.00000000", "0"])
+async def test_a_list_of_spot_prices_that_are_all_zero_is_no_answer(price: str) -> None:
+    rows = [{"symbol": name, "price": price} for name in ("BTCUSDT", "ETHUSDT")]
+    with pytest.raises(WireError, match="price"):
+        await venue_over(Host({"/api/v3/ticker/price": rows})).public().spot_prices()
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "-1", ""])
+async def test_a_spot_price_that_is_no_price_hides_no_other(price: str) -> None:
+    rows = [{"symbol": "BTCUSDT", "price": price}, {"symbol": "ETHUSDT", "price": "4000.5"}]
+    _, prices = await venue_over(Host({"/api/v3/ticker/price": rows})).public().spot_prices()
+    assert prices == {"ETHUSDT": 4000.5}
+
+
 # ── replies ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -449,6 +528,7 @@ async def test_spot_prices_are_of_what_one_contract_is_on() -> None:
     }
     assert got["BTCUSDT"][0][0] == T0
     assert spot_names("1INCHUSDT") == (("1INCHUSDT", 1.0),)
+    assert spot_names("BTCUSDT_261225") == (("BTCUSDT", 1.0),)
 
 
 async def test_funding_of_every_symbol_is_one_question() -> None:
@@ -456,6 +536,21 @@ async def test_funding_of_every_symbol_is_one_question() -> None:
     got = await _fetch("funding", host, "S1", "S2", "NOPE")
     assert got == {name: [[T0 - 9, 0.0001, T0, 11.5]] for name in ("S1", "S2")}
     assert len(host.asked) == 1
+
+
+async def test_funding_that_is_not_said_is_absent_and_a_mark_of_zero_is_none() -> None:
+    rows = [
+        {"symbol": "S1"} | MARK | {"markPrice": "0.00000000"},
+        {"symbol": "QUARTER"} | MARK | {"lastFundingRate": "", "nextFundingTime": 0},
+        {"symbol": "LACKS", "markPrice": "5", "time": T0},
+        {"symbol": "NULL"} | MARK | {"lastFundingRate": None},
+        {"symbol": "NAN"} | MARK | {"lastFundingRate": "NaN"},
+        {"symbol": "ZERO"} | MARK | {"lastFundingRate": "0.00000000"},
+    ]
+    got = await _fetch("funding", Host({"/fapi/v1/premiumIndex": rows}), *(row["symbol"] for row in rows))
+    assert list(got) == ["S1", "ZERO"]
+    assert math.isnan(got["S1"][0][3])
+    assert got["ZERO"][0][1] == 0.0
 
 
 async def test_a_symbol_without_open_interest_is_absent() -> None:
@@ -475,6 +570,11 @@ def test_every_source_and_class_has_its_row() -> None:
     for name, source in venue.sources.items():
         assert venue.policy[name].via == "poll"
         assert source.row.age_s > 2 * source.row.poll_s
+
+
+def test_trades_of_many_symbols_asked_for_leave_the_most_of_the_budget_to_books_and_bars() -> None:
+    ours = 2400 * BinanceUsdmSettings().weight_share
+    assert 200 * 20 * 60 / venue_over(_nothing).policy["trades"].poll_s < ours / 2
 
 
 # ── settings ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -27,6 +27,7 @@ WRONG_SIDE = frozenset({-4061, -4062})  # the account's position mode is not the
 
 _NO_ANSWER = frozenset({408, 504})
 _MAX_RETRY_AFTER_S = 259_200.0  # the longest ban: three days
+_LEAST_S = 1.0  # a whole second that has begun is said as none
 _WITHOUT_WORD_S = {BANNED: 120.0, TOO_MANY: 30.0, FIREWALL: 30.0}  # when the reply does not say how long
 _ORDER_WINDOW_S = 10.0
 _TEXT_LIMIT = 200
@@ -70,7 +71,7 @@ def error_of(what: str, reply: HttpReply, *, acts: bool = False) -> VenueError |
     """What a reply means that is not what was asked for; None when it says nothing of an error."""
     body = _body(reply)
     code = body.code if body else 0
-    meaning = _meaning(reply, code, acts=acts)
+    meaning = _meaning(reply, body, acts=acts)
     if meaning is None:
         return None
     text = f"{what}: HTTP {reply.status}" + (f": code {body.code}: {body.msg[:_TEXT_LIMIT]}" if body else "")
@@ -80,7 +81,7 @@ def error_of(what: str, reply: HttpReply, *, acts: bool = False) -> VenueError |
     return kind(text, code=code)
 
 
-def _meaning(reply: HttpReply, code: int, *, acts: bool) -> Meaning | None:
+def _meaning(reply: HttpReply, body: ErrorReply | None, *, acts: bool) -> Meaning | None:
     if reply.status in (BANNED, TOO_MANY, FIREWALL):
         return Meaning.LIMITED
     unanswered = Meaning.UNKNOWN if acts else Meaning.UNAVAILABLE
@@ -88,14 +89,14 @@ def _meaning(reply: HttpReply, code: int, *, acts: bool) -> Meaning | None:
         return unanswered
     if _says_unavailable(reply):
         return Meaning.UNAVAILABLE
-    known = meaning_of(code)
+    known = meaning_of(body.code) if body else None
     if known is not None:
         return unanswered if known is Meaning.UNKNOWN else known
     if reply.status == 401:
         return Meaning.AUTH
     if reply.status >= 500:
         return unanswered
-    if code < 0:
+    if body and (body.code < 0 or reply.status >= 400):
         return Meaning.UNKNOWN if acts else Meaning.REFUSED
     return None
 
@@ -106,11 +107,11 @@ def _says_unavailable(reply: HttpReply) -> bool:
 
 
 def retry_after_s(reply: HttpReply, code: int = 0) -> float:
-    """The `Retry-After` header in seconds; dates are not used by this venue."""
+    """The `Retry-After` header in seconds, at least one; dates are not used by this venue."""
     text = reply.headers.get("retry-after", "")
     if text.isascii() and text.isdigit():
-        return min(float(text), _MAX_RETRY_AFTER_S)
-    return _WITHOUT_WORD_S.get(reply.status, _ORDER_WINDOW_S if code == TOO_MANY_ORDERS else 1.0)
+        return min(max(float(text), _LEAST_S), _MAX_RETRY_AFTER_S)
+    return _WITHOUT_WORD_S.get(reply.status, _ORDER_WINDOW_S if code == TOO_MANY_ORDERS else _LEAST_S)
 
 
 def _body(reply: HttpReply) -> ErrorReply | None:

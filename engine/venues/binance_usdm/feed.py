@@ -14,7 +14,7 @@ from engine.venues.base import Applied, BookSnapshot
 from engine.venues.binance_usdm.barfeed import bars_applier
 from engine.venues.binance_usdm.heard import COUNTS_ANEW_MS, Heard
 from engine.venues.binance_usdm.localbook import LocalBook
-from engine.venues.binance_usdm.names import stream_of
+from engine.venues.binance_usdm.names import HEAD, stream_of
 from engine.venues.binance_usdm.settings import BinanceUsdmSettings
 from engine.venues.binance_usdm.wire import (
     DepthEvent,
@@ -36,6 +36,7 @@ _MARK = decoder(Wrapped[MarkEvent])
 _FORCED = decoder(Wrapped[ForcedEvent])
 
 _MAX_STREAMS = 64
+_TOPIC_BYTES = len("kline_1m")  # as many letters of a topic tell it from every other
 _RECENT_FORCED = 16  # liquidations among which a second copy is looked for: one a second at most
 
 _BOOK_SNAPSHOT = Applied.BOOK | Applied.SNAPSHOT
@@ -55,21 +56,21 @@ class BinanceUsdmFeed:
         self._marks = Heard(DataClass.MARK)
         self._quotes = Heard(DataClass.TICKER)
         self._quote_id = -1
-        self._appliers: dict[bytes, Apply] = {}  # by stream, learned from the first frame of each
+        self._appliers: dict[bytes, Apply] = {}  # by how a frame begins, learned from the first frame of each stream
+        self._beginning = len(HEAD) + len(symbol.encode()) + 1 + _TOPIC_BYTES
 
     @property
     def seed(self) -> Callable[[BookSnapshot, MarketState, float], Applied] | None:
         return None if self._chain is None else self._chain.seed
 
     def apply(self, frame: bytes, state: MarketState, now_s: float) -> Applied:
-        stream = stream_of(frame)
-        applier = self._appliers.get(stream) if stream is not None else None
-        return (applier or self._learn(stream))(frame, state, now_s)
+        applier = self._appliers.get(frame[: self._beginning])
+        return (applier or self._learn(frame))(frame, state, now_s)
 
-    def _learn(self, stream: bytes | None) -> Apply:
-        applier = self._applier((stream or b"").decode("ascii", "replace"))
-        if stream is not None and len(self._appliers) < _MAX_STREAMS:
-            self._appliers[stream] = applier
+    def _learn(self, frame: bytes) -> Apply:
+        applier = self._applier((stream_of(frame) or b"").decode("utf-8", "replace"))
+        if frame.startswith(HEAD) and len(self._appliers) < _MAX_STREAMS:
+            self._appliers[frame[: self._beginning]] = applier
         return applier
 
     def _applier(self, stream: str) -> Apply:
@@ -125,7 +126,7 @@ class BinanceUsdmFeed:
         if ticker.mark_ms >= event.E:
             self._marks.old(event.E, state)
             return Applied.NOTHING
-        ticker.mark = event.p
+        ticker.mark = event.p or None
         ticker.index = event.i or None
         ticker.funding = None if event.r == "" else event.r
         ticker.next_funding_ms = event.T or None

@@ -12,8 +12,8 @@ ROUTES = {
     MARKET: frozenset((DataClass.TRADES, DataClass.BARS, DataClass.MARK, DataClass.FORCED)),
 }
 
-_HEAD = b'{"stream":"'
-_HEAD_BYTES = len(_HEAD)
+HEAD = b'{"stream":"'
+_HEAD_BYTES = len(HEAD)
 _KEY = b'"stream"'
 _NAME_BYTES = 120
 _BUNDLE = re.compile(r"1(?:0{3,6}|M)(?=[A-Z])")
@@ -25,7 +25,7 @@ def stream_of(frame: bytes) -> bytes | None:
 
     A quote inside a JSON string is escaped, so a key with its colon cannot be met inside a value.
     """
-    if frame.startswith(_HEAD):
+    if frame.startswith(HEAD):
         start = _HEAD_BYTES
     else:
         start = _search(frame)
@@ -70,14 +70,15 @@ def _book_topic(settings: BinanceUsdmSettings) -> str:
 
 
 def spot_names(symbol: str) -> tuple[tuple[str, float], ...]:
-    """Where a perpetual's spot price may be found, best first: the market's name, and how many of its coins the contract counts.
+    """Where a contract's spot price may be found, best first: the market's name, and how many of its coins the contract counts.
 
     Where a coin is worth little the contract is on a bundle of coins and says so in front: 1000PEPEUSDT is on 1000 PEPE.
-    Some spot markets are on the same bundle and are named alike (1000SATSUSDT); the others are on the single coin. Whether
-    there is a market at all is for the venue's listing to say.
+    Some spot markets are on the same bundle and are named alike (1000SATSUSDT); the others are on the single coin. A future
+    says after its pair when it is delivered (BTCUSDT_261225). Whether there is a market at all is for the venue's listing to say.
     """
-    bundle = _BUNDLE.match(symbol)
+    pair = symbol.partition("_")[0]
+    bundle = _BUNDLE.match(pair)
     if bundle is None:
-        return ((symbol, 1.0),)
+        return ((pair, 1.0),)
     text = bundle.group()
-    return (symbol, 1.0), (symbol[len(text) :], _MILLION if text == "1M" else float(text))
+    return (pair, 1.0), (pair[len(text) :], _MILLION if text == "1M" else float(text))

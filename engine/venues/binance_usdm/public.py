@@ -69,11 +69,12 @@ class BinanceUsdmRest:
         self._prices = Shared(self._price_row, self._price_rows, enough=2)
 
     async def server_time_ms(self) -> int:
-        """The windows of the venue's limits follow this reading, unless it was so long on the way that it says little."""
+        """The windows of the venue's limits follow this reading, unless it was so long on the way that it says little: then only
+        if our clock cannot be right by it."""
         asked_s = trio.current_time()
         venue_ms = (await self._ask("/fapi/v1/time", {}, _TIME, 1, Priority.QUERY)).serverTime
         trip_s = trio.current_time() - asked_s
-        if trip_s <= _GOOD_TRIP_S:
+        if trip_s <= _GOOD_TRIP_S or not 0 <= self._clock.now_ms() - venue_ms <= trip_s * 1000:
             self._clock.observe(venue_ms + trip_s * 500)
         return venue_ms
 
@@ -171,7 +172,10 @@ class BinanceUsdmRest:
         """The venue's time when we asked, and the last price of every spot market."""
         asked_ms = self._clock.now_ms()
         rows = by_symbol(await self._spot.get("/api/v3/ticker/price", {}, _ROWS, Price(SPOT, 4)), _PRICE)
-        return asked_ms, {name: row.price for name, row in rows.items() if row.price > 0.0}
+        prices = {name: row.price for name, row in rows.items() if row.price > 0.0}
+        if not prices:
+            raise WireError("price", "one above zero", f"none in {len(rows)} rows")
+        return asked_ms, prices
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -205,7 +209,8 @@ _Reply = TypeVar("_Reply")
 
 
 def by_symbol(rows: list[msgspec.Raw], reading: msgspec.json.Decoder[Row]) -> dict[str, Row]:
-    """The rows of this product. One that does not decode is left out: it must not hide the others. `WireError` if none does."""
+    """The rows of this product. One that does not decode is left out: it must not hide the others. `WireError` if there is
+    none: a list of all symbols that is empty is a failed question, not an answer."""
     found: dict[str, Row] = {}
     broken: WireError | None = None
     for raw in rows:
@@ -216,8 +221,8 @@ def by_symbol(rows: list[msgspec.Raw], reading: msgspec.json.Decoder[Row]) -> di
             continue
         if row.st == 1:
             found[row.symbol] = row
-    if broken is not None and not found:
-        raise broken
+    if not found:
+        raise broken or WireError("$", "a row of this product", f"none in {len(rows)} rows")
     return found
 
 

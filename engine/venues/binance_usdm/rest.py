@@ -135,6 +135,7 @@ class RestClient:
         except trio.TooSlowError:
             raise NotSent(f"{what}: no connection became free within {patience_s:.1f} s") from None
         try:
+            self._heed_the_word(what, price.pool)
             return await self._exchange(
                 method, path, dress(), timeout_s=self._left_s(deadline_s) if whole else self._timeout_s
             )
@@ -167,6 +168,12 @@ class RestClient:
     def _spare_the_dead(self, what: str, wait_s: float) -> None:
         if wait_s > 0.0:
             raise NotSent(f"{what}: the host failed too often; it is asked again in {wait_s:.1f} s")
+
+    def _heed_the_word(self, what: str, pool: str) -> None:
+        """What was paid for and had to wait for a connection may have been overtaken by a limit: who goes on is banned."""
+        wait_s = self._budget.shut_s(pool)
+        if wait_s > 0.0:
+            raise RateLimited(f"{what}: the host takes nothing for {wait_s:.1f} s", retry_after_s=wait_s)
 
     def _error(self, what: str, reply: HttpReply, price: Price, *, acts: bool) -> VenueError | None:
         """What the reply says went wrong. A host that says "too much" is not asked again before it said we may."""

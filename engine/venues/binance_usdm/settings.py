@@ -32,7 +32,7 @@ class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     spot_url: str = _SPOT_HTTP
     request_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=32)] = 8
-    weight_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    weight_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.8  # less would not pay for the dearest request
     order_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
     recv_window_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = (
         5.0  # of questions; an order's is what is left of its validity

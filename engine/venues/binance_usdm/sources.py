@@ -4,6 +4,7 @@ What is asked for is good for two intervals and the time a pass takes: a bound o
 poll that is not perfectly in time.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -33,7 +34,8 @@ class OpenInterest:
 
 
 class Funding:
-    """The rate of the running interval as it stands, when it is due, and the mark price beside it."""
+    """The rate of the running interval as it stands, when it is due, and the mark price beside it; a zero among the last two
+    is none. Absent where no rate is said: of a future with a delivery date."""
 
     name = "funding"
     columns: tuple[str, ...] = ("time_ms", "rate", "next_funding_ms", "mark")
@@ -46,8 +48,8 @@ class Funding:
         for symbol in symbols:
             mark = marks.get(symbol)
             if mark is not None and mark.lastFundingRate != "":
-                figures = (mark.time, mark.lastFundingRate, mark.nextFundingTime, mark.markPrice)
-                found[symbol] = _columns((figures,), self.columns)
+                due_ms, price = mark.nextFundingTime or math.nan, mark.markPrice or math.nan
+                found[symbol] = _columns(((mark.time, mark.lastFundingRate, due_ms, price),), self.columns)
         return found
 
 

@@ -104,5 +104,10 @@ class BinanceUsdmStream:
         return msgspec.json.encode({"method": asked.method, "params": asked.streams, "id": self._requests})
 
 
+def most_symbols(classes: frozenset[DataClass], intervals: Sequence[str], settings: BinanceUsdmSettings) -> int:
+    """How many symbols one connection can carry, all `classes` of them."""
+    return MAX_STREAMS // max(1, len(streams("", classes, tuple(intervals), settings)))
+
+
 def _wanted(asked: _Asked) -> tuple[str, ...]:
     return asked.streams if asked.method == "SUBSCRIBE" else ()

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
-from engine.venues.decoding import Amount, Figure, Price, Sequence, Stamp, Text
+from engine.venues.decoding import Amount, Figure, Price, RowNumber, Sequence, Stamp, Text
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class QuoteEvent(msgspec.Struct, gc=False):
 
 
 class TradeEvent(msgspec.Struct, gc=False):
-    a: Sequence
+    a: RowNumber
     p: Price
     q: Amount
     T: Stamp
@@ -68,11 +68,11 @@ class TradeEvent(msgspec.Struct, gc=False):
 
 
 class MarkEvent(msgspec.Struct, gc=False):
-    """Of a contract that pays no funding `r` is "" and `T` is 0."""
+    """Of a contract that pays no funding `r` is "" and `T` is 0; of one not traded yet a price is zero or ""."""
 
     E: Stamp
-    p: Price
-    i: Figure
+    p: Amount
+    i: Literal[""] | Figure
     r: Literal[""] | Figure = ""
     T: Stamp = 0
 
@@ -207,7 +207,7 @@ class SymbolRow(msgspec.Struct):
 
 
 class MarkRow(SymbolRow, kw_only=True):
-    markPrice: Figure  # noqa: N815
+    markPrice: Amount  # noqa: N815
     indexPrice: Figure | Literal[""] = ""  # noqa: N815
     lastFundingRate: Figure | Literal[""] = ""  # noqa: N815
     nextFundingTime: Stamp = 0  # noqa: N815

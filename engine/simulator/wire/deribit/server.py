@@ -103,6 +103,10 @@ class DeribitServer:
         """The open connections, as faults know them."""
         return self._reception.sites()
 
+    def inject(self, site: Site, ready: bytes) -> None:
+        """Send a frame to a socket as it is."""
+        self._reception.inject(site, ready)
+
     def stats(self) -> dict[str, Any]:
         return {
             "connections": len(self._reception),

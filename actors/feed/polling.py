@@ -4,13 +4,13 @@ A poll waits for its turn in the venue's budget, one at a time for each class, s
 is fairly; meanwhile readers see the last data and its age. A feed whose classes are never streamed has this mode alone.
 """
 
-from actors._feed_ages import Lags, periodic_of
-from actors._feed_base import BaseFeed, Look
-from actors._feed_probation import hand_over, probation_of
-from actors._feed_seat import FeedSeat
-from actors._market_rest import ASKABLE
-from actors._stream_messages import ChannelRefused, Frames, FramesLost, Resubscribe, StreamChanged
+from actors.feed.ages import Lags, periodic_of
+from actors.feed.base import BaseFeed, Look
+from actors.feed.probation import hand_over, probation_of
+from actors.feed.rest import ASKABLE
+from actors.feed.seat import FeedSeat
 from actors.messages import VenueReachable
+from actors.stream.messages import ChannelRefused, Frames, FramesLost, Resubscribe, StreamChanged
 from engine.kernel import on
 from engine.model import DataClass, MarketState
 from engine.venues.base import Applied, BadReply
@@ -38,7 +38,7 @@ class PollingFeed(BaseFeed):
     async def on_start(self) -> None:
         await super().on_start()
         self._state.modes[self._seat.route] = POLLING
-        for data_class in self._seat.classes & ASKABLE:
+        for data_class in sorted(self._seat.classes & ASKABLE):
             self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if self._seat.stream_up:
             self._ask_for_book(self._probation)

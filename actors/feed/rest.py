@@ -1,26 +1,17 @@
 """One instrument's market data by request and reply: histories, holes, polls, and questions about silence.
 
-Nothing here decides anything: a `VenueError` goes to whoever asked. What an answer brings is as of the moment its
-request was begun, or of the venue's own stamp where that is later: a request may wait long for its turn in the venue's
-budget.
+Nothing here decides anything: a `VenueError` goes to whoever asked.
 """
-
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import numpy as np
 
-from actors._feed_crosscheck import trades_lack
-from actors._feed_settings import FeedSettings
-from actors.messages import ask_market
-from engine.kernel import Clock, Ref
-from engine.model import TRADE_COLUMNS, Bars, Columns, DataClass, MarketState, Source, VenueState
-from engine.venues.base import Applied, BookSnapshot, MarkSnapshot, NotSent, PublicRest, TickerSnapshot, TradeRow
-
-R = TypeVar("R")
+from actors.feed.crosscheck import trades_lack
+from actors.feed.questions import MarketQuestions
+from engine.model import TRADE_COLUMNS, Bars, Columns, DataClass, Source
+from engine.venues.base import Applied, TradeRow
 
 BOOK_DEPTH = 20
-POLLED_TRADES = 100
+POLLED_TRADES = 500
 MARK_FIELDS = ("mark", "index", "funding", "next_funding_ms")
 TICKER_FIELDS = ("bid", "ask", "last", "open_interest")
 
@@ -35,18 +26,8 @@ APPLIED = {
 ASKABLE = frozenset(DataClass) - {DataClass.FORCED}  # no venue tells liquidations when it is asked
 
 
-class MarketRest:
-    """Asks through the session and writes into `state`."""
-
-    def __init__(
-        self, session: Ref, symbol: str, state: MarketState, venue: VenueState, clock: Clock, settings: FeedSettings
-    ) -> None:
-        self._session = session
-        self._symbol = symbol
-        self._state = state
-        self._venue = venue
-        self._clock = clock
-        self._settings = settings
+class MarketRest(MarketQuestions):
+    """Writes answers into the state, or compares them with it."""
 
     # ── taking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,7 +55,7 @@ class MarketRest:
             self.touch(DataClass.BOOK, as_of_s)
 
     async def _take_ticker(self) -> None:
-        answer, as_of_s = await self._ticker()
+        answer, as_of_s = await self.ticker()
         ticker = self._state.ticker
         if DataClass.MARK in self._state.fresh:
             for name in TICKER_FIELDS:
@@ -86,7 +67,7 @@ class MarketRest:
         self.touch(DataClass.TICKER, as_of_s)
 
     async def _take_mark(self) -> None:
-        answer, as_of_s = await self._mark()
+        answer, as_of_s = await self.mark()
         ticker = self._state.ticker
         for name in MARK_FIELDS:
             setattr(ticker, name, getattr(answer, name))
@@ -94,7 +75,7 @@ class MarketRest:
         self.touch(DataClass.MARK, as_of_s)
 
     async def _take_trades(self) -> None:
-        rows, began_s = await self._trades(POLLED_TRADES)
+        rows, began_s = await self.trades(POLLED_TRADES)
         self._state.trades.merge(trade_columns(rows))
         self.touch(DataClass.TRADES, began_s)
 
@@ -104,19 +85,13 @@ class MarketRest:
         oldest_ms, now_ms = self.window(bars)
         last = bars.last_key()
         start_ms = from_ms if from_ms is not None else oldest_ms if last is None else int(last)
-        rows, began_s = await self._bars(interval, max(oldest_ms, start_ms), now_ms)
+        rows, began_s = await self.bars(interval, max(oldest_ms, start_ms), now_ms)
         bars.merge(rows)
         self.touch(DataClass.BARS, began_s)
 
-    def window(self, bars: Bars) -> tuple[int, int]:
-        """Opening of the oldest bar that is kept, and the venue's time. `NotSent` while that is not known."""
-        now_ms = self._venue_ms()
-        open_ms = now_ms - now_ms % bars.interval_ms  # of the bar that is not closed
-        return open_ms - (bars.capacity - 1) * bars.interval_ms, now_ms
-
     async def take_trades_after(self, seq: int) -> int:
         """The trades after number `seq`; how many of them were new. Raises `VenueError`."""
-        rows, _ = await self._trades(self._state.trades.capacity, after_seq=seq)
+        rows, _ = await self.trades(self._state.trades.capacity, after_seq=seq)
         return self._state.trades.merge(trade_columns(rows))
 
     def touch(self, data_class: DataClass, as_of_s: float) -> None:
@@ -163,7 +138,7 @@ class MarketRest:
         return as_of_s if same else None
 
     async def _same_ticker(self) -> float | None:
-        answer, as_of_s = await self._ticker()
+        answer, as_of_s = await self.ticker()
         ours = self._state.ticker
         same = (answer.bid, answer.ask) == (ours.bid, ours.ask)
         if DataClass.MARK not in self._state.fresh:
@@ -171,7 +146,7 @@ class MarketRest:
         return as_of_s if same else None
 
     async def _same_mark(self) -> float | None:
-        answer, as_of_s = await self._mark()
+        answer, as_of_s = await self.mark()
         ours = self._state.ticker
         same = (answer.mark, answer.index, answer.funding) == (ours.mark, ours.index, ours.funding)
         return as_of_s if same else None
@@ -182,7 +157,7 @@ class MarketRest:
         if self._shortest() is not None and state.trades.last_seq >= 0:
             as_of_s = await self._same_bars()
             return None if trades_lack(state, self._venue.instruments.get(self._symbol)) else as_of_s
-        rows, began_s = await self._trades(POLLED_TRADES)
+        rows, began_s = await self.trades(POLLED_TRADES)
         return began_s if all(row.trade_seq <= state.trades.last_seq for row in rows) else None
 
     async def _same_bars(self) -> float | None:
@@ -195,7 +170,7 @@ class MarketRest:
         if last is None:
             return None
         start_ms = max(int(last), now_ms - bars.capacity * bars.interval_ms)
-        rows, began_s = await self._bars(interval, start_ms, now_ms)
+        rows, began_s = await self.bars(interval, start_ms, now_ms)
         volumes = {row[0]: row[5] for row in bars.view().tolist()}
         if start_ms > last or any(volumes.get(row[0], 0.0) != row[5] for row in rows.tolist()):
             return None
@@ -205,51 +180,6 @@ class MarketRest:
     def _shortest(self) -> tuple[str, Bars] | None:
         loaded = [(bars.interval_ms, name) for name, bars in self._state.bars.items() if name in self._state.loaded]
         return (min(loaded)[1], self._state.bars[min(loaded)[1]]) if loaded else None
-
-    # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def book(self, depth: int) -> tuple[BookSnapshot, float]:
-        """A snapshot, and the moment it is of. Raises `VenueError`."""
-        answer, began_s = await self._ask("book", lambda rest: rest.book(self._symbol, depth))
-        return answer, self._as_of(answer.venue_ms, began_s)
-
-    async def _ticker(self) -> tuple[TickerSnapshot, float]:
-        answer, began_s = await self._ask("ticker", lambda rest: rest.ticker(self._symbol))
-        return answer, self._as_of(answer.venue_ms, began_s)
-
-    async def _mark(self) -> tuple[MarkSnapshot, float]:
-        answer, began_s = await self._ask("mark", lambda rest: rest.mark(self._symbol))
-        return answer, self._as_of(answer.venue_ms, began_s)
-
-    async def _trades(self, limit: int, *, after_seq: int | None = None) -> tuple[tuple[TradeRow, ...], float]:
-        return await self._ask("trades", lambda rest: rest.trades(self._symbol, limit, after_seq=after_seq))
-
-    async def _bars(self, interval: str, start_ms: int, end_ms: int) -> tuple[Columns, float]:
-        return await self._ask(f"bars {interval}", lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms))
-
-    async def _ask(self, what: str, do: Callable[[PublicRest], Awaitable[R]]) -> tuple[R, float]:
-        """The answer, and when its turn had come."""
-        began_s = self._clock.monotonic_s()
-
-        async def begin(rest: PublicRest) -> R:  # the wait for a turn is not the data's age
-            nonlocal began_s
-            began_s = self._clock.monotonic_s()
-            return await do(rest)
-
-        timeout_s = self._settings.poll_timeout_s
-        return await ask_market(self._session, f"{self._symbol} {what}", begin, timeout_s=timeout_s), began_s
-
-    def _as_of(self, venue_ms: int, began_s: float) -> float:
-        """What the venue stamped was current then."""
-        now_s = self._clock.monotonic_s()
-        now_ms = self._venue.now_ms(now_s)
-        return began_s if now_ms is None else max(began_s, now_s - max(0, now_ms - venue_ms) / 1000)
-
-    def _venue_ms(self) -> int:
-        now_ms = self._venue.now_ms(self._clock.monotonic_s())
-        if now_ms is None:
-            raise NotSent("bars: the venue's clock is not known yet")
-        return now_ms
 
 
 def _same_side(theirs: tuple[tuple[float, float], ...], ours: tuple[tuple[float, float], ...]) -> bool:

@@ -1,7 +1,7 @@
 """What a fallen feed's stream brings is gathered in a small state of its own, and handed over when it can be trusted."""
 
-from actors._feed_seat import FeedSeat
-from actors._market_rest import MARK_FIELDS, TICKER_FIELDS
+from actors.feed.rest import MARK_FIELDS, TICKER_FIELDS
+from actors.feed.seat import FeedSeat
 from engine.model import DataClass, MarketState, Source
 
 _BARS = 4  # what polls bring reaches back further

@@ -19,8 +19,10 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures_within_s: Seconds = 30.0  # ... in this time are too many
     clean_s: Seconds = 5.0  # without a gap before streaming is trusted again
     look_every_s: Seconds = 0.5
-    request_timeout_s: Seconds = 10.0  # a question about silence or a hole
-    poll_timeout_s: Seconds = 120.0  # a poll waits for its turn in the budget and is not asked again meanwhile
+    request_timeout_s: Seconds = 10.0  # a question about silence, with its wait
+    poll_timeout_s: Seconds = (
+        120.0  # a poll or a repair waits for its turn in the budget, and is not asked again meanwhile
+    )
     history_timeout_s: Seconds = 3600.0
     watchers: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
 

@@ -61,3 +61,12 @@ class Resubscribe(Message, frozen=True):
 
     def conflation_key(self) -> str:
         return self.symbol
+
+
+class Pulse:
+    """When a connection last brought data of any symbol. Written by its stream, read by the feeds it serves."""
+
+    __slots__ = ("heard_s",)
+
+    def __init__(self) -> None:
+        self.heard_s = float("-inf")

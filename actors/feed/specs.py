@@ -1,45 +1,17 @@
-"""The feed of one instrument on one route: the only writer of its part of the instrument's `MarketState`.
-
-A route is a connection of its own kind by which some classes of data come. Each feed has a ladder of its own, so trouble
-is confined to one symbol on one route, and to one connection.
-
-It has two modes. *Streaming* applies the stream's frames, repairs a gap by asking for this one symbol's book again, fills
-the hole a reconnect leaves before it calls itself live, and steps down when it cannot vouch for the data. *Polling* serves
-the same state by REST and meanwhile applies the stream's frames to a small state of its own, on probation: after a
-snapshot and `clean_s` without a gap what was gathered there is handed over and streaming goes on where probation ended. A
-move costs nothing of the restart budget. Classes the routing table never streams are polled in either mode; a feed of
-such classes alone has no stream.
-
-What counts is the age of the data, class by class, not the health of a socket. A market may also really be quiet: see
-`_feed_ages` for what vouches for silence.
-
-The state, the watchers, what is missing and the reason of the last fall belong to the slot: they outlive restarts and
-moves.
-"""
+"""What a venue's feeds and streams are in the tree: names, paths, shards, and the specs of all of them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from actors._feed_polling import POLLING, PollingFeed
-from actors._feed_seat import FeedSeat, Pulse, carried
-from actors._feed_settings import FeedSettings
-from actors._feed_streaming import STARTING, STREAMING, StreamingFeed
-from actors.stream import Stream, StreamPlan, StreamSettings
+from actors.feed.polling import POLLING, PollingFeed
+from actors.feed.seat import FeedSeat, carried
+from actors.feed.settings import FeedSettings
+from actors.feed.streaming import STREAMING, StreamingFeed
+from actors.stream import Pulse, Stream, StreamPlan, StreamSettings
 from engine.kernel import ChildSpec, LadderPolicy, Mode, OnExhausted, Ref, SupervisorSpec
 from engine.model import DataClass, DataRow, MarketState, VenueState, instrument_id
 from engine.venues.base import MarketVenue
-
-__all__ = [
-    "POLLING",
-    "STARTING",
-    "STREAMING",
-    "FeedSettings",
-    "feed_path",
-    "feed_refs",
-    "feed_specs",
-    "shard_count",
-]
 
 _FEEDS = "feeds"
 
@@ -149,5 +121,11 @@ def _stream_name(route: str, number: int) -> str:
 
 
 def _feed_name(symbol: str, route: str) -> str:
-    name = f"feed:{re.sub(r'[^A-Za-z0-9_.:@+-]', '_', symbol)}"
+    name = f"feed:{re.sub(r'[^A-Za-z0-9_.:@+-]', _in_path, symbol)}"
     return f"{name}:{route}" if route else name
+
+
+def _in_path(found: re.Match[str]) -> str:
+    """For what a path may not hold. Names of other letters differ in nothing else, so these are spelt out."""
+    letter = found[0]
+    return "_" if letter.isascii() else f"_{ord(letter):x}"

@@ -4,11 +4,13 @@ A bar or a trade the venue does not have either is no hole: what is left after i
 repaired.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import trio
 
-from actors._feed_seat import FeedSeat
-from actors._market_rest import MarketRest
+from actors.feed.rest import MarketRest
+from actors.feed.seat import FeedSeat
 from engine.kernel import Backoff, Entropy
 from engine.model import DataClass
 from engine.venues.base import Applied, RateLimited, VenueError
@@ -28,7 +30,7 @@ class Repair:
         self._backoff = Backoff(min_s=0.25, max_s=10.0, jitter=0.5)
         self._has_bars = DataClass.BARS in seat.streamed
         self._has_trades = DataClass.TRADES in seat.streamed
-        self.running = False  # set by whoever spawns `run`
+        self.running: set[DataClass] = set()
 
     def lost_touch(self) -> None:
         """From now on bars may be missing: those after the newest ones, and these may change."""
@@ -54,10 +56,18 @@ class Repair:
         self._seat.whole_ms.clear()
         self.lost_touch()
 
-    def look(self) -> bool:
-        """Count what is missing; whether something is."""
-        doubted = not self._seat.whole_ms.keys().isdisjoint(self._seat.state.loaded)
-        return bool(self._count_trades() + self._count_bars()) or doubted
+    def begin(self, spawn: Callable[..., object]) -> None:
+        """Count what is missing, and have it asked for. Bars do not wait for trades: a hole in these may cost a venue's
+        whole budget, and is asked for with what is left of it."""
+        for data_class in (DataClass.BARS, DataClass.TRADES):
+            if self._lacks(data_class) and data_class not in self.running:
+                self.running.add(data_class)
+                spawn(self._run, data_class)
+
+    def _lacks(self, data_class: DataClass) -> bool:
+        if data_class is DataClass.TRADES:
+            return self._count_trades() > 0
+        return self._count_bars() > 0 or not self._seat.whole_ms.keys().isdisjoint(self._seat.state.loaded)
 
     def _loaded(self) -> list[str]:
         state = self._seat.state
@@ -98,18 +108,17 @@ class Repair:
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def run(self) -> None:
+    async def _run(self, data_class: DataClass) -> None:
         """Until nothing is missing, however long that takes."""
         failures = 0
-        while self.look():
+        while self._lacks(data_class):
             try:
-                await self._repair_bars()
-                await self._repair_trades()
+                await (self._repair_trades() if data_class is DataClass.TRADES else self._repair_bars())
             except VenueError as error:
                 failures += 1
                 asked_for_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
                 await trio.sleep(max(asked_for_s, self._backoff.delay_s(failures, self._entropy)))
-        self.running = False
+        self.running.discard(data_class)
 
     async def _repair_bars(self) -> None:
         for interval in self._loaded() if self._has_bars else ():
@@ -145,8 +154,6 @@ class Repair:
     async def _repair_trades(self) -> None:
         """Hole by hole, as long as each page brings something."""
         seat = self._seat
-        if not self._count_trades():
-            return
         for _ in range(_PAGES):
             hole = self._first_trade_before_a_hole()
             if hole is None:

@@ -8,9 +8,9 @@ pulse of the connection does, which is data of any symbol. That is not believed 
 late, not when trades and bars contradict each other, and after `silence_s` the venue is asked.
 """
 
-from actors._feed_crosscheck import Intervals, bars_lack, trades_lack
-from actors._feed_seat import FeedSeat
-from actors._market_rest import APPLIED, ASKABLE
+from actors.feed.crosscheck import Intervals, bars_lack, trades_lack
+from actors.feed.rest import APPLIED, ASKABLE
+from actors.feed.seat import FeedSeat
 from engine.model import DataClass, Freshness, MarketState, Source, VenueState
 
 PULSE_AGE_S = 3.0  # a connection that brings nothing of any symbol for longer than this vouches for nothing
@@ -42,7 +42,7 @@ class Ages:
 
     def look(self, now_s: float) -> Fall | None:
         """Assure what can be vouched for; the first class that cannot any more, and why."""
-        since_s = max(self._seat.connected_s, self._began_s)
+        since_s = max(self._seat.up_s, self._began_s)
         for name in self._periodic:
             fresh = self._seat.state.fresh[name]
             age_s = now_s - max(fresh.updated_s, since_s)
@@ -117,7 +117,7 @@ class Ages:
 
     def to_ask(self, now_s: float) -> list[DataClass]:
         """Classes the venue should be asked about now."""
-        since_s = max(self._seat.connected_s, self._began_s)
+        since_s = max(self._seat.up_s, self._began_s)
         return [name for name in (*self._periodic, *self._events) if self._is_due(name, now_s, since_s)]
 
     def _is_due(self, name: DataClass, now_s: float, since_s: float) -> bool:
@@ -155,7 +155,7 @@ class Lags:
 
     def __init__(self, venue: VenueState, streamed: frozenset[DataClass]) -> None:
         self._venue = venue
-        self._streamed = streamed
+        self._streamed = sorted(streamed)
         self._seen: dict[DataClass, int] = {}
         self._late: set[DataClass] = set()
 

@@ -1,18 +1,19 @@
 """The best mode of a feed: frames are applied as they come."""
 
-from collections import deque
+import trio
 
-from actors._feed_ages import Ages, Lags
-from actors._feed_base import BaseFeed, Look
-from actors._feed_seat import FeedSeat
-from actors._stream_messages import ChannelRefused, Frames, FramesLost, StreamChanged
+from actors.feed.ages import Ages, Lags
+from actors.feed.base import BaseFeed, Look
+from actors.feed.seat import FeedSeat
 from actors.messages import VenueReachable
+from actors.stream.messages import ChannelRefused, Frames, FramesLost, StreamChanged
 from engine.kernel import on
 from engine.model import DataClass
 from engine.venues.base import Applied, BadReply, VenueError
 
 STREAMING = "streaming"
 STARTING = "starting"
+AWAY_S = 0.5  # a look that comes this late says nothing of the venue, but of this process
 _CONTINUITY = int(Applied.GAP | Applied.SNAPSHOT | Applied.HOLE)
 _BOOK = int(Applied.GAP | Applied.SNAPSHOT)
 _HOLE = int(Applied.HOLE)
@@ -29,13 +30,15 @@ class StreamingFeed(BaseFeed):
         self._ages = Ages(seat, self._began_s)
         self._sworn_by = self._ages.sworn_by
         self._lags = Lags(seat.venue_state, seat.streamed)
-        self._failed_s: deque[float] = deque(maxlen=seat.settings.failures)
+        self._failed_s: list[float] = []  # the last failures; a deque would hold a kilobyte for nothing
+        self._looked_s = self._began_s
+        self._asking: set[DataClass] = set()  # what the venue is being asked about
         self._has_book = DataClass.BOOK in seat.streamed
 
     async def on_start(self) -> None:
         await super().on_start()
         seat, state = self._seat, self._state
-        for data_class in seat.polled:
+        for data_class in sorted(seat.polled):
             self.spawn(self._poll, data_class, name=f"poll {data_class}")
         if seat.handed_over is not None:
             seat.handed_over = None
@@ -109,11 +112,10 @@ class StreamingFeed(BaseFeed):
         self._snapshot_due_s = from_s + self._settings.repair_s
 
     def _failed(self, why: str) -> None:
-        now_s, failed_s = self._now_s(), self._failed_s
-        failed_s.append(now_s)
-        within_s = self._settings.failures_within_s
-        if len(failed_s) == failed_s.maxlen and now_s - failed_s[0] <= within_s:
-            self.step_down(f"{len(failed_s)} failures within {within_s} s, the last one: {why}")
+        now_s, within_s = self._now_s(), self._settings.failures_within_s
+        self._failed_s = [at_s for at_s in self._failed_s if now_s - at_s <= within_s] + [now_s]
+        if len(self._failed_s) >= self._settings.failures:
+            self.step_down(f"{len(self._failed_s)} failures within {within_s} s, the last one: {why}")
 
     # ── the stream ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,15 +150,17 @@ class StreamingFeed(BaseFeed):
         self._history.venue_is_back()
 
     def _repair_holes(self) -> None:
-        if self._seat.stream_up and not self._repairs.running and self._repairs.look():
-            self._repairs.running = True
-            self.spawn(self._repairs.run)
+        if self._seat.stream_up:
+            self._repairs.begin(self.spawn)
 
     # ── looking at the ages ────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(Look)
     def look(self, _message: Look) -> None:
         now_s, seat = self._now_s(), self._seat
+        away_s, self._looked_s = now_s - self._looked_s - self._settings.look_every_s, now_s
+        if away_s > AWAY_S:
+            return  # we were not listening ourselves: what waits in the sockets is read first, and then judged
         if seat.stream_up:
             self._look_at_ages(now_s)
             if self._has_book:
@@ -176,14 +180,19 @@ class StreamingFeed(BaseFeed):
             self._seat.fell_for = {data_class}
             self.step_down(f"{data_class}: {why}")
         for data_class in self._ages.to_ask(now_s):
-            self.spawn(self._confirm, data_class)
+            if data_class not in self._asking:
+                self._asking.add(data_class)
+                self.spawn(self._confirm, data_class)
 
     async def _confirm(self, data_class: DataClass) -> None:
+        as_of_s: float | None = None
         try:
-            as_of_s = await self._rest.confirm(data_class)
+            with trio.move_on_after(self._settings.request_timeout_s):
+                as_of_s = await self._rest.confirm(data_class)
         except VenueError as error:
             self.log.debug("{}: quiet, and the venue could not be asked: {}", data_class, error)
-            return
+        finally:
+            self._asking.discard(data_class)
         if as_of_s is not None:
             self._ages.confirmed(data_class, as_of_s)
 

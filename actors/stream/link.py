@@ -11,7 +11,7 @@ import loguru
 import msgspec
 import trio
 
-from actors._stream_messages import ChannelRefused, Frames, FramesLost
+from actors.stream.messages import ChannelRefused, Frames, FramesLost
 from engine.kernel import Clock, MailboxFull, Message, Ref
 from engine.net.websocket import Connection, WebSocketError, WebSocketLimits, connect
 from engine.venues.base import BadReply, Route, StreamAdapter

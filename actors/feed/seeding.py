@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import trio
 
-from actors._market_rest import MarketRest
+from actors.feed.rest import MarketRest
 from engine.kernel import Backoff, Clock, Entropy
 from engine.model import MarketState
 from engine.venues.base import Applied, BookSnapshot, RateLimited, VenueError

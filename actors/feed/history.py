@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from actors._feed_seat import FeedSeat
-from actors._market_rest import APPLIED, MarketRest, trade_columns
+from actors.feed.rest import APPLIED, MarketRest, trade_columns
+from actors.feed.seat import FeedSeat
 from actors.messages import ask_market
 from engine.kernel import Backoff, Clock, Entropy
 from engine.model import DataClass

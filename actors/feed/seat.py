@@ -2,19 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from actors._feed_settings import FeedSettings
+from actors.feed.settings import FeedSettings
+from actors.stream import Pulse
 from engine.kernel import Ref
 from engine.model import DataClass, DataRow, VenueState
 from engine.venues.base import FeedAdapter, MarketVenue
-
-
-class Pulse:
-    """When a connection last brought data of any symbol. Written by its stream, read by the feeds it serves."""
-
-    __slots__ = ("heard_s",)
-
-    def __init__(self) -> None:
-        self.heard_s = float("-inf")
 
 
 class FeedSeat:
@@ -45,6 +37,7 @@ class FeedSeat:
         "trades_given_up",
         "trades_missing",
         "trades_whole_to",
+        "up_s",
         "venue",
         "venue_state",
         "watchers",
@@ -80,6 +73,7 @@ class FeedSeat:
         self.watchers: dict[str, tuple[Ref, int]] = {}  # by path: who, and which Applied bits
         self.stream_up = False
         self.connected_s = float("-inf")  # names the present connection, or the last one
+        self.up_s = float("-inf")  # when everything was subscribed to on it
         self.lost_s = float("-inf")  # when the last one was lost
         self.down_reason = ""
         self.handed_over: FeedAdapter | None = None  # probation ended well: the book is whole, and this knows its place

@@ -4,18 +4,20 @@ from typing import ClassVar
 
 import trio
 
-from actors._feed_history import History
-from actors._feed_repair import Repair
-from actors._feed_seat import FeedSeat
-from actors._feed_seeding import Seeding
-from actors._market_rest import APPLIED, MarketRest
-from actors._stream_messages import Resnapshot, Resubscribe, StreamChanged
+from actors.feed.history import History
+from actors.feed.repair import Repair
+from actors.feed.rest import APPLIED, MarketRest
+from actors.feed.seat import FeedSeat
+from actors.feed.seeding import Seeding
 from actors.messages import MarketChanged, WatchMarket
+from actors.stream.messages import Resnapshot, Resubscribe, StreamChanged
 from engine.kernel import Actor, Backoff, Down, Lane, MailboxFull, Message, Overflow, on
 from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied, BadReply, FeedAdapter, RateLimited, VenueError
 
 _APPLIED = tuple(Applied(bits) for bits in range(2 * int(max(Applied))))  # making a flag is slow, looking it up is not
+
+_ASK_AGAIN_S = 30.0  # what is asked for more rarely than that is asked for sooner after a failure
 
 
 class Look(Message, frozen=True):
@@ -105,7 +107,7 @@ class BaseFeed(Actor):
                 await self._rest.take(data_class)
             except VenueError as error:
                 failures += 1
-                wait_s = max(every_s, self._poll_backoff.delay_s(failures, self.ctx.entropy))
+                wait_s = max(min(every_s, _ASK_AGAIN_S), self._poll_backoff.delay_s(failures, self.ctx.entropy))
                 if isinstance(error, RateLimited):
                     wait_s = max(wait_s, error.retry_after_s)
                 self.log.debug("{} not polled, again in {:.1f} s: {}", data_class, wait_s, error)
@@ -125,7 +127,7 @@ class BaseFeed(Actor):
         seat = self._seat
         seat.stream_up, seat.down_reason = message.up, message.reason
         if message.up:
-            seat.connected_s = message.at_s
+            seat.connected_s, seat.up_s = message.at_s, self._now_s()
             seat.refused.clear()
         else:
             seat.lost_s = message.at_s
