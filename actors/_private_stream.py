@@ -1,13 +1,19 @@
-"""An account's private stream: connect, listen, and again. What it says goes to the account as messages."""
+"""An account's private stream: connect, listen, and again. What it says goes to the account as messages.
 
+Some venues entitle a connection by something that REST brings and that runs out unless it is renewed; a second task sees to
+that, so that a slow answer to it delays no event.
+"""
+
+import math
 from typing import ClassVar
 
 import trio
 
 from actors._account_desk import AccountDesk
+from actors.messages import ask_venue
 from engine.kernel import Backoff, Context, Message, Overflow
-from engine.net import Library, WebSocketError, WebSocketLimits, connect
-from engine.venues.base import Connected, PrivateEvent, StreamTrouble, VenueError
+from engine.net import Connection, Library, WebSocketError, WebSocketLimits, connect
+from engine.venues.base import Connected, PrivateAdapter, PrivateEvent, Refused, StreamTrouble, VenueError
 
 
 class StreamEvents(Message, frozen=True):
@@ -26,7 +32,7 @@ class StreamDown(Message, frozen=True):
 
 
 class PrivateStream:
-    """Run `PrivateStream.run` as a task of the account. A disconnect is a state, not a failure.
+    """Run `PrivateStream.run` and `PrivateStream.renew` as tasks of the account. A disconnect is a state, not a failure.
 
     Connections are counted: what one says of itself may be read when it is dead already.
     """
@@ -36,6 +42,9 @@ class PrivateStream:
         self._settings = desk.settings
         self._ctx = ctx
         self._listening = trio.CancelScope()
+        self._renewing = trio.CancelScope()
+        self._to_renew: PrivateAdapter | None = None
+        self._opened = trio.Event()
         self._complete_since_s: float | None = None
         self.connection = 0
 
@@ -70,6 +79,39 @@ class PrivateStream:
             self._ctx.self_ref.tell(StreamDown(reason))
             await self._ctx.clock.sleep(backoff.delay_s(failures, self._ctx.entropy))
 
+    async def renew(self) -> None:
+        """For ever: what the present connection needs from REST, when it needs it."""
+        while True:
+            await self._opened.wait()
+            adapter, self._opened = self._to_renew, trio.Event()
+            if adapter is not None and adapter.renew_every_s is not None:
+                with trio.CancelScope() as self._renewing:
+                    await self._keep_renewed(adapter, adapter.renew_every_s)
+
+    async def _keep_renewed(self, adapter: PrivateAdapter, every_s: float) -> None:
+        """Until the venue says that it is lost: the connection is then given up before it falls silent. Anything else that goes
+        wrong is tried again; there is time."""
+        pause_s = every_s
+        while True:
+            await self._ctx.clock.sleep(pause_s)
+            try:
+                await self._renew(adapter)
+                pause_s = every_s
+            except Refused:
+                self.give_up()
+                return
+            except VenueError:
+                pause_s = min(every_s, self._settings.backoff_max_s)
+
+    async def _renew(self, adapter: PrivateAdapter) -> None:
+        await ask_venue(
+            self._desk.session,
+            "private stream",
+            adapter.renew,
+            account=self._desk.account,
+            timeout_s=self._settings.query_timeout_s,
+        )
+
     async def _listen(self) -> str:
         """One connection; why it ended."""
         try:
@@ -84,19 +126,30 @@ class PrivateStream:
     async def _listen_once(self) -> None:
         """Ends only by raising. The time to log in and subscribe is limited, and then the time between two frames."""
         adapter = self._desk.make_private()
+        if adapter.renew_every_s is not None:
+            await self._renew(adapter)
         limits = WebSocketLimits(open_timeout_s=self._settings.connect_timeout_s)
-        complete = False
         async with connect(adapter.url, library=Library.TRIO_WEBSOCKET, limits=limits) as socket:
-            with trio.fail_after(self._settings.connect_timeout_s) as patience:
-                for frame in adapter.greet():
-                    await socket.send(frame)
-                while True:
-                    events, replies = adapter.receive(await socket.receive())
-                    complete = self._pass_on(events) or complete
-                    if complete:
-                        patience.deadline = trio.current_time() + self._settings.silence_s
-                    for reply in replies:
-                        await socket.send(reply)
+            self._to_renew = adapter
+            self._opened.set()
+            try:
+                await self._hear(adapter, socket)
+            finally:
+                self._to_renew = None
+                self._renewing.cancel()
+
+    async def _hear(self, adapter: PrivateAdapter, socket: Connection) -> None:
+        with trio.fail_after(self._settings.connect_timeout_s) as patience:
+            for frame in adapter.greet():
+                await socket.send(frame)
+            complete = adapter.quiet and self._pass_on((Connected(),))
+            while True:
+                if complete:
+                    patience.deadline = math.inf if adapter.quiet else trio.current_time() + self._settings.silence_s
+                events, replies = adapter.receive(await socket.receive())
+                complete = self._pass_on(events) or complete
+                for reply in replies:
+                    await socket.send(reply)
 
     def _pass_on(self, events: tuple[PrivateEvent, ...]) -> bool:
         """Tell the account; whether the connection is complete by this."""

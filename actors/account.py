@@ -105,6 +105,7 @@ class Account(Actor):
         self._balances = {key: row for key, row in self._desk.store.table("balances").iterate() if row.account == mine}
         self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
         self.spawn(self._stream.run, name="private stream")
+        self.spawn(self._stream.renew, name="private stream renewal")
         self.spawn(self._keep_in_step, name="sync")
         self.every(self._settings.sync_every_s, SyncDue())
 

@@ -7,12 +7,11 @@ full precision and only balances are rounded, so that money is conserved to the 
 
 from collections import deque
 from decimal import Decimal
-from enum import Enum
 
 import msgspec
 
 from engine.simulator.instruments import Instrument
-from engine.simulator.orders import ZERO, Fill, Order, Side, State
+from engine.simulator.orders import ZERO, Fill, Order, SelfTrading, Side, State
 
 __all__ = ["Account", "Exposure", "LogEntry", "Position", "SelfTrading", "Settlement", "Wallet"]
 
@@ -20,13 +19,6 @@ MAX_ORDERS = 1_000_000
 MAX_FILLS = 1_000_000
 MAX_LOG = 200_000
 MAX_SETTLEMENTS = 10_000
-
-
-class SelfTrading(Enum):
-    """What happens when an order meets one of the same account's."""
-
-    REJECT_TAKER = "reject_taker"
-    CANCEL_MAKER = "cancel_maker"
 
 
 class Wallet(msgspec.Struct):
@@ -111,7 +103,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One row of an account's transaction log. `change` is what it did to the balance."""
 
     entry_id: int
-    kind: str  # deposit, trade, settlement, delivery, correction, liquidation
+    kind: str  # deposit, trade, funding, settlement, delivery, correction, liquidation
     at_ms: int
     currency: str
     change: Decimal
@@ -142,7 +134,11 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account:
-    """One account. A house account belongs to the market's own flow: it has no margin and keeps no history."""
+    """One account. A house account belongs to the market's own flow: it has no margin and keeps no history.
+
+    Positions and exposures go by holding: the instrument's name, with the leg where it holds both ways at once.
+    `initial_rates` are margins the account chose itself, by instrument.
+    """
 
     def __init__(self, name: str, *, house: bool = False) -> None:
         self.name = name
@@ -151,6 +147,7 @@ class Account:
         self.wallets: dict[str, Wallet] = {}
         self.positions: dict[str, Position] = {}
         self.exposures: dict[str, Exposure] = {}
+        self.initial_rates: dict[str, Decimal] = {}
         self.live: dict[str, Order] = {}
         self.orders: dict[str, Order] = {}
         self._labelled: dict[str, dict[str, Order]] = {}
@@ -165,16 +162,16 @@ class Account:
             wallet = self.wallets[currency] = Wallet()
         return wallet
 
-    def position(self, instrument: str) -> Position:
-        position = self.positions.get(instrument)
+    def position(self, holding: str) -> Position:
+        position = self.positions.get(holding)
         if position is None:
-            position = self.positions[instrument] = Position()
+            position = self.positions[holding] = Position()
         return position
 
-    def exposure(self, instrument: str) -> Exposure:
-        exposure = self.exposures.get(instrument)
+    def exposure(self, holding: str) -> Exposure:
+        exposure = self.exposures.get(holding)
         if exposure is None:
-            exposure = self.exposures[instrument] = Exposure()
+            exposure = self.exposures[holding] = Exposure()
         return exposure
 
     def remember(self, order: Order) -> None:
@@ -206,18 +203,18 @@ class Account:
             return
         self.live[order.order_id] = order
         if order.state is State.OPEN:
-            exposure = self.exposure(order.instrument)
+            exposure = self.exposure(order.holding)
             exposure.shift(order.side, order.remaining)
             exposure.reduce_only += order.reduce_only
 
     def shrink(self, order: Order, amount: Decimal) -> None:
         """An open order's remainder changed by -`amount` (it was filled, or amended)."""
         if order.order_id in self.live:
-            self.exposure(order.instrument).shift(order.side, -amount)
+            self.exposure(order.holding).shift(order.side, -amount)
 
     def unrest(self, order: Order) -> None:
         """Forget a live order. Its state must still be the one under which it rested."""
         if self.live.pop(order.order_id, None) is not None and order.state is State.OPEN:
-            exposure = self.exposure(order.instrument)
+            exposure = self.exposure(order.holding)
             exposure.shift(order.side, -order.remaining)
             exposure.reduce_only -= order.reduce_only

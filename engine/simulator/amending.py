@@ -15,7 +15,8 @@ __all__ = ["Amendment", "amend"]
 
 
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
-    """What to change; None leaves a thing as it is. `amount` is the new total, what is filled included."""
+    """What to change; None leaves a thing as it is. `amount` is the new total, what is filled included; with `requeue`
+    even a pure decrease loses its place."""
 
     amount: Decimal | None = None
     price: Decimal | None = None
@@ -25,6 +26,7 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     display_amount: Decimal | None = None
     trigger_price: Decimal | None = None
     trigger_offset: Decimal | None = None
+    requeue: bool = False
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -47,9 +49,10 @@ def amend(floor: Floor, order: Order, change: Amendment) -> Submission:
     _check(market, order, terms, change)
     if order.state is State.UNTRIGGERED:
         return _amend_waiting(floor, market, order, terms, change)
-    if terms.reduce_only and terms.amount - order.filled > checks.closable(account, order.instrument, order.side):
+    if terms.reduce_only and terms.amount - order.filled > checks.closable(account, order.holding, order.side):
         raise Refusal(Reason.REDUCE_ONLY)
-    if terms.price == order.price and terms.amount <= order.amount and change.display_amount is None:
+    decrease = terms.price == order.price and terms.amount <= order.amount and change.display_amount is None
+    if decrease and not change.requeue:
         return _decrease(floor, account, market, order, terms)
     return _replace(floor, account, market, order, terms)
 
@@ -108,7 +111,7 @@ def _replace(floor: Floor, account: Account, market: Market, order: Order, terms
     checks.check_band(market, order.side, terms.price)
     price = _passive_price(floor, market, order, terms, terms.price)
     checks.check_self_trade(account, market, order.side, price, terms.amount - order.filled)
-    checks.check_funds(account, market, floor.markets, order.side, terms.amount - order.amount)
+    checks.check_funds(account, market, floor.markets, order.holding, order.side, terms.amount - order.amount)
     market.book.side(order.side).remove(order, order.price)
     account.unrest(order)
     _apply(floor, order, msgspec.structs.replace(terms, price=price))

@@ -84,19 +84,21 @@ def check_trigger(market: Market, side: Side, trigger: Trigger) -> None:
         raise Refusal(Reason.TRIGGER_TOO_LOW if above else Reason.TRIGGER_TOO_HIGH, reference)
 
 
-def closable(account: Account, instrument: str, side: Side) -> Decimal:
-    """How much an order of this side could close."""
-    position = account.positions.get(instrument)
+def closable(account: Account, holding: str, side: Side) -> Decimal:
+    """How much of a position an order of this side could close."""
+    position = account.positions.get(holding)
     size = position.size if position is not None else ZERO
     return max(ZERO, -size if side is Side.BUY else size)
 
 
-def check_funds(account: Account, market: Market, markets: dict[str, Market], side: Side, amount: Decimal) -> None:
+def check_funds(
+    account: Account, market: Market, markets: dict[str, Market], holding: str, side: Side, amount: Decimal
+) -> None:
     """Free funds must cover the margin with the order resting, unless it needs no more margin than there is now."""
     if account.house or amount <= 0:
         return
-    currency, name = market.instrument.settlement, market.instrument.name
-    after = view(account, currency, markets, extra=(name, side, amount))
+    currency = market.instrument.settlement
+    after = view(account, currency, markets, extra=(holding, side, amount))
     if after.initial_margin <= after.equity:
         return
     if after.initial_margin > view(account, currency, markets).initial_margin:

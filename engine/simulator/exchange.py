@@ -29,6 +29,7 @@ MAX_OPEN_ORDERS = 10_000
 MAX_TRIGGERS = 10_000
 
 Listener = Callable[[Batch], None]
+Follower = Callable[[Market], None]
 Listing = tuple[Instrument, Decimal, float, float]  # instrument, opening index, yearly volatility, coins traded an hour
 
 
@@ -61,6 +62,7 @@ class Exchange(Floor):
         for market in markets.values():
             self._by_index.setdefault(market.instrument.index, []).append(market)
         self.listener: Listener = _ignore
+        self.follower: Follower = _stay  # told of each market whose prices moved, before the listener is
 
     # -- accounts and time
 
@@ -91,11 +93,11 @@ class Exchange(Floor):
         checks.check_spec(market.instrument, spec)
         if spec.trigger is not None:
             return Submission(self._wait(account, market, spec), ())
-        amount = self._reducible(account, market, spec)
+        amount = self._reducible(account, spec)
         limit = self._limit(market, spec)
         checks.check_self_trade(account, market, spec.side, limit, amount)
         if not spec.reduce_only:
-            checks.check_funds(account, market, self.markets, spec.side, amount)
+            checks.check_funds(account, market, self.markets, spec.holding, spec.side, amount)
         order = self.new_order(account, spec, amount, limit, trigger_order_id)
         return self.execute(account, market, order)
 
@@ -138,6 +140,19 @@ class Exchange(Floor):
                 self.touch(account, market)
         self.batch.tickers[market.instrument.name] = None
 
+    def pay_funding(self, market: Market, rate: Decimal) -> dict[str, list[tuple[str, Decimal]]]:
+        """Let every position of a market whose funding does not accrue pay `rate` of its value at the mark: long pays when it is
+        positive. By client: (holding, received) of each position.
+        """
+        market.charge_funding(rate)
+        paid = {}
+        for account in self.ledger.accounts.values():
+            rows = self.ledger.fund(market, account, self.now_ms)
+            if rows and not account.house:
+                paid[account.name] = rows
+                self.touch(account, market)
+        return paid
+
     def deliver(self, market: Market) -> None:
         """End a dated future: its orders go, its positions are closed at the index."""
         for order in self._all_orders(market):
@@ -168,10 +183,10 @@ class Exchange(Floor):
         checks.check_band(market, spec.side, spec.price)
         return self.passive_price(market, spec.side, spec.price, post_only=spec.post_only, reject=spec.reject_post_only)
 
-    def _reducible(self, account: Account, market: Market, spec: OrderSpec) -> Decimal:
+    def _reducible(self, account: Account, spec: OrderSpec) -> Decimal:
         if not spec.reduce_only:
             return spec.amount
-        allowed = checks.closable(account, market.instrument.name, spec.side)
+        allowed = checks.closable(account, spec.holding, spec.side)
         if not allowed:
             raise Refusal(Reason.REDUCE_ONLY)
         return min(spec.amount, allowed)
@@ -198,6 +213,7 @@ class Exchange(Floor):
             if len(market.triggers):
                 for order in market.triggers.fired(market.references()):
                     self._trigger(order)
+            self.follower(market)
 
     def _trigger(self, order: Order) -> None:
         """The condition holds: a plain order with an id of its own takes the conditional one's place."""
@@ -218,6 +234,9 @@ class Exchange(Floor):
             display_amount=order.display_amount,
             label=order.label,
             connection_id=order.connection_id,
+            leg=order.leg,
+            self_trading=order.self_trading,
+            terms=order.terms,
         )
         order.state = State.TRIGGERED
         try:
@@ -255,3 +274,7 @@ class Exchange(Floor):
 
 def _ignore(batch: Batch) -> None:
     """Nobody listens yet."""
+
+
+def _stay(market: Market) -> None:
+    """Nobody follows yet."""

@@ -70,6 +70,9 @@ class Floor:
             display_amount=spec.display_amount,
             trigger_order_id=trigger_order_id,
             connection_id=spec.connection_id,
+            leg=spec.leg,
+            self_trading=spec.self_trading,
+            terms=spec.terms,
         )
         account.remember(order)
         self.note(account, order)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from engine.simulator.accounts import Account, LogEntry, Position, Settlement
 from engine.simulator.margin import view
 from engine.simulator.market import Market
-from engine.simulator.orders import ZERO, Fill, Order, Trade
+from engine.simulator.orders import ZERO, Fill, Order, Trade, instrument_of
 
 __all__ = ["Ledger"]
 
@@ -38,7 +38,7 @@ class Ledger:
         """Book one side of a trade. The order must already count the fill."""
         account = self.accounts[order.account]
         instrument = market.instrument
-        position, wallet = account.position(instrument.name), account.wallet(instrument.settlement)
+        position, wallet = account.position(order.holding), account.wallet(instrument.settlement)
         funding = self._pay_funding(market, account, position)
         held = abs(position.size)
         profit = position.trade(instrument, order.side.signed(amount), trade.price)
@@ -61,6 +61,7 @@ class Ledger:
             reduce_only=order.reduce_only,
             post_only=order.post_only,
             is_liquidation=order.is_liquidation,
+            leg=order.leg,
         )
         if not account.house:
             account.fills.append(fill)
@@ -85,6 +86,30 @@ class Ledger:
         wallet.session_profit += received
         wallet.total_profit += received
         return received
+
+    def fund(self, market: Market, account: Account, at_ms: int) -> list[tuple[str, Decimal]]:
+        """Let an account's positions in a market pay the funding that is due: (holding, received) of each."""
+        instrument, paid = market.instrument, []
+        for holding, position in account.positions.items():
+            if instrument_of(holding) != instrument.name:
+                continue
+            received = self._pay_funding(market, account, position)
+            if not position.size:
+                continue
+            paid.append((holding, received))
+            self._log(
+                account,
+                "funding",
+                at_ms,
+                instrument.settlement,
+                change=received,
+                interest=received,
+                instrument=instrument.name,
+                position=position.size,
+                mark=market.mark,
+                index=market.index,
+            )
+        return paid
 
     def settle(self, market: Market, account: Account, at_ms: int, *, kind: str = "settlement") -> bool:
         """Move one position's session profit into the balance, and close it at the mark when it is a delivery."""

@@ -7,7 +7,7 @@ import msgspec
 
 from engine.simulator.accounts import Account, Exposure, Position
 from engine.simulator.market import Market
-from engine.simulator.orders import ZERO, Side
+from engine.simulator.orders import ZERO, Side, holding_of, instrument_of
 
 __all__ = ["PositionMargin", "WalletView", "liquidation_price", "position_margin", "unrealised", "view"]
 
@@ -44,15 +44,19 @@ class WalletView(msgspec.Struct, frozen=True, kw_only=True):
         return max(ZERO, self.equity - self.initial_margin)
 
 
-def position_margin(market: Market, size: Decimal, buys: Decimal, sells: Decimal) -> PositionMargin:
-    """Margins for a position of `size` with these amounts resting: the worse side of the orders counts."""
+def position_margin(
+    market: Market, size: Decimal, buys: Decimal, sells: Decimal, chosen_rate: Decimal | None = None
+) -> PositionMargin:
+    """Margins for a position of `size` with these amounts resting: the worse side of the orders counts. `chosen_rate`
+    replaces the contract's rates of initial margin."""
     instrument, mark = market.instrument, market.mark
     held, worst = abs(size), max(abs(size + buys), abs(size - sells), abs(size))
     initial_rate, maintenance_rate = instrument.rates(held, mark)
-    initial = instrument.value(held, mark) * initial_rate
+    initial = instrument.value(held, mark) * (initial_rate if chosen_rate is None else chosen_rate)
     if worst == held:
         return PositionMargin(initial, instrument.value(held, mark) * maintenance_rate, ZERO)
-    with_orders = instrument.value(worst, mark) * instrument.rates(worst, mark)[0]
+    worst_rate = instrument.rates(worst, mark)[0] if chosen_rate is None else chosen_rate
+    with_orders = instrument.value(worst, mark) * worst_rate
     return PositionMargin(initial, instrument.value(held, mark) * maintenance_rate, with_orders - initial)
 
 
@@ -64,14 +68,14 @@ def unrealised(market: Market, position: Position) -> Decimal:
     return position.unrealised(market.instrument, market.mark) - due
 
 
-def liquidation_price(account: Account, market: Market, markets: Mapping[str, Market]) -> Decimal | None:
+def liquidation_price(account: Account, market: Market, markets: Mapping[str, Market], leg: str = "") -> Decimal | None:
     """The mark at which equity would just cover maintenance margin, all else staying as it is; None when there is none.
 
     With equity E, size s, mark m and maintenance rate r: an inverse position solves E + s/m - s/P = |s| r/P, a linear
     one E + s (P - m) = |s| r P. What other positions need is taken out of E.
     """
     instrument, mark = market.instrument, market.mark
-    position = account.positions.get(instrument.name, NO_POSITION)
+    position = account.positions.get(holding_of(instrument.name, leg), NO_POSITION)
     if not position.size:
         return None
     standing = view(account, instrument.settlement, markets)
@@ -92,13 +96,13 @@ def view(
     *,
     extra: tuple[str, Side, Decimal] | None = None,
 ) -> WalletView:
-    """An account's standing in one currency; `extra` is an order to count as if it rested already."""
+    """An account's standing in one currency; `extra` is an order (holding, side, amount) to count as if it rested already."""
     upl = initial = maintenance = delta = ZERO
     names = account.positions.keys() | account.exposures.keys()
     if extra is not None:
         names = names | {extra[0]}
     for name in names:
-        market = markets[name]
+        market = markets[instrument_of(name)]
         if market.instrument.settlement != currency:
             continue
         position = account.positions.get(name, NO_POSITION)
@@ -108,7 +112,8 @@ def view(
             buys, sells = (buys + extra[2], sells) if extra[1] is Side.BUY else (buys, sells + extra[2])
         if not position.size and not buys and not sells:
             continue
-        margin = position_margin(market, position.size, buys, sells)
+        chosen = account.initial_rates.get(market.instrument.name)
+        margin = position_margin(market, position.size, buys, sells, chosen)
         upl += unrealised(market, position)
         initial += margin.initial + margin.orders
         maintenance += margin.maintenance

@@ -8,7 +8,7 @@ from engine.kernel import Entropy
 from engine.simulator.book import Book
 from engine.simulator.funding import Funding
 from engine.simulator.instruments import Instrument
-from engine.simulator.orders import Reference, Side
+from engine.simulator.orders import Order, Reference, Side
 from engine.simulator.tape import MAX_TRADES, Tape
 from engine.simulator.triggers import Triggers
 
@@ -34,7 +34,7 @@ class Market:
     ) -> None:
         self.instrument = instrument
         self.book = Book(changed)
-        self.triggers = Triggers()
+        self.triggers: Triggers[Order] = Triggers()
         self.tape = Tape(
             instrument,
             start_ms=start_ms,
@@ -55,6 +55,7 @@ class Market:
         self.delivery_price: Decimal | None = None
         self._premium: float | None = None
         self._marked_ms = start_ms
+        self._charged = Decimal(0)
 
     @property
     def mid(self) -> float | None:
@@ -101,4 +102,9 @@ class Market:
 
     @property
     def cumulative_funding(self) -> Decimal:
-        return self.funding.cumulative if self.funding is not None else Decimal(0)
+        return self.funding.cumulative if self.funding is not None else self._charged
+
+    def charge_funding(self, rate: Decimal) -> None:
+        """Funding of a fixed time falls due, as a fraction of the mark: positions pay it when they are looked at next."""
+        assert self.funding is None, "funding that accrues is not charged"
+        self._charged += rate * self.instrument.value(Decimal(1), self.mark)

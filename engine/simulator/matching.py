@@ -10,7 +10,7 @@ from engine.simulator.events import Batch
 from engine.simulator.instruments import Instrument
 from engine.simulator.ledger import Ledger
 from engine.simulator.market import Market
-from engine.simulator.orders import ZERO, Fill, Order, Side, State, Trade, Trigger
+from engine.simulator.orders import ZERO, Fill, Order, SelfTrading, Side, State, Trade, Trigger
 
 __all__ = ["Matcher", "Names"]
 
@@ -47,14 +47,24 @@ class Matcher:
                 break
             maker = level.first()
             if maker.account == taker.account:
-                self._cancel(maker, "self_trade")
-                continue
+                self._meet_own(maker, taker)
+                if taker.state is State.OPEN:
+                    continue
+                break
             amount = min(maker.shown, taker.remaining)
             hidden = maker.order_id in refreshed
             if self._take_from_maker(market, maker, level.price, amount):
                 refreshed.add(maker.order_id)
             fills.append(self._trade(market, maker, taker, level.price, amount, at_ms, hidden))
         return fills
+
+    def _meet_own(self, maker: Order, taker: Order) -> None:
+        """An order may not trade with its own account's: one of the two goes, or both."""
+        if taker.self_trading is not SelfTrading.CANCEL_TAKER:
+            self._cancel(maker, "self_trade")
+        if taker.self_trading in (SelfTrading.CANCEL_TAKER, SelfTrading.CANCEL_BOTH):
+            taker.state = State.CANCELLED
+            taker.cancel_reason = "self_trade"
 
     def _take_from_maker(self, market: Market, maker: Order, price: Decimal, amount: Decimal) -> bool:
         """Fill a resting order; an iceberg whose tip is gone queues again with the next one. Return whether it did."""
@@ -120,18 +130,17 @@ class Matcher:
         batch.fills.append(fill)
         batch.positions[account.name, market.instrument.name] = None
         batch.wallets[account.name, market.instrument.settlement] = None
-        if account.exposure(order.instrument).reduce_only:
-            self._trim(market, account, batch)
+        if account.exposure(order.holding).reduce_only:
+            self._trim(market, account, order.holding, batch)
         return fill
 
-    def _trim(self, market: Market, account: Account, batch: Batch) -> None:
+    def _trim(self, market: Market, account: Account, holding: str, batch: Batch) -> None:
         """Shrink resting reduce-only orders to what is left to reduce; cancel those with nothing left."""
-        name = market.instrument.name
-        resting = [order for order in account.live.values() if order.reduce_only and order.instrument == name]
+        resting = [order for order in account.live.values() if order.reduce_only and order.holding == holding]
         for order in resting:
             if order.state is not State.OPEN or order.price is None:
                 continue
-            allowed = closable(account, name, order.side)
+            allowed = closable(account, holding, order.side)
             if not allowed:
                 self._cancel(order, "risk_mitigation")
                 continue

@@ -13,6 +13,15 @@ import msgspec
 ZERO = Decimal(0)
 
 
+def holding_of(instrument: str, leg: str) -> str:
+    """The name of a position: the instrument's, and which of its legs where an account holds both ways at once."""
+    return f"{instrument}#{leg}" if leg else instrument
+
+
+def instrument_of(holding: str) -> str:
+    return holding.partition("#")[0]
+
+
 class Side(Enum):
     BUY = "buy"
     SELL = "sell"
@@ -53,6 +62,15 @@ class State(Enum):
     TRIGGERED = "triggered"
 
 
+class SelfTrading(Enum):
+    """What happens when an order meets one of the same account's."""
+
+    REJECT_TAKER = "reject_taker"
+    CANCEL_MAKER = "cancel_maker"
+    CANCEL_TAKER = "cancel_taker"
+    CANCEL_BOTH = "cancel_both"
+
+
 class Family(Enum):
     """What a conditional order waits for: STOP an adverse move, TAKE a favourable one, TRAILING a retreat from the best."""
 
@@ -91,7 +109,11 @@ class Trigger(msgspec.Struct, kw_only=True):
 
 
 class OrderSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for. `price` is needed by limit orders only."""
+    """What a client asks for. `price` is needed by limit orders only.
+
+    `leg` names the position it is for, where an account holds both ways at once. `self_trading` counts before the
+    account's. `terms` is whatever the venue's face wants to find again on the order.
+    """
 
     instrument: str
     side: Side
@@ -107,6 +129,13 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     connection_id: int = 0
     is_liquidation: bool = False
+    leg: str = ""
+    self_trading: SelfTrading | None = None
+    terms: object = None
+
+    @property
+    def holding(self) -> str:
+        return holding_of(self.instrument, self.leg)
 
 
 class Order(msgspec.Struct, kw_only=True, eq=False):
@@ -138,6 +167,13 @@ class Order(msgspec.Struct, kw_only=True, eq=False):
     cancel_reason: str | None = None
     reject_reason: str | None = None
     connection_id: int = 0
+    leg: str = ""
+    self_trading: SelfTrading | None = None
+    terms: object = None
+
+    @property
+    def holding(self) -> str:
+        return holding_of(self.instrument, self.leg)
 
     @property
     def remaining(self) -> Decimal:
@@ -181,6 +217,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     reduce_only: bool
     post_only: bool
     is_liquidation: bool
+    leg: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from engine.simulator.accounts import Account
 from engine.simulator.exchange import Exchange
 from engine.simulator.margin import view
-from engine.simulator.orders import Kind, Lifetime, OrderSpec, Side
+from engine.simulator.orders import Kind, Lifetime, OrderSpec, Side, instrument_of
 
 __all__ = ["watch_margins"]
 
@@ -25,10 +25,10 @@ def watch_margins(exchange: Exchange) -> None:
 
 
 def _held(exchange: Exchange, account: Account, currency: str) -> list[tuple[Decimal, str]]:
-    """(value, instrument) of the account's positions in one currency."""
+    """(value, holding) of the account's positions in one currency."""
     held = []
     for name, position in account.positions.items():
-        market = exchange.markets[name]
+        market = exchange.markets[instrument_of(name)]
         if position.size and market.instrument.settlement == currency and market.state == "open":
             held.append((market.instrument.value(position.size, market.mark), name))
     return held
@@ -48,9 +48,10 @@ def _check(exchange: Exchange, account: Account, currency: str) -> None:
         exchange.ledger.cover(account, currency, exchange.now_ms)
 
 
-def _reduce(exchange: Exchange, account: Account, name: str) -> None:
+def _reduce(exchange: Exchange, account: Account, holding: str) -> None:
+    name, _, leg = holding.partition("#")
     instrument = exchange.markets[name].instrument
-    size = account.position(name).size
+    size = account.position(holding).size
     steps = abs(size) * SHARE // instrument.min_amount + 1
     spec = OrderSpec(
         instrument=name,
@@ -60,5 +61,6 @@ def _reduce(exchange: Exchange, account: Account, name: str) -> None:
         lifetime=Lifetime.IMMEDIATE_OR_CANCEL,
         reduce_only=True,
         is_liquidation=True,
+        leg=leg,
     )
     exchange.submit(account.name, spec)

@@ -298,9 +298,22 @@ PrivateEvent = OrderReport | Fill | Position | Balance | Connected | StreamTroub
 
 
 class PrivateAdapter(Protocol):
-    """An account's own events over one socket, sans I/O. One instance per connection."""
+    """An account's own events over one socket, sans I/O. One instance per connection.
+
+    Where a connection needs something from REST, `renew_every_s` is a number: `renew` is awaited once before `url` is used,
+    and that often while the connection lasts. `quiet`: the venue says nothing unless something happens, so being open is all
+    there is to wait for, and silence means nothing.
+    """
 
     url: str
+
+    @property
+    def renew_every_s(self) -> float | None: ...
+    @property
+    def quiet(self) -> bool: ...
+
+    async def renew(self, rest: Any) -> None:
+        """Ask the venue's own `VenueRest` for what the connection needs. Raises `VenueError`; `Refused` when it is lost."""
 
     def greet(self) -> tuple[bytes, ...]:
         """Login frames, signed now."""

@@ -73,7 +73,7 @@ async def test_the_truth_about_a_symbol_is_that_of_binance():
         assert list(truth) == ["binance_usdm"]
         assert truth["binance_usdm"]["BTCUSDT"]["symbol"] == "BTCUSDT"
         both = (await http.get("/truth")).json()
-        assert (list(both["deribit"]), both["binance_usdm"]) == (["main"], {})
+        assert (list(both["deribit"]), list(both["binance_usdm"])) == (["main"], ["main"])
         assert (await http.get("/truth?symbol=NOPE")).status_code == 404
         assert (await http.get("/truth?venue=kraken")).status_code == 404
         stats = (await http.get("/stats")).json()

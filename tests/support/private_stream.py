@@ -57,6 +57,11 @@ class Reader:
     """The adapter to it: a frame is an event already."""
 
     url = "played"
+    renew_every_s: float | None = None
+    quiet = False
+
+    async def renew(self, rest: Any) -> None:
+        """Nothing to ask for."""
 
     def greet(self) -> tuple[bytes, ...]:
         return (b"login",)

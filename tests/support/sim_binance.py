@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ class ScriptedVenue:
         self.active: list[str] = []
         self.skipped: list[str] = []
         self.weight = 1
+        self.trading = SimpleNamespace(tell=None, listen_keys=SimpleNamespace(life_ms=0))
 
     def say(self, stream: str, data: Any = None) -> None:
         self.publish(stream, {"s": stream} if data is None else data)
@@ -183,9 +185,14 @@ class Requests:
         self.stream = stream
         self._buffer = b""
 
-    async def get(self, target: str, method: str = "GET") -> httpx.Response:
+    async def get(
+        self, target: str, method: str = "GET", *, body: str = "", headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        lines = [f"{method} {target} HTTP/1.1", "host: sim", *(f"{k}: {v}" for k, v in (headers or {}).items())]
+        if body:
+            lines += ["content-type: application/x-www-form-urlencoded", f"content-length: {len(body.encode())}"]
         try:
-            await self.stream.send_all(f"{method} {target} HTTP/1.1\r\nhost: sim\r\n\r\n".encode())
+            await self.stream.send_all("\r\n".join([*lines, "", body]).encode())
             head = (await self._until(lambda: b"\r\n\r\n" in self._buffer)).partition(b"\r\n\r\n")[0]
             status, *lines = head.decode().split("\r\n")
             headers = httpx.Headers([tuple(line.split(": ", 1)) for line in lines])

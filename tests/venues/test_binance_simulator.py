@@ -144,7 +144,7 @@ async def test_every_question_is_answered() -> None:
 async def test_our_count_of_the_weight_is_the_venues() -> None:
     """Every kind of request: what we believe to have spent is what the venue says in its header."""
     async with _on_loopback() as (sim, venue):
-        rest, budget = venue.public(), venue._budget
+        rest, budget = venue.public(), venue._limits.host
         await rest.server_time_ms()
         now_ms = sim.binance.now_ms()
         questions: Sequence[Callable[[], Awaitable[Any]]] = (

@@ -36,3 +36,11 @@ def test_a_reading_counts_from_then_on_whatever_the_wall_clock_does() -> None:
     ours.at_s += 1.5
     ours.wall_s += 3_600.0
     assert clock.now_ms() == 9_001_500
+
+
+def test_a_clock_that_was_asked_but_never_read_is_not_known() -> None:
+    clock = VenueClock(JumpingClock())
+    clock.now_ms()
+    assert not clock.known
+    clock.observe(9_000_000.0)
+    assert clock.known

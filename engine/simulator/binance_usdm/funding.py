@@ -5,7 +5,7 @@ message of the very millisecond in which funding falls due still shows that time
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -49,14 +49,17 @@ class FundingTimes:
         self._samples = 0
         self._price = float(market.index)
         self._paid: deque[FundingRow] = deque(maxlen=KEEP)
+        self.listener: Callable[[FundingRow], None] = _nobody
         self._first_due_ms = self.next_ms = now_ms + -now_ms % self._period_ms
 
     def roll(self, now_ms: int) -> None:
         """Pay what fell due before now. To be called often: the mark of the payment is the present one."""
         while now_ms > self.next_ms:
-            self._paid.append(FundingRow(self.next_ms, self.rate, float(self._market.mark)))
+            row = FundingRow(self.next_ms, self.rate, float(self._market.mark))
+            self._paid.append(row)
             self._sum, self._samples = 0.0, 0
             self.next_ms += self._period_ms
+            self.listener(row)
 
     def sample(self) -> None:
         """Count the present premium into the interval's average."""
@@ -103,6 +106,10 @@ class FundingTimes:
         return [
             FundingRow(self._past_ms(n), self._rate(float(premiums[n])), self._price * float(drift[n])) for n in numbers
         ]
+
+
+def _nobody(row: FundingRow) -> None:
+    """Until somebody wants to know."""
 
 
 def _within(at_ms: int, start_ms: int | None, end_ms: int | None) -> bool:

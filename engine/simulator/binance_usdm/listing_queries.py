@@ -7,7 +7,7 @@ import msgspec
 from engine.simulator.binance_usdm.desk import Desk
 from engine.simulator.binance_usdm.endpoint import Query, endpoint
 
-__all__ = ["RATE_LIMITS", "symbol_row"]
+__all__ = ["MAX_OPEN_ORDERS", "RATE_LIMITS", "symbol_row"]
 
 RATE_LIMITS = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
@@ -19,6 +19,7 @@ ASSETS = [
     {"asset": "BTC", "marginAvailable": True, "autoAssetExchange": "-0.10000000"},
     {"asset": "ETH", "marginAvailable": True, "autoAssetExchange": "-5"},
 ]
+MAX_OPEN_ORDERS = 200  # of one symbol
 FOREVER_MS = 4_133_404_800_000
 
 
@@ -88,17 +89,17 @@ def symbol_row(desk: Desk) -> dict[str, Any]:
 def _filters(desk: Desk) -> list[dict[str, Any]]:
     """The keys of a filter come in another order from one symbol to the next."""
     spec = desk.spec
-    step, most = f"{spec.step:f}", max(1, round(30_000_000 / spec.price))
+    step = f"{spec.step:f}"
     rows: list[dict[str, Any]] = [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": f"{spec.tick * 10:f}",
-            "maxPrice": f"{spec.tick * round(spec.price * 40 / float(spec.tick)):f}",
+            "minPrice": f"{spec.min_price:f}",
+            "maxPrice": f"{spec.max_price:f}",
             "tickSize": f"{spec.tick:f}",
         },
-        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": str(most), "stepSize": step},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": str(max(1, most // 8)), "stepSize": step},
-        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": str(spec.max_amount), "stepSize": step},
+        {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": str(spec.max_market_amount), "stepSize": step},
+        {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
         {"filterType": "MIN_NOTIONAL", "notional": str(spec.min_notional)},
         {
             "filterType": "PERCENT_PRICE",

@@ -37,6 +37,22 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     def base(self) -> str:
         return self.symbol.removesuffix("USDT")
 
+    @property
+    def min_price(self) -> Decimal:
+        return self.tick * 10
+
+    @property
+    def max_price(self) -> Decimal:
+        return self.tick * round(self.price * 40 / float(self.tick))
+
+    @property
+    def max_amount(self) -> int:
+        return max(1, round(30_000_000 / self.price))
+
+    @property
+    def max_market_amount(self) -> int:
+        return max(1, self.max_amount // 8)
+
 
 # symbol, price, tick, step, least notional, yearly volatility, takers' orders a second, open interest in dollars
 _MAJORS = (

@@ -1,6 +1,6 @@
-"""The simulated Binance USD-M, public side: queries in, answers and stream messages out, time pushed in from outside.
+"""The simulated Binance USD-M: queries in, answers and stream messages out, time pushed in from outside.
 
-Whoever serves it over a wire passes queries to `get`, `activate`s a stream before its first subscriber and
+Whoever serves it over a wire passes queries to `get` and the calls of accounts to `call`, `activate`s a stream before its first subscriber and
 `deactivate`s it after its last, sends what `publish` is given, and calls `advance` no later than `next_due_ms`. All of
 it from one thread.
 """
@@ -22,6 +22,7 @@ from engine.simulator.binance_usdm.intervals import INTERVALS, MINUTE_MS
 from engine.simulator.binance_usdm.names import route_of, stream_of
 from engine.simulator.binance_usdm.streams import DiffStream
 from engine.simulator.binance_usdm.symbols import DEFAULT_SYMBOLS, specs_of
+from engine.simulator.binance_usdm.trading import TradingSide
 from engine.simulator.binance_usdm.truth import truth_of
 from engine.simulator.events import Batch
 from engine.simulator.exchange import Exchange
@@ -42,7 +43,7 @@ Publish = Callable[[str, Any], None]
 
 
 class BinanceVenue:
-    """`maintenance` may be set at any time: every query is then answered by 503."""
+    """`maintenance` may be set at any time: every query is then answered by 503. `trading` has the accounts."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class BinanceVenue:
         self._board = Board(self._tell)
         self._minute_ms = begin_ms - begin_ms % MINUTE_MS + MINUTE_MS
         self._second_ms = begin_ms - begin_ms % SECOND_MS + SECOND_MS
+        self.trading = TradingSide(self.exchange, self.desks, entropy.fork("trading"))
         self._simulation = Simulation(
             self.exchange,
             paths,
@@ -109,6 +111,13 @@ class BinanceVenue:
         bucket, weight = self.weight_of(path, params)
         query = Query(self.desks, self.spot, self.symbol_rows, params, self.exchange.now_ms)
         return Answer(entry.handler(query), weight, bucket)
+
+    def call(self, method: str, path: str, params: Mapping[str, str], account: str, now_ms: int) -> Any:
+        """Do what an account asks for; the body of the answer. Raises ApiError."""
+        if self.maintenance:
+            raise unavailable()
+        self.exchange.clock_to(now_ms)
+        return self.trading.call(method, path, params, account)
 
     def weight_of(self, path: str, params: Mapping[str, str]) -> tuple[str, int]:
         """The limit a query counts in and how much; an unknown path costs one."""
@@ -154,8 +163,8 @@ class BinanceVenue:
     def next_due_ms(self) -> int:
         """When `advance` has something to do next."""
         due_ms = min(self._simulation.next_due_ms, self._minute_ms, self._second_ms)
-        waiting_ms = self._board.next_due_ms
-        return due_ms if waiting_ms is None else min(due_ms, waiting_ms)
+        waiting = (self._board.next_due_ms, self.trading.next_due_ms)
+        return min((due_ms, *(waiting_ms for waiting_ms in waiting if waiting_ms is not None)))
 
     def advance(self, now_ms: int) -> None:
         """Do everything due by now, in order of time. After a long pause only the last seconds are lived through."""
@@ -170,6 +179,7 @@ class BinanceVenue:
         if self._minute_ms <= due_ms:
             self._end_minute(self._minute_ms)
         self._simulation.advance(due_ms)
+        self.trading.run(due_ms)
         if self._second_ms <= due_ms:
             self._tick(self._second_ms)
         self._board.flush(due_ms)
@@ -199,6 +209,7 @@ class BinanceVenue:
         for stream in self._board.of_topic("second"):
             assert isinstance(stream, ClockedStream), "streams of the topic speak by the clock"
             stream.tick(at_ms, marks)
+        self.trading.tick(at_ms)
 
     # -- events
 
@@ -220,6 +231,7 @@ class BinanceVenue:
             forced = _forced(submission, now_ms)
             desk.forced.append(forced)
             board.offer("force", desk, forced, now_ms)
+        self.trading.on_batch(batch)
 
 
 def _nobody(stream: str, data: Any) -> None:

@@ -4,7 +4,8 @@ POST   /fault        {"kind": "drop", …}   → {"id": 1}
 GET    /fault                              → [{"id", "fault", "left", "struck"}]
 DELETE /fault/1                            → {"lifted": 1}
 DELETE /fault                              → {"lifted": how many}
-GET    /truth[?account=NAME]               → {"deribit": {account: {orders, fills, positions, balances}}, …}
+GET    /truth[?account=NAME]               → {"deribit": {account: {orders, fills, positions, balances}},
+                                              "binance_usdm": {account: {orders, algos, fills, positions, balances}}}
 GET    /truth?symbol=NAME[&venue=VENUE]    → {"binance_usdm": {symbol: {…}}, …}
 GET    /stats                              → {"deribit": {…}, "faults": {kind: strikes}}
 POST   /clock        {"offset_ms": 5000}   → {"offset_ms": 5000, "now_ms": …}

@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from engine.kernel import Clock, Entropy
-from engine.simulator.wire.faults import AnyFault, DayCut, Drop, Fault, GarbageFrame, SkipSequence
+from engine.simulator.wire.faults import AnyFault, DayCut, Drop, EndListenKeys, Fault, GarbageFrame, SkipSequence
 
 __all__ = ["ActiveFault", "Effects", "FaultBoard", "Site", "TooManyFaults"]
 
@@ -24,7 +24,8 @@ class TooManyFaults(Exception):
 class Site(msgspec.Struct, frozen=True):
     """A point where a fault may strike: a connection, a request or reply (`method`), or a notification (`channel`).
 
-    `aliases` are more names of the channel. `socket` is False where HTTP is spoken, or nothing yet.
+    `aliases` are more names of the channel, `call` is one more of the method. `socket` is False where HTTP is spoken, or
+    nothing yet.
     """
 
     venue: str
@@ -32,6 +33,7 @@ class Site(msgspec.Struct, frozen=True):
     method: str = ""
     channel: str = ""
     aliases: tuple[str, ...] = ()
+    call: str = ""
     socket: bool = True
 
 
@@ -196,7 +198,7 @@ class FaultBoard:
 
 
 def _acts_once(fault: Fault) -> bool:
-    if isinstance(fault, SkipSequence | DayCut):
+    if isinstance(fault, SkipSequence | DayCut | EndListenKeys):
         return True
     if isinstance(fault, Drop):
         return not fault.method and fault.duration_s is None
@@ -216,7 +218,7 @@ def _matches(fault: Fault, site: Site) -> bool:
         return False
     if not fault.method and not fault.channel:
         return True
-    by_method = bool(fault.method) and site.method.startswith(fault.method)
+    by_method = bool(fault.method) and (site.method.startswith(fault.method) or site.call.startswith(fault.method))
     return by_method or (bool(fault.channel) and _names(site, fault.channel))
 
 

@@ -5,8 +5,9 @@ goes unharmed, `probability` is rolled for each candidate, `count` is how often 
 long it stays. A fault without `count` and `duration_s` stays until it is lifted.
 
 What the prefixes are compared with is the venue's: Deribit's method and channel names; for Binance USD-M the path of a
-request ("/fapi/v1/klines") or the method of a socket's message ("SUBSCRIBE"), and for a stream its name
-("btcusdt@kline_1m"), its kind ("kline_1m", "depth", "aggTrade") or its route ("market/"), whichever the prefix fits.
+request ("/fapi/v1/klines"), perhaps after its verb ("POST /fapi/v1/order"), or the method of a socket's message
+("SUBSCRIBE"), and for a stream its name ("btcusdt@kline_1m"), its kind ("kline_1m", "depth", "aggTrade", and of an account's
+stream "ORDER_TRADE_UPDATE") or its route ("market/", "private/"), whichever the prefix fits.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -21,6 +22,7 @@ __all__ = [
     "Delay",
     "Drop",
     "Duplicate",
+    "EndListenKeys",
     "EngineHold",
     "Fault",
     "ForgetHistory",
@@ -91,6 +93,10 @@ class DayCut(Fault, frozen=True, tag="day_cut"):
     """Matching Binance sockets reach their 24 hours now: the server closes them, with a close frame."""
 
 
+class EndListenKeys(Fault, frozen=True, tag="end_listen_keys"):
+    """Binance's listen keys expire now: the last event says so, and nothing comes after it."""
+
+
 class Ban(Fault, frozen=True, tag="ban"):
     """Binance has banned this address: 418 with the seconds that are left; without a `method`, handshakes as well."""
 
@@ -137,10 +143,13 @@ class GarbageFrame(Fault, frozen=True, tag="garbage_frame"):
 
 
 class HttpStatus(Fault, frozen=True, tag="http_status"):
-    """Answer HTTP requests with a status and no result; without a `method`, WebSocket handshakes as well."""
+    """Answer HTTP requests with a status and no result; without a `method`, WebSocket handshakes as well. At Binance, with
+    `execute` only after having done what was asked, and with `message` in other words than usual."""
 
     status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
     retry_after_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] | None = None
+    execute: bool = False
+    message: str = ""
 
 
 class RpcFault(Fault, frozen=True, tag="rpc_error"):
@@ -172,7 +181,8 @@ class LateFills(Fault, frozen=True, tag="late_fills"):
 
 
 class ForgetHistory(Fault, frozen=True, tag="forget_history"):
-    """Closed orders leave the fresh store after `after_ms` instead of 30 minutes."""
+    """Closed orders leave the fresh store after `after_ms` instead of 30 minutes; at Binance those that ended without a fill,
+    instead of three days."""
 
     after_ms: Milliseconds
 
@@ -196,6 +206,7 @@ AnyFault: TypeAlias = (
     | Silence
     | LoseFrames
     | DayCut
+    | EndListenKeys
     | Ban
     | LoseRequest
     | LoseReply

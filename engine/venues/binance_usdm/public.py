@@ -8,10 +8,10 @@ import numpy as np
 import trio
 
 from engine.model import BAR_COLUMNS, INTERVAL_MS, Columns, Instrument
-from engine.net import Priority, RateBudget
+from engine.net import Priority
 from engine.venues.base import BookSnapshot, MarkSnapshot, TickerSnapshot, TradeRow
 from engine.venues.binance_usdm.bars import bar_columns, pages
-from engine.venues.binance_usdm.credits import DATA, FUNDING, SPOT, WEIGHT, bars_weight, depth_weight
+from engine.venues.binance_usdm.credits import DATA, FUNDING, SPOT, WEIGHT, Limits, bars_weight, depth_weight
 from engine.venues.binance_usdm.instruments import read_instruments
 from engine.venues.binance_usdm.rest import Price, Query, RestClient
 from engine.venues.binance_usdm.shared import Shared
@@ -58,11 +58,11 @@ Row = TypeVar("Row", bound=SymbolRow)
 class BinanceUsdmRest:
     """See `engine.venues.base.PublicRest`; below that, what only this venue has."""
 
-    def __init__(self, name: str, futures: RestClient, spot: RestClient, budget: RateBudget, clock: VenueClock) -> None:
+    def __init__(self, name: str, futures: RestClient, spot: RestClient, limits: Limits, clock: VenueClock) -> None:
         self.name = name
         self._futures = futures
         self._spot = spot
-        self._budget = budget
+        self._limits = limits
         self._clock = clock
         self._marks = Shared(self._mark_row, self.marks, enough=10)
         self._quotes = Shared(self._quote_row, self._quote_rows, enough=3)
@@ -81,9 +81,7 @@ class BinanceUsdmRest:
     async def instruments(self) -> tuple[Instrument, ...]:
         """What is listed now. The reply also says how much may be asked a minute, and that holds from here on."""
         info = await self._ask("/fapi/v1/exchangeInfo", {}, _INFO, 1, Priority.QUERY)
-        for rule in info.rateLimits:
-            if (rule.rateLimitType, rule.interval, rule.intervalNum) == ("REQUEST_WEIGHT", "MINUTE", 1):
-                self._budget.resize(WEIGHT, rule.limit)
+        self._limits.heard(info.rateLimits)
         return read_instruments(info.symbols, self.name)
 
     async def book(self, symbol: str, depth: int) -> BookSnapshot:

@@ -22,8 +22,9 @@ _HOUSES = (".binance.com", ".binancefuture.com")
 class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Addresses, streams and pace. The defaults are the test venue's; its spot prices are the real ones, which are public.
 
-    `ws_url` is the base to which the routes `/public` and `/market` are added. `weight_share` is the part of the host's
-    request weight this node may use: other programs behind the same address share it.
+    `ws_url` is the base to which the routes `/public`, `/market` and `/private` are added. `weight_share` is the part of the
+    host's request weight this node may use: other programs behind the same address share it. `order_share` is the part of
+    an account's order counters. `resolve_margin_s`: this venue has denied existing orders for minutes.
     """
 
     http_url: str = _TEST_HTTP
@@ -32,6 +33,13 @@ class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     request_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=32)] = 8
     weight_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.8  # less would not pay for the dearest request
+    order_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    recv_window_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = (
+        5.0  # of questions; an order's is what is left of its validity
+    )
+    resolve_margin_s: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 300.0
+    resolve_repeat_s: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 60.0
+    renew_key_s: Annotated[float, msgspec.Meta(gt=0, le=3_300)] = 1_800.0  # a listen key lives an hour
     book: Literal["depth20", "diff"] = "depth20"
     book_speed: Literal["100ms", "250ms", "500ms"] = "100ms"
     mark_speed: Literal["1s", "3s"] = "1s"  # with 3 s a single lost message would break a bound of 5 s

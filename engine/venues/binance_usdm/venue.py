@@ -1,25 +1,32 @@
 """Binance USD-M as a venue: makes the parts the actors need."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from engine.kernel import Clock, Entropy
-from engine.model import DataClass, DataRow
+from engine.model import DataClass, DataRow, ProofRules
 from engine.net import HttpClient, HttpLimits, RateBudget
-from engine.venues.base import PolledSource
-from engine.venues.binance_usdm.credits import SPOT, WEIGHT, budget_of, spot_budget_of
+from engine.venues.base import Credentials, NotAuthorised, PolledSource
+from engine.venues.binance_usdm.account_stream import BinanceUsdmPrivate
+from engine.venues.binance_usdm.credits import SPOT, WEIGHT, Limits, spot_budget_of
 from engine.venues.binance_usdm.feed import BinanceUsdmFeed
+from engine.venues.binance_usdm.mapping import AccountView
+from engine.venues.binance_usdm.memory import AccountMemory
 from engine.venues.binance_usdm.names import ROUTES
+from engine.venues.binance_usdm.private import BinanceUsdmTrader
 from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.rest import RestClient
 from engine.venues.binance_usdm.settings import BinanceUsdmSettings
+from engine.venues.binance_usdm.signed import SignedClient
 from engine.venues.binance_usdm.sources import SOURCES
 from engine.venues.binance_usdm.stream import BinanceUsdmStream
 from engine.venues.clock import VenueClock
 
 _NEVER_S = 604_800.0
+_NOBODY: Mapping[str, Credentials] = MappingProxyType({})
 # While their streams are away, symbols share one budget of requests, about 1,900 a minute. A question for trades costs 20, for
 # a book 2, for the bars of an interval 1. Trades of 200 symbols every 10 s would cost 24,000 and starve the books; every five
 # minutes they cost 800. What that leaves out is asked for when the stream is back: trades are numbered.
@@ -34,8 +41,10 @@ _POLICY = {
 
 
 class BinanceUsdmVenue:
-    """See `engine.venues.base.MarketVenue`. `transport` replaces the network. The limits of an address are shared by all
-    clients made here."""
+    """See `engine.venues.base.Venue`. `credentials` by the name the node gives an account; `transport` replaces the network.
+
+    The limits of an address are shared by all clients made here; what is learned of an account by its requests and its
+    stream."""
 
     routes: Mapping[str, frozenset[DataClass]] = ROUTES
     sources: Mapping[str, PolledSource[Any]] = SOURCES
@@ -48,26 +57,74 @@ class BinanceUsdmVenue:
         *,
         clock: Clock,
         entropy: Entropy,
+        credentials: Mapping[str, Credentials] = _NOBODY,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
+        self._credentials = dict(credentials)
         self._transport = transport
+        self._memories: dict[str, AccountMemory] = {}
         self._clock = VenueClock(clock)
-        self._budget = budget_of(settings, self._clock)
+        self._limits = Limits(settings, self._clock)
         self._spot_budget = spot_budget_of(settings, self._clock)
 
     def public(self) -> BinanceUsdmRest:
+        return BinanceUsdmRest(self.name, self._futures(), self._spot(), self._limits, self._clock)
+
+    def rest(self, account: str) -> BinanceUsdmTrader:
         settings = self._settings
-        futures = self._client(settings.http_url, self._budget, WEIGHT)
-        spot = self._client(settings.spot_url, self._spot_budget, SPOT)
-        return BinanceUsdmRest(self.name, futures, spot, self._budget, self._clock)
+        futures, memory = self._futures(), self._memory(account)
+        view = AccountView(self.name, account, memory)
+        client = SignedClient(
+            futures,
+            credentials=self._credentials_of(account),
+            orders=self._limits.orders(account),
+            clock=self._clock,
+            timeout_s=settings.request_timeout_s,
+            recv_window_s=settings.recv_window_s,
+        )
+        return BinanceUsdmTrader(
+            self.name,
+            futures,
+            self._spot(),
+            self._limits,
+            self._clock,
+            client=client,
+            view=view,
+            memory=memory,
+            resolve=ProofRules(
+                margin_s=settings.resolve_margin_s, repeat_s=settings.resolve_repeat_s, may_resubmit=False
+            ),
+        )
+
+    def private(self, account: str) -> BinanceUsdmPrivate:
+        self._credentials_of(account)
+        memory, settings = self._memory(account), self._settings
+        view = AccountView(self.name, account, memory)
+        return BinanceUsdmPrivate(settings.ws_url, view, memory, renew_every_s=settings.renew_key_s)
 
     def stream(self, route: str, classes: frozenset[DataClass]) -> BinanceUsdmStream:
         return BinanceUsdmStream(route, classes, self._settings)
 
     def feed(self, symbol: str, route: str) -> BinanceUsdmFeed:
         return BinanceUsdmFeed(symbol, self._settings)
+
+    def _futures(self) -> RestClient:
+        return self._client(self._settings.http_url, self._limits.host, WEIGHT)
+
+    def _spot(self) -> RestClient:
+        return self._client(self._settings.spot_url, self._spot_budget, SPOT)
+
+    def _memory(self, account: str) -> AccountMemory:
+        return self._memories.setdefault(account, AccountMemory())
+
+    def _credentials_of(self, account: str) -> Credentials:
+        credentials = self._credentials.get(account)
+        if credentials is None:
+            known = ", ".join(self._credentials) or "none"
+            raise NotAuthorised(f"account: expected one with credentials ({known}), got {account!r}")
+        return credentials
 
     def _client(self, url: str, budget: RateBudget, counted: str) -> RestClient:
         settings = self._settings

@@ -36,7 +36,10 @@ Result = tuple[tuple[PrivateEvent, ...], tuple[bytes, ...]]
 
 
 class DeribitPrivate:
-    """See `engine.venues.base.PrivateAdapter`."""
+    """See `engine.venues.base.PrivateAdapter`. Login is by frames and heartbeats come often: nothing is asked of REST."""
+
+    renew_every_s: float | None = None
+    quiet = False
 
     def __init__(
         self,
@@ -58,6 +61,9 @@ class DeribitPrivate:
         self._asked: dict[int, Purpose] = {}
         self._refresh_token = ""
         self._renew_at_ms = 0
+
+    async def renew(self, rest: Any) -> None:
+        """Nothing to ask for."""
 
     def greet(self) -> tuple[bytes, ...]:
         timestamp_ms, nonce = self._clock.now_ms(), self._entropy.token(_NONCE_CHARS)

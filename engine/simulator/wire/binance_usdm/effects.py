@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm import BinanceVenue
+from engine.simulator.binance_usdm.trading import FORGET_UNFILLED_MS
 from engine.simulator.wire.binance_usdm.routes import NAME
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.faultboard import FaultBoard, Site
@@ -12,8 +13,12 @@ from engine.simulator.wire.faults import (
     ClockOffset,
     DayCut,
     Drop,
+    EndListenKeys,
     Fault,
+    ForgetHistory,
     GarbageFrame,
+    HideOrders,
+    LateFills,
     Maintenance,
     SkipSequence,
 )
@@ -47,6 +52,8 @@ class BinanceEffects:
             ready = garbage_frame(fault.variant, self._entropy, NAME)
             for site in self._sockets(fault):
                 self._reception.inject(site, ready)
+        elif isinstance(fault, EndListenKeys):
+            self._venue.trading.listen_keys.end_all(self._clock.now_ms())
         elif isinstance(fault, SkipSequence):
             self._venue.skip_update(fault.instrument)
         else:
@@ -61,5 +68,12 @@ class BinanceEffects:
 
     def _turn_knobs(self) -> None:
         self._venue.maintenance = self._board.newest(Maintenance, NAME) is not None
+        trading = self._venue.trading
+        late = self._board.newest(LateFills, NAME)
+        trading.late_fill_ms = 0 if late is None else late.delay_ms
+        hide = self._board.newest(HideOrders, NAME)
+        trading.hide_orders_ms = 0 if hide is None else hide.hide_ms
+        forget = self._board.newest(ForgetHistory, NAME)
+        trading.forget_unfilled_ms = FORGET_UNFILLED_MS if forget is None else forget.after_ms
         offset = self._board.newest(ClockOffset, NAME)
         self._clock.fault_ms = 0 if offset is None else offset.offset_ms

@@ -1,6 +1,7 @@
 """A running simulated Binance USD-M, as the one who started it holds it."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ from engine.simulator.wire.port import Port
 __all__ = ["ApiKey", "BinanceEndpoint", "Symbols", "open_binance"]
 
 KEY_CHARS = 64
+MAIN_ACCOUNT = "main"
+MAIN_BALANCES = {"USDT": Decimal(100_000)}
 
 Symbols = int | Sequence[str] | None
 
@@ -34,7 +37,7 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class BinanceEndpoint:
-    """The three URLs are what a client needs; `ws_url` and `http_url` are bases without a route.
+    """The three URLs and the main account's key are what a client needs; `ws_url` and `http_url` are bases without a route.
 
     Without a listener they are empty and clients come through `connect`, in memory.
     """
@@ -47,6 +50,7 @@ class BinanceEndpoint:
         symbols: Sequence[str],
         nursery: trio.Nursery,
         netloc: str,
+        entropy: Entropy,
     ) -> None:
         self.server = server
         self.venue = server.venue
@@ -57,6 +61,20 @@ class BinanceEndpoint:
         self.api_secret = key.api_secret
         self._clock = clock
         self._nursery = nursery
+        self._entropy = entropy
+        self._accounts: list[str] = []
+
+    def add_account(self, name: str, balances: Mapping[str, Decimal], *, key: ApiKey | None = None) -> ApiKey:
+        """Open an account with these deposits, in USDT, and give it a key."""
+        self.venue.trading.add_account(name, balances)
+        self._accounts.append(name)
+        return self.add_key(name, key=key)
+
+    def add_key(self, account: str, *, key: ApiKey | None = None) -> ApiKey:
+        """One more key for an account."""
+        key = key or ApiKey.drawn(self._entropy)
+        self.server.keys.add(key.api_key, key.api_secret, account)
+        return key
 
     def connect(self) -> trio.abc.HalfCloseableStream:
         """The client's end of a new connection without a network: for a node and its venue under one MockClock."""
@@ -68,21 +86,24 @@ class BinanceEndpoint:
         """The venue's time."""
         return self._clock.now_ms()
 
-    def truth(self, symbol: str) -> dict[str, Any]:
-        """What is really so about a symbol, whatever the wire says. Raises `UnknownName`."""
-        if symbol not in self.symbols:
-            raise UnknownName(f"symbol: expected one of {', '.join(self.symbols[:20])}, …, got {symbol[:40]!r}")
+    def truth(self, name: str) -> dict[str, Any]:
+        """What is really so about a symbol or an account, whatever the wire says. Raises `UnknownName`."""
         self.venue.advance(self._clock.now_ms())
-        truth: dict[str, Any] = self.venue.truth(symbol)
+        if name in self._accounts:
+            return self.venue.trading.truth(name)
+        if name not in self.symbols:
+            known = (*self._accounts, *self.symbols[:20])
+            raise UnknownName(f"symbol or account: expected one of {', '.join(known)}, …, got {name[:40]!r}")
+        truth: dict[str, Any] = self.venue.truth(name)
         return truth
 
     def truths(self, asked: Mapping[str, str]) -> dict[str, Any]:
         """The truth about the symbol that is asked for, by its name, and the marks that were told of it: nobody can say later
-        what the mark was. Of none if none is asked for. Raises `UnknownName`.
+        what the mark was. Without a symbol, of the account that is asked for, if it is ours, or of all. Raises `UnknownName`.
         """
-        symbol = asked.get("symbol")
+        symbol, account = asked.get("symbol"), asked.get("account")
         if symbol is None:
-            return {}
+            return {name: self.truth(name) for name in self._accounts if account in (None, name)}
         return {symbol: {**self.truth(symbol), "marks_told": self.venue.marks_told(symbol)}}
 
     def stats(self) -> dict[str, Any]:
@@ -123,11 +144,8 @@ def open_binance(
     nursery.start_soon(server.run)
     if port is not None:
         nursery.start_soon(port.serve, server.serve_stream)
-    return BinanceEndpoint(
-        server,
-        venue_clock,
-        key or ApiKey.drawn(entropy.fork("keys")),
-        names,
-        nursery,
-        "" if port is None else port.netloc,
-    )
+    main = key or ApiKey.drawn(entropy.fork("keys"))
+    netloc = "" if port is None else port.netloc
+    endpoint = BinanceEndpoint(server, venue_clock, main, names, nursery, netloc, entropy.fork("more keys"))
+    endpoint.add_account(MAIN_ACCOUNT, MAIN_BALANCES, key=main)
+    return endpoint

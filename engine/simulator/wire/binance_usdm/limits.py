@@ -17,6 +17,7 @@ ADDRESS = "127.0.0.1"
 MAIN_BUCKET = "weight"
 SPOT_BUCKET = "spot"
 TOO_MANY_REQUESTS = -1003
+TOO_MANY_ORDERS = -1015
 _MINUTE_MS = 60_000
 
 
@@ -53,6 +54,7 @@ class Limits:
             "funding": _Meter(settings.funding_per_5_minutes, 5 * _MINUTE_MS),
             "data": _Meter(settings.data_per_5_minutes, 5 * _MINUTE_MS),
         }
+        self._orders: dict[str, tuple[_Meter, _Meter]] = {}  # by account: in ten seconds, in a minute
         self._floods: deque[float] = deque(maxlen=settings.flood_ban_after)
         self._banned_until_s = -math.inf
         self.bans = 0
@@ -60,7 +62,38 @@ class Limits:
 
     def charge(self, bucket: str, weight: int) -> HttpReply | None:
         """Count a request; the refusal if the limit is spent, and a ban if that was said often enough."""
-        meter, now_ms = self._meters[bucket], self._venue_clock.now_ms()
+        meter = self._meters[bucket]
+        per = "minute" if meter.span_ms == _MINUTE_MS else "5 minutes"
+        text = (
+            f"Too many requests; current limit of IP({ADDRESS}) is {meter.limit} requests per {per}. "
+            "Please use the websocket for live updates to avoid polling the API."
+        )
+        return self._spend(meter, weight, TOO_MANY_REQUESTS, text)
+
+    def charge_orders(self, account: str, orders: tuple[int, int]) -> HttpReply | None:
+        """Count orders of an account, in ten seconds and in a minute; the refusal if either limit is spent."""
+        for meter, number, per in zip(self._order_meters(account), orders, ("10 seconds", "minute"), strict=True):
+            text = f"Too many new orders; current limit is {meter.limit} orders per {per}."
+            refusal = self._spend(meter, number, TOO_MANY_ORDERS, text)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def orders_used(self, account: str) -> tuple[int, int]:
+        """How many orders of an account count at the moment, in ten seconds and in a minute."""
+        now_ms = self._venue_clock.now_ms()
+        meters = self._order_meters(account)
+        for meter in meters:
+            meter.roll(now_ms)
+        return meters[0].used, meters[1].used
+
+    def _order_meters(self, account: str) -> tuple[_Meter, _Meter]:
+        settings = self._settings
+        new = (_Meter(settings.orders_per_10_seconds, 10_000), _Meter(settings.orders_per_minute, _MINUTE_MS))
+        return self._orders.setdefault(account, new)
+
+    def _spend(self, meter: _Meter, weight: int, code: int, text: str) -> HttpReply | None:
+        now_ms = self._venue_clock.now_ms()
         meter.roll(now_ms)
         meter.used += weight
         meter.total += weight
@@ -71,12 +104,7 @@ class Limits:
         if meter.refused > self._settings.ban_after_refusals:
             self._ban()
             return self.banned()
-        per = "minute" if meter.span_ms == _MINUTE_MS else "5 minutes"
-        text = (
-            f"Too many requests; current limit of IP({ADDRESS}) is {meter.limit} requests per {per}. "
-            "Please use the websocket for live updates to avoid polling the API."
-        )
-        return _refusal(429, text, meter.left_s(now_ms))
+        return _refusal(429, text, meter.left_s(now_ms), code)
 
     def used(self) -> dict[str, int]:
         """What is used of each limit at the moment."""
@@ -118,6 +146,6 @@ def banned_reply(left_s: float, now_ms: int) -> HttpReply:
     return _refusal(418, text, max(1, math.ceil(left_s)))
 
 
-def _refusal(status: int, text: str, retry_after_s: int) -> HttpReply:
-    body = json_reply(status, {"code": TOO_MANY_REQUESTS, "msg": text})
+def _refusal(status: int, text: str, retry_after_s: int, code: int = TOO_MANY_REQUESTS) -> HttpReply:
+    body = json_reply(status, {"code": code, "msg": text})
     return HttpReply(status, body.body, (("Retry-After", str(retry_after_s)),))

@@ -7,12 +7,14 @@ import trio
 from engine.kernel import Clock, Entropy
 from engine.simulator.binance_usdm import BinanceVenue
 from engine.simulator.wire.binance_usdm.effects import BinanceEffects
+from engine.simulator.wire.binance_usdm.keys import Keys
 from engine.simulator.wire.binance_usdm.limits import Limits
 from engine.simulator.wire.binance_usdm.rest import Rest
 from engine.simulator.wire.binance_usdm.routes import NAME, Place, place_of
 from engine.simulator.wire.binance_usdm.session import SocketSession
 from engine.simulator.wire.binance_usdm.settings import BinanceSettings
 from engine.simulator.wire.binance_usdm.streams import Streams
+from engine.simulator.wire.binance_usdm.users import UserStreams
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.driver import Driver
 from engine.simulator.wire.faultboard import FaultBoard, Site
@@ -43,8 +45,10 @@ class BinanceServer:
         self._board = board
         self._settings = settings
         self._limits = Limits(clock, venue_clock, settings)
-        self._rest = Rest(venue, venue_clock, board, self._limits, entropy)
+        self.keys = Keys()
         self._driver = Driver(venue, venue_clock)
+        self._rest = Rest(venue, venue_clock, board, self._limits, self.keys, entropy, after_call=self._driver.nudge)
+        self._users: UserStreams[SocketSession] = UserStreams()
         self._streams: Streams[SocketSession] = Streams(self._activate, venue.deactivate)
         self._reception = Reception(
             self,
@@ -54,6 +58,8 @@ class BinanceServer:
             max_outbound_bytes=settings.max_outbound_bytes,
         )
         venue.publish = self._streams.publish
+        venue.trading.tell = self._users.publish
+        venue.trading.listen_keys.life_ms = round(settings.listen_key_s * 1000)
         board.attach(NAME, BinanceEffects(venue, venue_clock, self._reception, board, entropy.fork("effects")))
 
     async def run(self) -> None:
@@ -76,6 +82,8 @@ class BinanceServer:
             "refused": limits.refused,
             "bans": limits.bans,
             "messages": self._streams.sent,
+            "listen_keys": len(self._users),
+            "user_messages": self._users.sent,
             "accepted_connections": reception.accepted,
             "socket_ends": dict(reception.ends),
         }
@@ -103,6 +111,7 @@ class BinanceServer:
             number,
             _place(request),
             streams=self._streams,
+            users=self._users,
             route_of=self.venue.route_of,
             board=self._board,
             limits=self._limits,

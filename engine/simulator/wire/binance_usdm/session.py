@@ -16,9 +16,10 @@ from engine.simulator.wire.binance_usdm.commands import (
 )
 from engine.simulator.wire.binance_usdm.lifeline import Lifeline
 from engine.simulator.wire.binance_usdm.limits import Limits
-from engine.simulator.wire.binance_usdm.routes import NAME, Place, aliases_of
+from engine.simulator.wire.binance_usdm.routes import NAME, PRIVATE, Place, aliases_of
 from engine.simulator.wire.binance_usdm.settings import BinanceSettings
 from engine.simulator.wire.binance_usdm.streams import Streams
+from engine.simulator.wire.binance_usdm.users import UserStreams
 from engine.simulator.wire.faultboard import FaultBoard, Site
 from engine.simulator.wire.faults import Drop, LoseFrames, LoseReply, LoseRequest, Silence
 from engine.simulator.wire.websocket import End, WebSocketPeer
@@ -38,6 +39,7 @@ class SocketSession:
         place: Place,
         *,
         streams: "Streams[SocketSession]",
+        users: "UserStreams[SocketSession]",
         route_of: RouteOf,
         board: FaultBoard,
         limits: Limits,
@@ -45,9 +47,10 @@ class SocketSession:
     ) -> None:
         self.peer = peer
         self.combined = place.combined
-        self._number = number
+        self.number = number
         self._place = place
         self._streams = streams
+        self._users = users
         self._route_of = route_of
         self._board = board
         self._limits = limits
@@ -122,7 +125,7 @@ class SocketSession:
         return lost is not None
 
     def _site(self, method: str = "") -> Site:
-        return Site(NAME, self._number, method=method)
+        return Site(NAME, self.number, method=method)
 
     # -- commands
 
@@ -141,15 +144,22 @@ class SocketSession:
             text = f"Invalid request: at most {self._settings.max_streams} streams a connection"
             raise CommandError(INVALID_REQUEST, text, command.id)
         for name in new:
+            if self._place.route == PRIVATE:
+                self._subscribed[name] = True
+                self._users.add(name, self, self._place.events.get(name))
+                continue
             route = self._route_of(name)
             heard = route is not None and route == self._place.hears
             self._subscribed[name] = heard
             if heard:
                 assert route is not None, "heard"
-                site = Site(NAME, self._number, channel=name, aliases=aliases_of(name, route))
+                site = Site(NAME, self.number, channel=name, aliases=aliases_of(name, route))
                 self._streams.add(name, self, site)
 
     def _leave(self, names: Iterable[str]) -> None:
         for name in names:
-            if self._subscribed.pop(name):
+            heard = self._subscribed.pop(name)
+            if self._place.route == PRIVATE:
+                self._users.remove(name, self)
+            elif heard:
                 self._streams.remove(name, self)

@@ -9,7 +9,7 @@ NO_LIMIT = 1_000_000_000
 
 
 class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits are the venue's own, for one address; all clients of a simulator share it.
+    """Limits are the venue's own, for one address, which all clients of a simulator share; those of orders are for one account.
 
     Weights count from full minutes (of the venue's clock), funding and data from full five minutes. More than
     `ban_after_refusals` requests that ran into a spent limit before its time was over bring a ban; each ban is
@@ -21,6 +21,9 @@ class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     spot_weight_per_minute: int = 6_000
     funding_per_5_minutes: int = 500
     data_per_5_minutes: int = 1_000
+    orders_per_10_seconds: int = 300
+    orders_per_minute: int = 1_200
+    listen_key_s: float = 3_600.0
     ban_after_refusals: int = 10
     ban_s: float = 120.0
     ban_growth: float = 2.0
@@ -44,5 +47,7 @@ class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
             spot_weight_per_minute=NO_LIMIT,
             funding_per_5_minutes=NO_LIMIT,
             data_per_5_minutes=NO_LIMIT,
+            orders_per_10_seconds=NO_LIMIT,
+            orders_per_minute=NO_LIMIT,
             messages_per_second=1_000_000,
         )

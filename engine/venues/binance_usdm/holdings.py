@@ -1,0 +1,87 @@
+"""The venue's positions and balances → the model's."""
+
+import msgspec
+
+from engine.model import ZERO, Balance, Position, PositionSide, instrument_id, rounded
+from engine.venues.binance_usdm.account_wire import AssetData, BalanceEventData, PositionData, PositionEventData
+from engine.venues.binance_usdm.figures import checking, some
+from engine.venues.binance_usdm.memory import AccountMemory
+from engine.venues.decoding import WireError
+
+_SIDES = {"BOTH": PositionSide.NET, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
+
+
+class HoldingsView:
+    """Maps what the venue says an account holds."""
+
+    def __init__(self, venue: str, account: str, memory: AccountMemory) -> None:
+        self._venue = venue
+        self._account = account
+        self._memory = memory
+
+    @checking
+    def position(self, data: PositionData, at_ms: int) -> Position:
+        self._memory.see(data.symbol, at_ms)
+        position = Position(
+            account=self._account,
+            instrument=instrument_id(self._venue, data.symbol),
+            side=_side(data.positionSide),
+            amount=data.positionAmt,
+            average_price=some(data.entryPrice, "entryPrice"),
+            mark_price=some(data.markPrice, "markPrice"),
+            unrealised_pnl=rounded(data.unRealizedProfit or ZERO, "unRealizedProfit"),
+            currency=data.marginAsset,
+            updated_at_ms=at_ms,
+        )
+        position.check()
+        return position
+
+    @checking
+    def position_heard(self, data: PositionEventData, at_ms: int) -> Position:
+        """Without what has been realised: only the stream says it, and a figure that comes and goes is none."""
+        self._memory.see(data.s, at_ms)
+        position = Position(
+            account=self._account,
+            instrument=instrument_id(self._venue, data.s),
+            side=_side(data.ps),
+            amount=data.pa,
+            average_price=some(data.ep, "ep"),
+            unrealised_pnl=rounded(data.up or ZERO, "up"),
+            currency=data.ma,
+            updated_at_ms=at_ms,
+        )
+        position.check()
+        return position
+
+    @checking
+    def balance(self, data: AssetData, at_ms: int) -> Balance:
+        balance = Balance(
+            account=self._account,
+            currency=data.asset,
+            balance=rounded(data.walletBalance, "walletBalance"),
+            equity=rounded(data.marginBalance, "marginBalance"),
+            available=rounded(data.availableBalance, "availableBalance"),
+            initial_margin=rounded(data.initialMargin or ZERO, "initialMargin"),
+            maintenance_margin=rounded(data.maintMargin or ZERO, "maintMargin"),
+            updated_at_ms=at_ms,
+        )
+        balance.check()
+        self._memory.balances.put(balance.currency, balance)
+        return balance
+
+    @checking
+    def balance_heard(self, data: BalanceEventData, at_ms: int) -> Balance | None:
+        """The stream tells the wallet alone: the other figures are what the venue said of them last. None before it has."""
+        last = self._memory.balances.get(data.a)
+        if last is None:
+            return None
+        balance = msgspec.structs.replace(last, balance=rounded(data.wb, "wb"), updated_at_ms=at_ms)
+        self._memory.balances.put(data.a, balance)
+        return balance
+
+
+def _side(word: str) -> PositionSide:
+    side = _SIDES.get(word)
+    if side is None:
+        raise WireError("positionSide", f"one of {', '.join(_SIDES)}", repr(word[:40]))
+    return side
