@@ -38,3 +38,4 @@ class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):
     recorder: Ref
     notifier: Ref
     orders: Ref
+    triggers: Ref

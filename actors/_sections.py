@@ -10,6 +10,7 @@ import msgspec
 from actors.account import AccountSettings
 from actors.admin import AdminSettings
 from actors.audit import AuditSettings
+from actors.execution import ExecutionSettings
 from actors.feed import FeedSettings, polled, routing_table
 from actors.notifier import NotifierSettings
 from actors.orders import OrdersSettings
@@ -19,6 +20,7 @@ from actors.simulator import SimulatorSettings
 from actors.source import SourceSettings
 from actors.strategies import StrategySettings, StrategyUnknown, resolve_strategy
 from actors.stream import StreamSettings
+from actors.triggers import TriggerSettings
 from engine.model import DataCells, DataRow
 from engine.settings import LogSettings, Secret
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue, most_symbols
@@ -35,6 +37,8 @@ class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     client_secret: Secret | None = None
     orders: OrdersSettings = OrdersSettings()
     sync: AccountSettings = AccountSettings()
+    triggers: TriggerSettings = TriggerSettings()
+    execution: ExecutionSettings = ExecutionSettings()
 
 
 class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from actors._markets import Markets
 from actors._sections import BinanceUsdmSection, DeribitSection, NodeSettings, VenueSection
 from actors.account import Account, AccountDesk
 from actors.admin import NodeControl, admin_spec
+from actors.execution import Execution, ExecutionDesk
 from actors.notifier import NotifierDesk, notifier_spec
 from actors.orders import OrderNumbers, Orders, OrdersDesk
 from actors.parts import AccountParts, NodeParts, VenueParts
@@ -20,6 +21,7 @@ from actors.recorder import STORE_EXIT_CODE, Host, Recorder
 from actors.session import session_spec
 from actors.simulator import Simulator, SimulatorPlace
 from actors.strategies import StrategySettings, resolve_strategy
+from actors.triggers import Triggers, TriggersDesk
 from engine.kernel import ChildSpec, Entropy, OnExhausted, SupervisorSpec
 from engine.kernel import Strategy as Together
 from engine.model import ProofRules
@@ -120,7 +122,13 @@ class Assembly:
         address, parts = self._parts.system.address, markets.parts
         for key in section.accounts:
             full, under = f"{parts.name}:{key}", f"{root}/parts/trading:{key}"
-            account = AccountParts(full, address(f"{under}/account"), address(f"{under}/orders"))
+            account = AccountParts(
+                full,
+                account=address(f"{under}/account"),
+                orders=address(f"{under}/orders"),
+                triggers=address(f"{under}/triggers"),
+                execution=address(f"{under}/execution"),
+            )
             parts.accounts[full] = account
             markets.announce += [account.account, account.orders]
         return tuple(parts.accounts)
@@ -197,6 +205,8 @@ class Assembly:
             recorder=node.recorder,
             notifier=node.notifier,
             account_sync=mine.account,
+            triggers=mine.triggers,
+            execution=mine.execution,
             owner_of=node.strategies.get,
             point=self._seams.point,
         )
@@ -209,6 +219,29 @@ class Assembly:
             recorder=node.recorder,
             notifier=node.notifier,
             orders=mine.orders,
+            triggers=mine.triggers,
+        )
+        triggers = TriggersDesk(
+            account=full,
+            store=node.store,
+            settings=section.triggers,
+            orders=mine.orders,
+            account_sync=mine.account,
+            notifier=node.notifier,
+            market=node.market,
+            feeds=node.feeds,
+        )
+        execution = ExecutionDesk(
+            account=full,
+            venue=parts.state,
+            store=node.store,
+            settings=section.execution,
+            orders=mine.orders,
+            recorder=node.recorder,
+            notifier=node.notifier,
+            market=node.market,
+            feeds=node.feeds,
+            owner_of=node.strategies.get,
         )
         return SupervisorSpec(
             f"trading:{key}",
@@ -216,6 +249,8 @@ class Assembly:
             children=(
                 ChildSpec("account", partial(Account, account), start_timeout_s=35.0),
                 ChildSpec("orders", partial(self._seams.make_orders, orders), start_timeout_s=35.0),
+                ChildSpec("triggers", partial(Triggers, triggers)),
+                ChildSpec("execution", partial(Execution, execution), start_timeout_s=35.0),
             ),
             on_exhausted=OnExhausted.PARK,
         )

@@ -8,7 +8,7 @@ The tree, as `tradenode tree` shows it::
     root ─┬─ recorder                                     its end ends the process
           ├─ services ── notifier, simulator, admin
           ├─ venues ── <venue> ─┬─ session
-          │                     └─ parts ─┬─ trading:<account> ── account, orders
+          │                     └─ parts ─┬─ trading:<account> ── account, orders, triggers, execution
           │                               ├─ feeds ── stream:<n>, feed:<symbol>, source:<name>
           │                               └─ audit
           └─ strategies ── <name>

@@ -22,6 +22,8 @@ class AccountParts(msgspec.Struct):
     name: str
     account: Ref
     orders: Ref
+    triggers: Ref
+    execution: Ref
 
 
 class VenueParts(msgspec.Struct):
@@ -77,6 +79,12 @@ class NodeParts(msgspec.Struct, dict=True):
         if account:
             return venue.accounts.get(account) or venue.accounts.get(f"{venue_name}:{account}")
         return next(iter(venue.accounts.values())) if len(venue.accounts) == 1 else None
+
+    def feeds(self, instrument: str) -> tuple[Ref, ...]:
+        """Who tells what moved in an instrument's market; empty when nobody follows it."""
+        venue_name, symbol = split_instrument(instrument, self.default_venue)
+        venue = self.venues.get(venue_name)
+        return venue.feeds.get(symbol, ()) if venue else ()
 
     def market(self, instrument: str) -> MarketState | None:
         """What is known of an instrument's market; None when nobody follows it."""

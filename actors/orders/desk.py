@@ -76,5 +76,7 @@ class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
     recorder: Ref
     notifier: Ref
     account_sync: Ref
+    triggers: Ref
+    execution: Ref
     owner_of: Callable[[str], Ref | None]  # strategy name → whom to tell
     point: Callable[[str], None] = lambda _label: None

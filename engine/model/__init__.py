@@ -1,6 +1,7 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
 from engine.model.book import Book, Level
+from engine.model.conditions import Condition, ConditionType, Operator, Trail, Trailing
 from engine.model.errors import IllegalTransition, ModelError
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.freshness import ClassSummary, Freshness, Source
@@ -8,6 +9,7 @@ from engine.model.gate import Gate, GateState
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
 from engine.model.limits import Denial, OrderLimits, bad_request, check_shape, denied, deny_order
+from engine.model.linking import Link, LinkKind
 from engine.model.market import (
     FORCED_COLUMNS,
     INTERVAL_MS,
@@ -25,12 +27,7 @@ from engine.model.orders import (
     CancelState,
     Order,
     OrderReport,
-    OrderRequest,
     OrderState,
-    OrderType,
-    Side,
-    TimeInForce,
-    TriggerBy,
     amend_settled,
     amend_unsettled,
     cancelled_never_placed,
@@ -51,10 +48,23 @@ from engine.model.orders import (
 )
 from engine.model.policy import DataCells, DataRow
 from engine.model.quality import Quality, QualitySummary
+from engine.model.requests import OrderRequest
 from engine.model.samples import Samples
 from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
+from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
 __all__ = [
+    "Condition",
+    "ConditionType",
+    "Operator",
+    "Trail",
+    "Trailing",
+    "Link",
+    "LinkKind",
+    "Priority",
+    "PartialFill",
+    "ErrorPolicy",
+    "TriggerFill",
     "BAR_COLUMNS",
     "FORCED_COLUMNS",
     "INTERVAL_MS",

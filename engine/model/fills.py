@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.model.money import ZERO, checked, positive
-from engine.model.orders import Side
+from engine.model.terms import Side
 from engine.model.text import name
 
 

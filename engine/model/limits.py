@@ -11,7 +11,7 @@ from engine.model.errors import ModelError
 from engine.model.gate import GateState
 from engine.model.instruments import Instrument, Snap
 from engine.model.money import plain
-from engine.model.orders import OrderRequest
+from engine.model.requests import OrderRequest
 
 
 class OrderLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,47 +23,14 @@ from enum import StrEnum
 
 import msgspec
 
+from engine.model.conditions import Condition, Trail, Trailing
 from engine.model.errors import IllegalTransition, ModelError
+from engine.model.linking import Link
 from engine.model.money import ZERO, checked, plain, positive
-from engine.model.text import name
+from engine.model.requests import OrderRequest
+from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy
 
 MAX_TEXT = 200  # reasons and tags are for people; a venue's novel is cut
-
-
-class Side(StrEnum):
-    BUY = "buy"
-    SELL = "sell"
-
-    @property
-    def sign(self) -> int:
-        return 1 if self is Side.BUY else -1
-
-
-class OrderType(StrEnum):
-    LIMIT = "limit"
-    MARKET = "market"
-    STOP_LIMIT = "stop_limit"
-    STOP_MARKET = "stop_market"
-
-    @property
-    def has_price(self) -> bool:
-        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT)
-
-    @property
-    def has_trigger(self) -> bool:
-        return self in (OrderType.STOP_LIMIT, OrderType.STOP_MARKET)
-
-
-class TimeInForce(StrEnum):
-    GTC = "gtc"
-    IOC = "ioc"
-    FOK = "fok"
-
-
-class TriggerBy(StrEnum):
-    MARK = "mark"
-    INDEX = "index"
-    LAST = "last"
 
 
 class OrderState(StrEnum):
@@ -87,51 +54,6 @@ class OrderState(StrEnum):
 
 
 TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
-
-
-class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a strategy or a person asks for.
-
-    `good_for_s` bounds the time until the first byte leaves, not the order's life.
-    """
-
-    instrument: str
-    side: Side
-    amount: Decimal
-    order_type: OrderType = OrderType.LIMIT
-    price: Decimal | None = None
-    trigger_price: Decimal | None = None
-    trigger_by: TriggerBy = TriggerBy.MARK
-    time_in_force: TimeInForce = TimeInForce.GTC
-    post_only: bool = False
-    reduce_only: bool = False
-    account: str = ""  # empty: the venue's only account
-    good_for_s: float = 10.0
-    strategy: str = ""
-    request_key: str = ""  # the caller's own key: the same key twice is one order
-
-    def check(self) -> None:
-        """Raise `ModelError` for the first rule the request breaks that needs no knowledge of the instrument."""
-        positive(self.amount, "amount")
-        _check_pair(self.order_type.has_price, self.price, "price", self.order_type)
-        _check_pair(self.order_type.has_trigger, self.trigger_price, "trigger_price", self.order_type)
-        if self.post_only and (self.time_in_force is not TimeInForce.GTC or not self.order_type.has_price):
-            raise ModelError(
-                "post_only", "a good-till-cancelled order with a price", f"{self.order_type} {self.time_in_force}"
-            )
-        if not 0 < self.good_for_s <= 86_400:
-            raise ModelError("good_for_s", "seconds above 0 and at most 86400", str(self.good_for_s))
-        for field in ("instrument", "account", "strategy", "request_key"):
-            name(getattr(self, field), field, may_be_empty=True)
-
-
-def _check_pair(wanted: bool, value: Decimal | None, field: str, order_type: OrderType) -> None:
-    if wanted and value is None:
-        raise ModelError(field, f"a price for a {order_type} order", "none")
-    if not wanted and value is not None:
-        raise ModelError(field, f"none for a {order_type} order", plain(value))
-    if value is not None:
-        positive(value, field)
 
 
 class CancelState(StrEnum):
@@ -182,9 +104,28 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     cancel: CancelState = CancelState.NONE
     amend: Amend | None = None
     reason: str = ""
+    priority: Priority = Priority.NORMAL
+    due_at_ms: int = 0  # no attempt starts before this
+    conditions: tuple[Condition, ...] = ()
+    any_of: tuple[tuple[Condition, ...], ...] = ()
+    trail: Trail | None = None
+    trailing: Trailing | None = None
+    met_at_ms: int | None = None  # when its conditions held, or its trail was hit
+    evidence: str = ""  # what was seen then
+    link: Link | None = None
+    plan: str = ""
+    expires_at_ms: int | None = None  # of its whole life
+    opened_at_ms: int | None = None  # when the venue's first word of it came
+    auto_cancel_s: float | None = None
+    partial_fill: PartialFill | None = None
+    on_error: ErrorPolicy | None = None
+    refusals: int = 0  # by the venue, after which it was tried again
+    review: str = ""  # why a person must look at it; it does not leave by itself
+    metadata: dict[str, str] = {}
     created_at_ms: int
     updated_at_ms: int
-    deadline_ms: int  # no attempt starts after this
+    good_for_s: float = 10.0
+    deadline_ms: int  # no attempt starts after this; of an order that may not leave yet it says nothing
     submitted_at_ms: int | None = None
     valid_until_ms: int | None = None  # of the current attempt: the venue refuses to start it later
     venue_updated_at_ms: int = 0  # the venue's clock at its newest word about this order
@@ -197,6 +138,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def remaining(self) -> Decimal:
         return self.amount - self.filled_amount
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it has conditions or a trail that have not been met yet."""
+        return self.met_at_ms is None and bool(self.conditions or self.any_of or self.trail)
+
+    @property
+    def held(self) -> bool:
+        """Whether something other than time must happen before it may leave."""
+        return self.conditional or bool(self.review) or (self.link is not None and bool(self.link.after))
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +184,7 @@ def order_id_of(client_id: str) -> str | None:
 
 def new_order(request: OrderRequest, *, order_id: str, account: str, now_ms: int) -> Order:
     """The stored form of an accepted request."""
+    due_at_ms = now_ms + int(request.delay_s * 1000)
     return Order(
         order_id=order_id,
         account=account,
@@ -248,9 +200,21 @@ def new_order(request: OrderRequest, *, order_id: str, account: str, now_ms: int
         reduce_only=request.reduce_only,
         strategy=request.strategy,
         request_key=request.request_key,
+        priority=request.priority,
+        due_at_ms=due_at_ms if request.delay_s else 0,
+        conditions=request.conditions,
+        any_of=request.any_of,
+        trail=request.trail,
+        plan=request.plan,
+        expires_at_ms=None if request.expires_after_s is None else now_ms + int(request.expires_after_s * 1000),
+        auto_cancel_s=request.auto_cancel_s,
+        partial_fill=request.partial_fill,
+        on_error=request.on_error,
+        metadata=request.metadata,
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
-        deadline_ms=now_ms + int(request.good_for_s * 1000),
+        good_for_s=request.good_for_s,
+        deadline_ms=due_at_ms + int(request.good_for_s * 1000),
     )
 
 

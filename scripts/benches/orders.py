@@ -74,6 +74,8 @@ async def queue(directory: Path) -> AsyncIterator[Ref]:
                 recorder=system.address("root/recorder"),
                 notifier=system.address("root/notifier"),
                 account_sync=system.address("root/account"),
+                triggers=system.address("root/triggers"),
+                execution=system.address("root/execution"),
                 owner_of=lambda _strategy: None,
             )
             children = (

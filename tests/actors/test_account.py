@@ -48,6 +48,7 @@ async def account_rig(
                 recorder=address("root/recorder"),
                 notifier=address("root/notifier"),
                 orders=address("root/orders"),
+                triggers=address("root/triggers"),
             )
         )
 

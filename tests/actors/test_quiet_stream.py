@@ -54,6 +54,7 @@ async def _run(
                 recorder=address("root/recorder"),
                 notifier=address("root/notifier"),
                 orders=address("root/orders"),
+                triggers=address("root/triggers"),
             )
         )
 

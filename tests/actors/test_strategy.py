@@ -65,7 +65,13 @@ def parts_of(rig: Rig, directory: Path) -> NodeParts:
     state.instruments["PERP"] = PERPETUAL
     state.markets["PERP"] = MarketState(PERPETUAL.instrument_id, bounds_s={DataClass.BOOK: 5.0})
     system = rig.system
-    account = AccountParts(ACCOUNT, system.address("root/account"), rig.orders)
+    account = AccountParts(
+        ACCOUNT,
+        system.address("root/account"),
+        rig.orders,
+        system.address("root/triggers"),
+        system.address("root/execution"),
+    )
     feeds = {"PERP": (system.address("root/feed"),)}
     venue = VenueParts("sim", state, system.address("root/session"), accounts={ACCOUNT: account}, feeds=feeds)
     return NodeParts(

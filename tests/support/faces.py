@@ -236,7 +236,9 @@ async def faces(
             rig = Faces(parts)
             state = VenueState("sim")
             state.markets["X-PERPETUAL"] = rig.market
-            account = AccountParts(ACCOUNT, system.address("root/account"), system.address("root/orders"))
+            account = AccountParts(
+                ACCOUNT, *(system.address(f"root/{n}") for n in ("account", "orders", "triggers", "execution"))
+            )
             feeds = {"X-PERPETUAL": (system.address("root/feed"),)}
             parts.venues["sim"] = VenueParts(
                 "sim", state, system.address("root/session"), accounts={ACCOUNT: account}, feeds=feeds

@@ -12,6 +12,7 @@ from actors.messages import Notify, Reconcile, SyncSoon
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.recorder import InlineHost, Recorder
 from actors.session import Session, SessionSettings
+from actors.triggers import Triggers, TriggersDesk, TriggerSettings
 from engine.kernel import (
     Actor,
     Backoff,
@@ -26,7 +27,7 @@ from engine.kernel import (
     on,
     open_system,
 )
-from engine.model import Notice, Order, OrderState, ProofRules, VenueState
+from engine.model import Notice, Order, OrderState, ProofRules, VenueState, split_instrument
 from engine.store import Store
 from tests.support.adversary import AdversarialVenue, Behaviour
 
@@ -136,8 +137,21 @@ async def order_rig(
                 recorder=system.address("root/recorder"),
                 notifier=system.address("root/notifier"),
                 account_sync=system.address("root/account"),
+                triggers=system.address("root/triggers"),
+                execution=system.address("root/execution"),
                 owner_of=desk_changes.pop("owner_of", lambda _strategy: None),
                 **desk_changes,
+            )
+            told: list[Message] = []
+            watching = TriggersDesk(
+                account=ACCOUNT,
+                store=store,
+                settings=TriggerSettings(),
+                orders=system.address("root/orders"),
+                account_sync=system.address("root/account"),
+                notifier=system.address("root/notifier"),
+                market=lambda name: state.markets.get(split_instrument(name, "sim")[1]),
+                feeds=lambda _name: (),
             )
             children = (
                 ChildSpec("recorder", lambda: Recorder(store, host=InlineHost), exit_code=74),
@@ -145,6 +159,8 @@ async def order_rig(
                 patient("account", partial(account, system, store) if account else partial(Ear, [])),
                 patient("session", lambda: Session(OneVenue(venue), [ACCOUNT], state, SessionSettings(), ())),
                 patient("orders", partial(Orders, desk)),
+                patient("triggers", partial(Triggers, watching)),
+                ChildSpec("execution", partial(Ear, told)),
             )
             await system.start(SupervisorSpec("root", children=children))
             rig = Rig(system, store, venue, system.address("root/orders"), heard)

@@ -1,0 +1,86 @@
+"""An account and its order queue keep each other in step."""
+
+from typing import ClassVar
+
+import msgspec
+
+from engine.kernel import (
+    Message,
+    Overflow,
+    Request,
+)
+from engine.model import (
+    Balance,
+    Fill,
+    OrderReport,
+    Position,
+)
+
+
+class VenueWord(Message, frozen=True):
+    """What the private stream said of orders and fills."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    reports: tuple[OrderReport, ...] = ()
+    fills: tuple[Fill, ...] = ()
+
+
+class Reconcile(Request[bool], frozen=True):
+    """A whole pass over the account succeeded. True once everything in it is on disk.
+
+    `reports` are the orders the venue holds open, asked after `asked_at_ms` (our clock); `listening`: the private
+    stream was up all the while, so nothing can have fallen between, and orders may be sent.
+    """
+
+    reports: tuple[OrderReport, ...]
+    fills: tuple[Fill, ...]
+    asked_at_ms: int
+    listening: bool
+
+
+class HearFills(Request[bool], frozen=True):
+    """Fills a pass found, before it is complete. True once they are on disk."""
+
+    fills: tuple[Fill, ...]
+
+
+class Unsynced(Message, frozen=True):
+    """The private stream is down: what the venue does meanwhile is not heard."""
+
+    overflow: ClassVar[Overflow] = Overflow.FAIL
+    reason: str
+
+
+class SyncSoon(Message, frozen=True):
+    """Something was missed or is missing: reconcile when convenient."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+    reason: str
+
+    def conflation_key(self) -> str:
+        return "sync"
+
+
+class SyncNow(Request[bool], frozen=True):
+    """Reconcile with the venue now; True when the pass succeeded."""
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """Positions and balances as last reported by the venue."""
+
+    positions: tuple[Position, ...]
+    balances: tuple[Balance, ...]
+
+
+class HoldingsChanged(Message, frozen=True):
+    """What the account holds now; told whenever any of it moved, to those who judge orders by it."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+    holdings: Holdings
+
+    def conflation_key(self) -> str:
+        return "holdings"
+
+
+class GetHoldings(Request[Holdings], frozen=True):
+    """What the account holds."""
