@@ -38,11 +38,13 @@ class Operator(StrEnum):
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One comparison. An empty `instrument_name` is the order's own."""
+    """One comparison. An empty `instrument_name` is the order's own. `value` is a number in any of its forms; of a time, ISO 8601
+    too; of a mode, its name.
+    """
 
     type: ConditionType
     operator: Operator
-    value: Decimal | str
+    value: str | int | float
     instrument_name: str = ""
     field: str = ""
 
