@@ -106,6 +106,7 @@ class Keeper(Actor):
             told(seq)
         if then is not None:
             then()
+        self._durable(order)
         if self._current(order).state.terminal and order_id not in self._unsaved:
             self._forget(order)
         else:
@@ -244,6 +245,10 @@ class Keeper(Actor):
     @abstractmethod
     def _proceed(self, order_id: str) -> None:
         """Start the request this order needs next, if it needs one and none is under way."""
+
+    @abstractmethod
+    def _durable(self, order: Order) -> None:
+        """`order` is on disk as it is now: see what that means for others."""
 
     @abstractmethod
     def _pump(self, instrument: str) -> None:

@@ -51,6 +51,7 @@ class Orders(Taking):
         for order in self._desk.store.live_orders():
             if order.account == self._desk.account:
                 self._recover(order)
+        self._recover_links()
         self.every(self._settings.tick_s, Tick())
         self._desk.account_sync.tell(SyncSoon("the order queue began anew: what was told before is not known here"))
 

@@ -5,13 +5,13 @@ from functools import partial
 import msgspec
 
 from actors.messages import Accepted, SubmitOrder
-from actors.orders.changing import Changing
+from actors.orders.guarding import Guarding
 from actors.recorder import StoreUsage
 from engine.kernel import Reply, on
-from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, deny_order, new_order
+from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, new_order
 
 
-class Taking(Changing):
+class Taking(Guarding):
     """A refusal is a value; what is accepted is on disk."""
 
     @on(SubmitOrder)
@@ -28,15 +28,7 @@ class Taking(Changing):
             self._ledger.after(partial(reply.send, Accepted(known)))
             return None
         instrument = self._instrument(request.instrument)
-        refusal = self._closed(request) or deny_order(
-            request,
-            instrument,
-            limits=self._settings.limits,
-            gate=self._gate,
-            waiting=sum(map(len, self._queues.values())),
-            live=len(self._orders),
-            mark=self._mark(request.instrument),
-        )
+        refusal = self._closed(request) or self._deny(request, instrument)
         if refusal is not None or instrument is None:
             return refusal
         order = new_order(
