@@ -16,11 +16,12 @@ What a call may raise says who must act::
     ├─ OutcomeUnknown   anything after the first byte left without a usable answer
     └─ BadReply         the answer does not decode (for an order: its outcome is unknown)
 
-A failed query is never an empty answer, and only `Refused` is final.
+A failed query is never an empty answer, and only `Refused` is final. `disposition` puts each of them into one of four words,
+which is all that a policy needs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -51,7 +52,15 @@ class VenueError(Exception):
 
 
 class Refused(VenueError):
-    """The venue answered no. Nothing was executed."""
+    """The venue answered no. Nothing was executed.
+
+    `passing`: what was refused is the moment and not the request – too little margin, a price outside the band, post-only
+    that would take –, so the same request may be taken later. Otherwise it never will be: a bad parameter, no such instrument.
+    """
+
+    def __init__(self, message: str, *, code: int = 0, passing: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.passing = passing
 
 
 class NotSent(VenueError):
@@ -80,6 +89,24 @@ class OutcomeUnknown(VenueError):
 
 class BadReply(VenueError):
     """The reply breaks the protocol: field, what was expected and what came are in the message."""
+
+
+class Disposition(StrEnum):
+    """What an error leaves to do about the request that met it."""
+
+    REFUSED = "refused"  # not executed: the venue's final "no" (see `Refused.passing`)
+    RETRY = "retry"  # certainly not executed: the same may be sent again, after `retry_after_s` where there is one
+    UNKNOWN = "unknown"  # may have been executed: find out
+    FATAL = "fatal"  # not executed, and nothing of this account will be before somebody sees to its credentials
+
+
+def disposition(error: VenueError) -> Disposition:
+    """The word for `error`; one of no kind above is not known to have done nothing."""
+    if isinstance(error, Refused):
+        return Disposition.REFUSED
+    if isinstance(error, NotSent | RateLimited | Unavailable):
+        return Disposition.RETRY
+    return Disposition.FATAL if isinstance(error, NotAuthorised) else Disposition.UNKNOWN
 
 
 class Credentials(Protocol):
@@ -183,6 +210,13 @@ class VenueRest(PublicRest, Protocol):
         """Cancel by venue id if known, else by client id.
 
         None: the venue says it has no such live order now, which proves nothing.
+        """
+
+    async def cancel_everything(self, symbol: str = "") -> None:
+        """Cancel all live orders of the account, of one symbol if it is named, by the venue's own sweep: whoever placed them.
+
+        What became of each order is told by the stream and by passes. It hits what the venue has at that moment and nothing
+        that is still on its way, so it is a first strike and replaces no cancel.
         """
 
     async def open_orders(self) -> tuple[OrderReport, ...]: ...

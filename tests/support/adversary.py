@@ -299,6 +299,19 @@ class AdversarialVenue:
             raise OutcomeUnknown("connection reset")
         return None if placed is None else self.report(placed)
 
+    async def cancel_everything(self, symbol: str = "") -> None:
+        """The sweep of the orders that live now, whose answer may be lost, before it is done or after."""
+        await self._query()
+        lost = self._entropy.random() < self.behaviour.lose_cancel
+        if lost and self._entropy.random() < 0.5:
+            raise OutcomeUnknown("timeout")
+        for placed in self.truth:
+            if placed.state is OrderState.OPEN and symbol in ("", PERPETUAL.symbol):
+                placed.state = OrderState.CANCELLED
+                self._changed(placed)
+        if lost:
+            raise OutcomeUnknown("connection reset")
+
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         await trio.sleep(self.behaviour.latency_s)
         self.pass_time()

@@ -30,6 +30,8 @@ AMEND = Call("PUT", _ORDER, 0, Priority.ORDER, orders=1, acts=True)
 CANCEL = Call("DELETE", _ORDER, 1, Priority.CANCEL, acts=True)
 PLACE_ALGO = Call("POST", _ALGO, 0, Priority.ORDER, orders=1, acts=True)
 CANCEL_ALGO = Call("DELETE", _ALGO, 1, Priority.CANCEL, acts=True)
+CANCEL_ALL = Call("DELETE", "/fapi/v1/allOpenOrders", 1, Priority.CANCEL, acts=True)
+CANCEL_ALL_ALGOS = Call("DELETE", "/fapi/v1/algoOpenOrders", 1, Priority.CANCEL, acts=True)
 
 GET_ORDER = Call("GET", _ORDER, 1)
 OPEN_ORDERS_OF = Call("GET", "/fapi/v1/openOrders", 1)

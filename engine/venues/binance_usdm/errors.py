@@ -25,6 +25,20 @@ NOT_OPEN = frozenset({-2011, -2013})  # no such (live) order now, which proves n
 DUPLICATE = -4116  # an order with this client id is open
 WRONG_SIDE = frozenset({-4061, -4062})  # the account's position mode is not the one the order was written for
 
+#: Refusals that a later attempt may survive: of the market or the account as it stands, not of what was asked.
+PASSING = frozenset(
+    {
+        -1112, -5041,  # nobody is on the other side of the book
+        -2016, -4192, -4400,  # not at this time; cooling off; trading rules allow only to reduce for now
+        -2018, -2019, -2023, -2027, -2028, -4118,  # margin, liquidation, more than the leverage allows
+        -2020, -5021, -5022,  # cannot be filled now, all of it now, or only by resting
+        -2021,  # the trigger price is reached already
+        -2022, -2024,  # there is not (yet) so much of a position to reduce
+        -2025, -4045,  # too many orders, too many conditional ones
+        -4016, -4024, -4131,  # too far from the mark price of the moment
+    }
+)  # fmt: skip
+
 _NO_ANSWER = frozenset({408, 504})
 _MAX_RETRY_AFTER_S = 259_200.0  # the longest ban: three days
 _LEAST_S = 1.0  # a whole second that has begun is said as none
@@ -77,6 +91,8 @@ def error_of(what: str, reply: HttpReply, *, acts: bool = False) -> VenueError |
     text = f"{what}: HTTP {reply.status}" + (f": code {body.code}: {body.msg[:_TEXT_LIMIT]}" if body else "")
     if meaning is Meaning.LIMITED:
         return RateLimited(text, code=code, retry_after_s=retry_after_s(reply, code))
+    if meaning is Meaning.REFUSED:
+        return Refused(text, code=code, passing=code in PASSING)
     kind: type[VenueError] = meaning.value
     return kind(text, code=code)
 

@@ -49,6 +49,7 @@ from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.rest import RestClient
 from engine.venues.binance_usdm.search import ALGO_SOURCES, SOURCES, OrderFinder
 from engine.venues.binance_usdm.signed import Params, SignedClient
+from engine.venues.binance_usdm.sweeping import Sweeper
 from engine.venues.binance_usdm.wire import decoder
 from engine.venues.clock import VenueClock
 
@@ -82,6 +83,7 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         self._client = client
         self._view = view
         self._memory = memory
+        self._sweeper = Sweeper(client)
         self._finder = OrderFinder(client, view, clock)
         self._fills = FillReader(client, view, memory, self._finder, clock)
 
@@ -109,6 +111,9 @@ class BinanceUsdmTrader(BinanceUsdmRest):
             if error.code in NOT_OPEN:
                 return None
             raise
+
+    async def cancel_everything(self, symbol: str = "") -> None:
+        await self._sweeper.everything(symbol)
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
         """Conditional ones first: one that is triggered between the two questions is then in both answers, not in neither."""

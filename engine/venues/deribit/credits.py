@@ -6,6 +6,7 @@ from engine.venues.deribit.settings import DeribitSettings
 QUERIES = "queries"
 INSTRUMENTS = "instruments"
 TRADING = "trading"
+SWEEPS = "sweeps"
 
 _QUERY_COST = 500.0
 _INSTRUMENTS_COST = 10_000.0
@@ -13,7 +14,8 @@ _TRADING_METHODS = frozenset(
     {"private/buy", "private/sell", "private/edit", "private/cancel", "private/cancel_by_label"}
 )
 _POLLS = frozenset({"public/ticker", "public/get_order_book", "public/get_tradingview_chart_data"})
-_CANCELS = frozenset({"private/cancel", "private/cancel_by_label"})
+_SWEEPS = frozenset({"private/cancel_all", "private/cancel_all_by_instrument"})
+_CANCELS = frozenset({"private/cancel", "private/cancel_by_label"}) | _SWEEPS
 
 
 def budget_of(settings: DeribitSettings) -> RateBudget:
@@ -23,6 +25,7 @@ def budget_of(settings: DeribitSettings) -> RateBudget:
             QUERIES: Bucket(50_000, 10_000),
             INSTRUMENTS: Bucket(500_000, 10_000),
             TRADING: Bucket(settings.orders_burst, settings.orders_per_s),
+            SWEEPS: Bucket(20, 5),
         }
     )
 
@@ -31,6 +34,8 @@ def price_of(method: str) -> tuple[str, float]:
     """(bucket, cost) of one call."""
     if method in _TRADING_METHODS:
         return TRADING, 1.0
+    if method in _SWEEPS:
+        return SWEEPS, 1.0
     if method == "public/get_instruments":
         return INSTRUMENTS, _INSTRUMENTS_COST
     return QUERIES, _QUERY_COST

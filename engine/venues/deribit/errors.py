@@ -56,6 +56,19 @@ def _table() -> dict[int, Meaning]:
 
 
 MEANING = _table()
+#: Refusals that a later attempt may survive: of the market or the account as it stands, not of what was asked.
+PASSING = frozenset(
+    {
+        10003,  # order_overlap: an order of our own is in the way
+        10005, 10006, 10007, 10011, 10034, 10035,  # outside the price band of the moment
+        10009, 10039,  # funds
+        10012,  # book_closed
+        10013, 10014, 10015, 10016, 10017, 10018, 10037, 10038,  # limits of the position as it is
+        10072,  # position lock
+        11013, 11035,  # too many orders, too many triggers
+        11021, 11054,  # post-only that would take
+    }
+)  # fmt: skip
 
 
 def venue_error(error: ErrorBody, what: str, *, retry_after_s: float = 1.0) -> VenueError:
@@ -64,6 +77,8 @@ def venue_error(error: ErrorBody, what: str, *, retry_after_s: float = 1.0) -> V
     meaning = MEANING.get(error.code, Meaning.UNKNOWN)
     if meaning is Meaning.LIMITED:
         return RateLimited(text, code=error.code, retry_after_s=retry_after_s)
+    if meaning is Meaning.REFUSED:
+        return Refused(text, code=error.code, passing=error.code in PASSING)
     kind: type[VenueError] = meaning.value
     return kind(text, code=error.code)
 

@@ -83,6 +83,12 @@ class DeribitRest(PublicRest):
                 return None
             raise
 
+    async def cancel_everything(self, symbol: str = "") -> None:
+        if symbol:
+            await self._rpc.call("private/cancel_all_by_instrument", {"instrument_name": symbol}, _COUNT)
+        else:
+            await self._rpc.call("private/cancel_all", {}, _COUNT)
+
     async def open_orders(self) -> tuple[OrderReport, ...]:
         answer = await self._rpc.call("private/get_open_orders", {}, _ORDERS)
         return tuple(self._view.report(data) for data in answer.result)
