@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from actors.messages import (
 from actors.orders.desk import OrdersDesk
 from engine.kernel import Actor, Reply
 from engine.model import (
+    Denial,
+    Fill,
     GateState,
     Inquiry,
     Instrument,
@@ -86,8 +88,7 @@ class Keeper(Actor):
         needs next.
         """
         order_id = order.order_id
-        self._orders[order_id] = order
-        self._mark_gate(order)
+        self._remember(order)
         self._unsaved[order_id] = self._unsaved.get(order_id, 0) + 1
         commit = self._commit(kind, (Put("orders", order_id, order), *extra))
         self._ledger.write(commit, partial(self._saved, order, then, told))
@@ -112,6 +113,19 @@ class Keeper(Actor):
         else:
             self._proceed(order_id)
         self._pump(order.instrument)
+
+    def _remember(self, order: Order) -> None:
+        """A decision: `order` is what is known of it from here on. Its commit follows."""
+        before = self._orders.get(order.order_id) or (self._stored(order.order_id) if order.attempt else None)
+        self._follow(before, order)
+        self._orders[order.order_id] = order
+        self._mark_gate(order)
+
+    def _recall(self, order: Order) -> None:
+        """What an earlier incarnation left."""
+        self._follow(None, order)
+        self._orders[order.order_id] = order
+        self._mark_gate(order)
 
     def _forget(self, order: Order) -> None:
         for memory in (self._orders, self._inquiries, self._not_before_s, self._deadlines_s, self._owners):
@@ -249,6 +263,22 @@ class Keeper(Actor):
     @abstractmethod
     def _durable(self, order: Order) -> None:
         """`order` is on disk as it is now: see what that means for others."""
+
+    @abstractmethod
+    def _follow(self, before: Order | None, after: Order) -> None:
+        """What is resting and held changes with every order's change. No `before`: it is followed from here on."""
+
+    @abstractmethod
+    def _filled_elsewhere(self, fill: Fill) -> None:
+        """An execution that belongs to no order's present attempt."""
+
+    @abstractmethod
+    def _may_leave(self, order: Order) -> Denial | None:
+        """The limits' last word before an attempt. RATE_LIMIT passes with time: the order waits. Any other ends it."""
+
+    @abstractmethod
+    def _may_cancel(self) -> bool:
+        """Whether the rate allows one more cancel now; asking takes it. If not, it waits: a cancel is never refused."""
 
     @abstractmethod
     def _pump(self, instrument: str) -> None:
