@@ -87,11 +87,22 @@ class Keeper(Actor):
         """Remember `order`, commit it, and when it is durable tell its owner, run `then`, and start what it
         needs next.
         """
-        order_id = order.order_id
         self._remember(order)
-        self._unsaved[order_id] = self._unsaved.get(order_id, 0) + 1
-        commit = self._commit(kind, (Put("orders", order_id, order), *extra))
+        commit = self._commit(kind, (Put("orders", order.order_id, order), *extra))
         self._ledger.write(commit, partial(self._saved, order, then, told))
+
+    def _save_all(self, kind: str, orders: Sequence[Order], then: Callable[[], None] | None = None) -> None:
+        """As `_save`, for orders that change together: one commit has all of them or none."""
+        for order in orders:
+            self._remember(order)
+        commit = self._commit(kind, tuple(Put("orders", order.order_id, order) for order in orders))
+        self._ledger.write(commit, partial(self._saved_all, tuple(orders), then))
+
+    def _saved_all(self, orders: tuple[Order, ...], then: Callable[[], None] | None, seq: int) -> None:
+        for order in orders:
+            self._saved(order, None, None, seq)
+        if then is not None:
+            then()
 
     def _saved(
         self, order: Order, then: Callable[[], None] | None, told: Callable[[int], None] | None, seq: int
@@ -119,6 +130,7 @@ class Keeper(Actor):
         before = self._orders.get(order.order_id) or (self._stored(order.order_id) if order.attempt else None)
         self._follow(before, order)
         self._orders[order.order_id] = order
+        self._unsaved[order.order_id] = self._unsaved.get(order.order_id, 0) + 1
         self._mark_gate(order)
 
     def _recall(self, order: Order) -> None:
