@@ -1,7 +1,7 @@
 """The limits of the account, before an order is taken and before it is sent."""
 
 from actors.orders.linking import Linking
-from engine.model import Denial, Instrument, OrderRequest, deny_order
+from engine.model import Denial, Fill, Instrument, Order, OrderRequest, deny_order
 
 
 class Guarding(Linking):
@@ -18,3 +18,15 @@ class Guarding(Linking):
             live=len(self._orders),
             mark=self._mark(request.instrument),
         )
+
+    def _may_leave(self, order: Order) -> Denial | None:
+        return None
+
+    def _may_cancel(self) -> bool:
+        return True
+
+    def _follow(self, before: Order | None, after: Order) -> None:
+        """Nothing is counted yet."""
+
+    def _filled_elsewhere(self, fill: Fill) -> None:
+        """Nothing is counted yet."""

@@ -85,9 +85,11 @@ class Hearing(Keeper):
         self._desk.point("fill.decided")
         put = Put("fills", fill.key, fill)
         if order is None:
+            self._filled_elsewhere(fill)
             self._ledger.write(self._commit("fill.external", (put,)), partial(self._told_fill, fill, None))
         elif _of_another_attempt(order, fill.client_order_id):  # the money is real; the order's own fate is another
             self._stray(order, fill.client_order_id, f"filled {fill.amount}")
+            self._filled_elsewhere(fill)
             self._ledger.write(self._commit("fill.stray", (put,)), partial(self._told_fill, fill, order))
         else:
             after = executed(

@@ -56,10 +56,9 @@ class Orders(Taking):
         self._desk.account_sync.tell(SyncSoon("the order queue began anew: what was told before is not known here"))
 
     def _recover(self, order: Order) -> None:
-        self._orders[order.order_id] = order
+        self._recall(order)
         if order.request_key:
             self._keys[order.request_key] = order.order_id
-        self._mark_gate(order)
         if order.state is OrderState.WAITING and order.cancel is CancelState.REQUESTED:
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
         elif order.state is OrderState.WAITING and not self._is_of_this_store(order):
@@ -137,7 +136,7 @@ class Orders(Taking):
         cancelled = order.cancel is CancelState.REQUESTED
         if cancelled and order.state is OrderState.WAITING:
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
-        elif cancelled and self._due(order_id, now_s) and self._has_room("cancel"):
+        elif cancelled and self._due(order_id, now_s) and self._has_room("cancel") and self._may_cancel():
             self._occupy("cancel", self._cancel_at_venue, order)
         elif not self._has_room("find"):
             return

@@ -7,7 +7,9 @@ from typing import Any
 
 from actors.orders.hearing import Hearing
 from engine.model import (
+    RATE_LIMIT,
     CancelState,
+    Denial,
     GateState,
     Instrument,
     Order,
@@ -61,11 +63,18 @@ class Sending(Hearing):
                 or self._not_before_s.get(order.order_id, 0.0) > now_s
             ):
                 return
+            elif (refusal := self._may_leave(order)) is not None and refusal.code == RATE_LIMIT:
+                return  # in a moment it may
             else:
                 queue.popleft()
-                self._attempt(order)
+                self._attempt(order) if refusal is None else self._turn_away(order, refusal)
         if not queue:
             self._queues.pop(instrument, None)
+
+    def _turn_away(self, order: Order, refusal: Denial) -> None:
+        """It was taken, waited, and breaks a limit now."""
+        self._notify(Severity.WARNING, "order.turned_away", f"{order.instrument}: {refusal.text}", order)
+        self._save("order.rejected", to_rejected(order, refusal.text, now_ms=self._now_ms()))
 
     def _may_send(self, instrument: str) -> bool:
         return (

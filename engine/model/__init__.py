@@ -2,13 +2,14 @@
 
 from engine.model.book import Book, Level
 from engine.model.conditions import Condition, ConditionType, Operator, Trail, Trailing
+from engine.model.denials import RATE_LIMIT, Denial, bad_request, denied
 from engine.model.errors import IllegalTransition, ModelError
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.freshness import ClassSummary, Freshness, Source
 from engine.model.gate import Gate, GateState
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
-from engine.model.limits import Denial, OrderLimits, bad_request, check_shape, denied, deny_order
+from engine.model.limits import OrderLimits, check_shape, deny_order
 from engine.model.linked import (
     closing,
     due_exits,
@@ -68,6 +69,7 @@ from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Si
 
 __all__ = [
     "BAR_COLUMNS",
+    "RATE_LIMIT",
     "FORCED_COLUMNS",
     "INTERVAL_MS",
     "TERMINAL",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from engine.model.denials import Denial, bad_request, denied
 from engine.model.errors import ModelError
 from engine.model.gate import GateState
 from engine.model.instruments import Instrument, Snap
@@ -26,25 +27,6 @@ class OrderLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_order_amount: Decimal | None = None
     max_order_notional: Decimal | None = None  # in the quote currency
     max_price_deviation: Decimal | None = Decimal("0.1")  # of a limit price from the mark, as a fraction
-
-
-class Denial(msgspec.Struct, frozen=True):
-    """Refused before anything was stored or sent. `code` is stable; the rest is for people."""
-
-    code: str
-    message: str
-    field: str = ""
-    expected: str = ""
-    got: str = ""
-
-
-def denied(code: str, field: str, expected: str, got: str) -> Denial:
-    return Denial(code, f"{field}: expected {expected}, got {got}", field, expected, got)
-
-
-def bad_request(error: ModelError) -> Denial:
-    """What the caller got wrong, by field."""
-    return Denial("BAD_REQUEST", str(error), error.field, error.expected, error.got)
 
 
 def deny_order(
