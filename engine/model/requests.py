@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
+from engine.model.condition_check import check_conditions
 from engine.model.conditions import Condition, Trail
 from engine.model.errors import ModelError
 from engine.model.money import plain, positive
@@ -56,6 +57,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             )
         if not 0 < self.good_for_s <= 86_400:
             raise ModelError("good_for_s", "seconds above 0 and at most 86400", str(self.good_for_s))
+        check_conditions(self.conditions, self.any_of, self.trail, self.order_type)
         for field in ("instrument", "account", "strategy", "request_key"):
             name(getattr(self, field), field, may_be_empty=True)
 
