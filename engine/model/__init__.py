@@ -1,6 +1,7 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
 from engine.model.book import Book, Level
+from engine.model.condition_check import Figure, check_conditions, figure_of, threshold_of
 from engine.model.conditions import Condition, ConditionType, Operator, Trail, Trailing
 from engine.model.denials import RATE_LIMIT, Denial, bad_request, denied
 from engine.model.errors import IllegalTransition, ModelError
@@ -60,6 +61,25 @@ from engine.model.orders import (
     want_amend,
     want_cancel,
 )
+from engine.model.planning import Facts, Move, Step, Submit, Withdraw, child_request, ended, next_step, taken
+from engine.model.plans import (
+    Child,
+    ChildKind,
+    ChosenBy,
+    ExecutionRequest,
+    ExecutionStyle,
+    OnEnd,
+    Pace,
+    Plan,
+    PlanState,
+    Progressive,
+    Quote,
+    Rest,
+    Twap,
+    Worked,
+    child_key,
+    new_plan,
+)
 from engine.model.policy import DataCells, DataRow
 from engine.model.quality import Quality, QualitySummary
 from engine.model.requests import OrderRequest
@@ -68,6 +88,31 @@ from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Serie
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
 __all__ = [
+    "Facts",
+    "Move",
+    "Step",
+    "Submit",
+    "Withdraw",
+    "child_request",
+    "ended",
+    "next_step",
+    "taken",
+    "Child",
+    "ChildKind",
+    "ChosenBy",
+    "ExecutionRequest",
+    "ExecutionStyle",
+    "OnEnd",
+    "Pace",
+    "Plan",
+    "PlanState",
+    "Progressive",
+    "Quote",
+    "Rest",
+    "Twap",
+    "Worked",
+    "child_key",
+    "new_plan",
     "BAR_COLUMNS",
     "RATE_LIMIT",
     "FORCED_COLUMNS",
@@ -84,6 +129,10 @@ __all__ = [
     "Columns",
     "Condition",
     "ConditionType",
+    "Figure",
+    "check_conditions",
+    "figure_of",
+    "threshold_of",
     "DataCells",
     "DataClass",
     "DataRow",

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.model import TERMINAL, Fill, Gate, Order, OrderState
+from engine.model import TERMINAL, Fill, Gate, Order, OrderState, Plan, PlanState
 from engine.store.environment import Environment
 from engine.store.journal import Head, JournalEntry
 from engine.store.reading import Begin, Index, Journal, Table
@@ -103,6 +103,21 @@ class Reader:
             fill = self.fill(key)
             if fill is not None:
                 yield fill
+
+    def plan(self, plan_id: str) -> Plan | None:
+        plan: Plan | None = self.table("plans").get(plan_id)
+        return plan
+
+    def plans_in(self, states: Iterable[PlanState], reverse: bool = False, limit: int | None = None) -> Iterator[Plan]:
+        """Plans in these states, the longest (or shortest) unchanged first."""
+        index = self.index("plans_by_state")
+        runs = [index.iterate((str(state),), reverse=reverse, limit=limit) for state in states]
+        for count, (*_, plan_id) in enumerate(heapq.merge(*runs, key=lambda key: key[1:], reverse=reverse)):
+            if limit is not None and count >= limit:
+                return
+            plan = self.plan(plan_id)
+            if plan is not None:
+                yield plan
 
 
 class Snapshot(Reader):

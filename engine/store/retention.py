@@ -1,6 +1,6 @@
 """Keeping the store small without forgetting anything.
 
-Two things age. Rows that have ended (orders, fills, position changes, notices) are deleted by ordinary journalled
+Two things age. Rows that have ended (orders, plans, fills, position changes, notices) are deleted by ordinary journalled
 commits: their last values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so
 that no commit waits long.
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.model import TERMINAL
+from engine.model import TERMINAL, PlanState
 from engine.store.archive import Archive, archives, read_archive, write_archive
 from engine.store.errors import StoreCorrupt, translated
 from engine.store.journal import LINK_BYTES, Commit, Delete, Head, Put, link_of, seq_key
@@ -112,14 +112,8 @@ def expired_rows(reader: "Reader", before_ms: int) -> Commit | None:
 
 
 def _expired(reader: "Reader", before_ms: int) -> Iterator[Delete]:
-    orders = reader.table("orders")
-    for state in sorted(TERMINAL):
-        for _, created_ms, _, order_id in reader.index("orders_by_state").iterate((str(state),), limit=MAX_LOOKED_AT):
-            if created_ms >= before_ms:
-                break
-            order = orders.get(order_id)
-            if order is not None and order.updated_at_ms < before_ms:
-                yield Delete("orders", order_id)
+    yield from _expired_orders(reader, before_ms)
+    yield from _expired_plans(reader, before_ms)
     for table, index in (("fills", "fills_by_time"), ("notices", "notices_by_time")):
         for at_ms, key in reader.index(index).iterate(limit=MAX_LOOKED_AT):
             if at_ms >= before_ms:
@@ -129,3 +123,22 @@ def _expired(reader: "Reader", before_ms: int) -> Iterator[Delete]:
         if at_ms >= before_ms:
             break
         yield Delete("position_changes", (key, at_ms))
+
+
+def _expired_orders(reader: "Reader", before_ms: int) -> Iterator[Delete]:
+    orders = reader.table("orders")
+    for state in sorted(TERMINAL):
+        for _, created_ms, _, order_id in reader.index("orders_by_state").iterate((str(state),), limit=MAX_LOOKED_AT):
+            if created_ms >= before_ms:
+                break
+            order = orders.get(order_id)
+            if order is not None and order.updated_at_ms < before_ms:
+                yield Delete("orders", order_id)
+
+
+def _expired_plans(reader: "Reader", before_ms: int) -> Iterator[Delete]:
+    for state in (state for state in PlanState if state.terminal):
+        for _, updated_ms, plan_id in reader.index("plans_by_state").iterate((str(state),), limit=MAX_LOOKED_AT):
+            if updated_ms >= before_ms:
+                break
+            yield Delete("plans", plan_id)

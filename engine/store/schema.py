@@ -1,16 +1,18 @@
 """The tables of a node, and what is derived from them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from engine.model import Balance, Fill, Notice, Order, OrderState, Position, PositionSide
+from engine.model import Balance, Fill, Notice, Order, OrderState, Plan, PlanState, Position, PositionSide
+from engine.store.journal import Commit
 from engine.store.keys import KeyCodec
-from engine.store.tables import IndexSpec, Schema, TableSpec, Totals
+from engine.store.tables import IndexSpec, RowReader, Schema, TableSpec, Totals
 
 __all__ = ["TRADENODE"]
 
-VERSION = 1
+VERSION = 2
 
 
 class OrderView(msgspec.Struct, frozen=True):
@@ -42,6 +44,25 @@ class PositionView(msgspec.Struct, frozen=True):
 class NoticeView(msgspec.Struct, frozen=True):
     notice_id: str
     at_ms: int
+
+
+class PlanOrderView(msgspec.Struct, frozen=True):
+    request_key: str = ""
+
+
+class PlanRequestView(msgspec.Struct, frozen=True):
+    order: PlanOrderView
+
+
+class PlanView(msgspec.Struct, frozen=True):
+    plan_id: str
+    state: PlanState
+    updated_at_ms: int
+    request: PlanRequestView
+
+    @property
+    def request_key(self) -> str:
+        return self.request.order.request_key
 
 
 def _order_number(order_id: str) -> int:
@@ -114,13 +135,33 @@ POSITION_CHANGES = TableSpec[Position](
     view=PositionView,
     indexes=(IndexSpec("position_changes_by_time", KeyCodec(int, str), lambda p: (p.updated_at_ms, p.key)),),
 )
+PLANS = TableSpec[Plan](
+    "plans",
+    KeyCodec(str),
+    Plan,
+    key_of=lambda plan: plan.plan_id,
+    view=PlanView,
+    indexes=(
+        IndexSpec("plans_by_state", KeyCodec(str, int, str), lambda p: (p.state, p.updated_at_ms, p.plan_id)),
+        IndexSpec(
+            "plans_by_request", KeyCodec(str, str), lambda p: (p.request_key, p.plan_id) if p.request_key else None
+        ),
+    ),
+)
 BALANCES = TableSpec[Balance]("balances", KeyCodec(str), Balance, key_of=lambda balance: balance.key)
 TASKS = TableSpec[dict[str, Any]]("tasks", KeyCodec(str), dict[str, Any])
 KEYS = TableSpec[dict[str, Any]]("keys", KeyCodec(str), dict[str, Any])
 DEAD_LETTERS = TableSpec[dict[str, Any]]("dead_letters", KeyCodec(str), dict[str, Any])
 META = TableSpec[Any]("meta", KeyCodec(str), Any)
 
+
+def _add_plans(_rows: RowReader) -> Iterable[Commit]:
+    """Version 2 has the table `plans`, empty at first."""
+    return ()
+
+
 TRADENODE = Schema(
     VERSION,
-    (ORDERS, FILLS, POSITIONS, POSITION_CHANGES, BALANCES, TASKS, KEYS, NOTICES, DEAD_LETTERS, META),
+    (ORDERS, FILLS, POSITIONS, POSITION_CHANGES, BALANCES, TASKS, KEYS, NOTICES, DEAD_LETTERS, META, PLANS),
+    {1: _add_plans},
 )

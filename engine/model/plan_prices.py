@@ -1,0 +1,100 @@
+"""Where a plan's next order goes, and how large it is."""
+
+from decimal import Decimal
+
+from engine.model.instruments import Instrument, Snap
+from engine.model.money import ZERO, floor_to
+from engine.model.plans import Plan, Progressive, Quote
+from engine.model.terms import Side
+
+
+def progressive_price(plan: Plan, quote: Quote, instrument: Instrument, *, before: Decimal | None) -> Decimal:
+    """The price of the first child (`before` is None), or one step on from `before`.
+
+    It follows the own side of the book when that moves ahead, stays a tick short of the other side, and never passes the
+    order's own price. It never moves away from the market but to keep these two.
+    """
+    order, pace = plan.request.order, plan.pace
+    assert pace is not None
+    side = order.side
+    own, other = (quote.bid, quote.ask) if side is Side.BUY else (quote.ask, quote.bid)
+    tick = instrument.tick_at(own)
+    start = own - side.sign * pace.distance_ticks * tick
+    price = start
+    if before is not None:
+        parameters = plan.request.progressive or Progressive()
+        price = _nearer(side, before + side.sign * _step(parameters, abs(other - before), tick), start)
+    elif plan.price is not None:  # its last order was replaced: go on from where that stood, not from the beginning
+        price = _nearer(side, plan.price, start)
+    price = _farther(side, price, other - side.sign * instrument.tick_at(other))
+    if order.price is not None:
+        price = _farther(side, price, order.price)
+    return instrument.snap_price(max(price, tick), buying=side is Side.BUY, how=Snap.PASSIVE)
+
+
+def _step(parameters: Progressive, gap: Decimal, tick: Decimal) -> Decimal:
+    if parameters.step_ticks is not None:
+        return parameters.step_ticks * tick
+    return max(tick, gap * parameters.step_fraction)
+
+
+def _nearer(side: Side, one: Decimal, other: Decimal) -> Decimal:
+    """The price more willing to trade."""
+    return max(one, other) if side is Side.BUY else min(one, other)
+
+
+def _farther(side: Side, one: Decimal, other: Decimal) -> Decimal:
+    return min(one, other) if side is Side.BUY else max(one, other)
+
+
+def next_slice(plan: Plan, instrument: Instrument, now_ms: int) -> tuple[int, Decimal]:
+    """Number and amount of the slice that is due at `now_ms`; an amount of zero is left to later ones.
+
+    Slice k brings the total to `amount * k / slices`, in whole lots. What is missing of earlier ones is added, up to
+    `catch_up` of a slice; after the last there are as many more of its size as it takes.
+    """
+    twap = plan.request.twap
+    assert twap is not None
+    passed = (now_ms - plan.started_at_ms + 1) / slice_ms(
+        plan
+    ) + twap.jitter  # due a little early by jitter, or by rounding
+    number = max(1, min(int(passed) + 1, plan.slices))
+    after = _target(plan, number, instrument)
+    share = after - _target(plan, number - 1, instrument)
+    most = max(share * (1 + twap.catch_up), instrument.min_amount)
+    amount = floor_to(min(max(after - plan.worked.amount, ZERO), most), instrument.lot_size)
+    if ZERO < plan.remaining - amount < instrument.min_amount:
+        amount = plan.remaining
+    return number, amount if amount >= instrument.min_amount else ZERO
+
+
+def _target(plan: Plan, number: int, instrument: Instrument) -> Decimal:
+    if number >= plan.slices:
+        return plan.amount
+    return floor_to(plan.amount * number / plan.slices, instrument.lot_size)
+
+
+def slice_ms(plan: Plan) -> float:
+    """How long a slice has."""
+    assert plan.request.twap is not None
+    return plan.request.twap.duration_s * 1000 / plan.slices
+
+
+def next_slice_ms(plan: Plan, number: int, now_ms: int, roll: float) -> int:
+    """When the slice after `number` is due: on the schedule, moved by up to `jitter` of a slice, half a slice from now at least."""
+    twap = plan.request.twap
+    assert twap is not None
+    whole_ms = slice_ms(plan)
+    due_ms = plan.started_at_ms + number * whole_ms + (2 * roll - 1) * twap.jitter * whole_ms
+    return round(max(due_ms, now_ms + whole_ms / 2))
+
+
+def slice_price(plan: Plan, quote: Quote, instrument: Instrument) -> Decimal | None:
+    """None: take at the market."""
+    order, twap = plan.request.order, plan.request.twap
+    assert twap is not None
+    if not twap.passive:
+        return order.price
+    own = quote.bid if order.side is Side.BUY else quote.ask
+    price = own if order.price is None else _farther(order.side, own, order.price)
+    return instrument.snap_price(price, buying=order.side is Side.BUY, how=Snap.PASSIVE)
