@@ -16,29 +16,38 @@ Subclass `Strategy`, say what to follow in `started`, and override what you care
             ...
             self.submit(OrderRequest(instrument=..., side=Side.BUY, amount=..., price=...))
 
-Handlers are plain functions and should be quick; the market is read in place, without waiting. `submit` and `cancel` do
-not wait either: what became of them arrives in `answered`, `order_changed` and `filled`. A strategy that fails is
-restarted, and parked when it fails for ever; its orders stay with the order queue, and updates that came meanwhile are
-waiting for its next incarnation.
+Handlers are plain functions and should be quick; the market is read in place, without waiting. `submit`, `submit_linked`
+and `cancel` do not wait either: what became of them arrives in `answered`, `answered_set`, `order_changed` and `filled`. What waits
+for answers (`self.trading`, the same functions the socket and the command line have) belongs in a task: `self.spawn(self.enter)`.
+
+A strategy that fails is restarted, and parked when it fails for ever; its orders stay with the order queue, and updates that
+came meanwhile are waiting for its next incarnation. After a restart of the node `self.orders` holds what is not over, and
+`self.trading.get_order_history({"strategy": self.name})` what is. All of its orders carry its name, so it hears of them in every life.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from actors.data import DataManager
 from actors.messages import (
     Accepted,
+    AcceptedLinked,
     AmendOrder,
     CancelOrder,
     FillUpdate,
     MarketChanged,
     OrderUpdate,
+    SubmitBatch,
+    SubmitLinked,
     SubmitOrder,
     WatchMarket,
 )
 from actors.parts import AccountParts, NodeParts
+from actors.trading import Trading
 from engine.kernel import (
     Actor,
     ActorDown,
@@ -47,20 +56,25 @@ from engine.kernel import (
     MailboxFull,
     Message,
     Overflow,
+    Request,
     on,
 )
 from engine.model import (
     TERMINAL,
     Denial,
     Instrument,
+    LinkKind,
     MarketState,
     Order,
     OrderRequest,
+    TriggerFill,
     denied,
     instrument_id,
     split_instrument,
 )
 from engine.venues.base import Applied
+
+R = TypeVar("R")
 
 CALL_TIMEOUT_S = 15.0
 
@@ -106,7 +120,10 @@ class Strategy(Actor):
         """One of mine executed, and the fill is on disk."""
 
     def answered(self, request: OrderRequest, answer: Accepted | Denial) -> None:
-        """What the order queue said to a `submit`."""
+        """What the order queue said to a `submit`, and to each order of a `submit_many`."""
+
+    def answered_set(self, request: SubmitLinked, answer: AcceptedLinked | Denial) -> None:
+        """What the order queue said to a `submit_linked`."""
 
     def tick(self) -> None:
         """The clock started with `tick_every`."""
@@ -141,15 +158,58 @@ class Strategy(Actor):
         venue = self._parts.venues.get(venue_name)
         return venue.state.instruments.get(symbol) if venue else None
 
+    @cached_property
+    def trading(self) -> Trading:
+        """Every function of orders, as the socket has them, for tasks that may wait; the orders made with it are this strategy's."""
+        return Trading(self._parts, strategy=self.name)
+
     def submit(self, request: OrderRequest) -> None:
         """Place an order; the answer arrives in `answered`."""
-        request = msgspec.structs.replace(request, strategy=self.name)
-        account = self._parts.account_for(request.instrument, request.account)
-        if account is None:
-            wanted = "an account of this node at the instrument's venue"
-            self.answered(request, denied("ACCOUNT_UNKNOWN", "account", wanted, request.account or request.instrument))
+        request = self._mine(request)
+        account = self._account_for(request)
+        if isinstance(account, Denial):
+            self.answered(request, account)
         else:
             self.spawn(self._submit, account, request)
+
+    def submit_many(self, requests: Sequence[OrderRequest]) -> None:
+        """Place orders that have nothing to do with each other, in one go; the answers arrive in `answered`, one for each."""
+        by_account: dict[str, tuple[AccountParts, list[OrderRequest]]] = {}
+        for request in map(self._mine, requests):
+            account = self._account_for(request)
+            if isinstance(account, Denial):
+                self.answered(request, account)
+            else:
+                by_account.setdefault(account.name, (account, []))[1].append(request)
+        for account, mine in by_account.values():
+            self.spawn(self._submit_many, account, tuple(mine))
+
+    def submit_linked(
+        self,
+        kind: LinkKind,
+        exits: Sequence[OrderRequest],
+        entry: OrderRequest | None = None,
+        *,
+        releases_at: TriggerFill = TriggerFill.INCREMENTAL,
+        cancels_at: TriggerFill = TriggerFill.FIRST_HIT,
+    ) -> None:
+        """Place orders that depend on each other, all or none; the answer arrives in `answered_set`."""
+        request = SubmitLinked(
+            kind=kind,
+            exits=tuple(map(self._mine, exits)),
+            entry=None if entry is None else self._mine(entry),
+            releases_at=releases_at,
+            cancels_at=cancels_at,
+        )
+        account = self._account_for(request.entry or request.exits[0])
+        if isinstance(account, Denial):
+            self.answered_set(request, account)
+        else:
+            self.spawn(self._submit_linked, account, request)
+
+    def publish(self, name: str, value: Decimal) -> None:
+        """A figure of this strategy's own, which orders can wait for: `{"type": "custom", "field": name, …}`. Raises AdvancedOrderError."""
+        self.trading.publish_figure(name, value)
 
     def cancel(self, order_id: str) -> None:
         """Want an order of mine cancelled; it is resent until the venue answers."""
@@ -198,16 +258,44 @@ class Strategy(Actor):
     def _on_tick(self, _message: StrategyTick) -> None:
         self.tick()
 
+    def _mine(self, request: OrderRequest) -> OrderRequest:
+        return msgspec.structs.replace(request, strategy=self.name)
+
+    def _account_for(self, request: OrderRequest) -> AccountParts | Denial:
+        found = self._parts.account_for(request.instrument, request.account)
+        wanted = "an account of this node at the instrument's venue"
+        return found or denied("ACCOUNT_UNKNOWN", "account", wanted, request.account or request.instrument)
+
     async def _submit(self, account: AccountParts, request: OrderRequest) -> None:
-        try:
-            answer = await account.orders.call(SubmitOrder(request), timeout_s=CALL_TIMEOUT_S)
-        except (MailboxFull, ActorDown) as error:
-            answer = Denial("QUEUE_DOWN", str(error))
-        except (CallTimeout, CallFailed) as error:
-            # It may have been stored: then it is sent, and heard of in `order_changed`. Saying "denied" would be a guess.
-            self.log.error("no answer from the order queue to {} {}: {}", request.side, request.instrument, error)
+        answer = await self._heard(account, SubmitOrder(request), f"{request.side} {request.instrument}")
+        if answer is not None:
+            self.answered(request, answer)
+
+    async def _submit_many(self, account: AccountParts, requests: tuple[OrderRequest, ...]) -> None:
+        answers = await self._heard(account, SubmitBatch(requests), f"a batch of {len(requests)}")
+        if answers is None:
             return
-        self.answered(request, answer)
+        told = (answers,) * len(requests) if isinstance(answers, Denial) else answers
+        for request, answer in zip(requests, told, strict=True):
+            self.answered(request, answer)
+
+    async def _submit_linked(self, account: AccountParts, request: SubmitLinked) -> None:
+        answer = await self._heard(account, request, f"a set of {len(request.exits)} exits")
+        if answer is not None:
+            self.answered_set(request, answer)
+
+    async def _heard(self, account: AccountParts, message: Request[R], what: str) -> R | Denial | None:
+        """The queue's answer; None when there was none.
+
+        It may have been stored then, and is heard of in `order_changed`: saying "denied" would be a guess.
+        """
+        try:
+            return await account.orders.call(message, timeout_s=CALL_TIMEOUT_S)
+        except (MailboxFull, ActorDown) as error:
+            return Denial("QUEUE_DOWN", str(error))
+        except (CallTimeout, CallFailed) as error:
+            self.log.error("no answer from the order queue to {}: {}", what, error)
+            return None
 
     async def _quietly(self, account: AccountParts, request: CancelOrder | AmendOrder) -> None:
         try:

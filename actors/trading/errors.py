@@ -25,13 +25,12 @@ class AdvancedOrderError(Exception):
     """A command about orders that was not done, or may not have been. The base of the tree."""
 
     def __init__(self, code: str, field: str = "", expected: str = "", got: str = "", *, text: str = "") -> None:
-        told = {"field": field, "expected": expected, "got": got, "why": text if not field else ""}
-        super().__init__(" ".join([f"{code}:", *(f"{key}={_quoted(value)}" for key, value in told.items() if value)]))
         self.code = code
         self.field = field
         self.expected = expected
         self.got = got
         self.text = text or (f"{field}: expected {expected}, got {got}" if field else code)
+        super().__init__(Denial(code, self.text, field, expected, got).text)
 
 
 class OrderQueueError(AdvancedOrderError):
@@ -48,10 +47,6 @@ class PositionRecordingError(AdvancedOrderError):
 
 class NotificationError(AdvancedOrderError):
     """A notice that no channel took."""
-
-
-def _quoted(value: str) -> str:
-    return repr(value) if set(value) & set(" '\"=") or not value.isprintable() else value
 
 
 def bad_field(field: str, expected: str, got: object) -> AdvancedOrderError:

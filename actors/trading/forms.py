@@ -162,7 +162,10 @@ def _in_our_words(error: ModelError) -> ModelError:
     return ModelError(f"{_WORDS.get(head, head)}{dot}{rest}", error.expected, error.got)
 
 
-def order_form(given: Mapping[str, Any] | OrderForm, *, at: str = "", **fixed: Any) -> OrderForm:
+Orderly = Mapping[str, Any] | OrderForm
+
+
+def order_form(given: Orderly, *, at: str = "", **fixed: Any) -> OrderForm:
     """The form of these parameters; those that are None are left out. Raises AdvancedOrderError naming the field, below `at`."""
     if isinstance(given, OrderForm):
         return msgspec.structs.replace(given, **fixed)
