@@ -4,6 +4,7 @@ A venue's section is one of a union, told apart by `kind`. What every venue has 
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -27,18 +28,49 @@ from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue, mo
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 
 
-class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One account: its key pair, and how its queue and its passes behave.
+class KeyPair(msgspec.Struct, frozen=True):
+    """Credentials of one account; prints without its secret."""
 
-    A simulated venue hands out its own key pair.
-    """
+    key: str
+    secret: Secret
 
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
+    def reveal_secret(self) -> str:
+        return self.secret.reveal()
+
+
+class TradingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One account: how its queue and its passes behave. What its key pair is called is its venue's word."""
+
+    key_fields: ClassVar[tuple[str, str]]
+
     orders: OrdersSettings = OrdersSettings()
     sync: AccountSettings = AccountSettings()
     triggers: TriggerSettings = TriggerSettings()
     execution: ExecutionSettings = ExecutionSettings()
+
+    @property
+    def key_pair(self) -> KeyPair | None:
+        """None unless both halves are said. A simulated venue hands out its own."""
+        key, secret = (getattr(self, field) for field in self.key_fields)
+        return None if key is None or secret is None else KeyPair(key.reveal(), secret)
+
+
+class AccountSection(TradingSection, frozen=True, kw_only=True):
+    """An account at Deribit."""
+
+    key_fields: ClassVar[tuple[str, str]] = ("client_id", "client_secret")
+
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+
+
+class BinanceAccountSection(TradingSection, frozen=True, kw_only=True):
+    """An account at Binance USD-M."""
+
+    key_fields: ClassVar[tuple[str, str]] = ("api_key", "api_secret")
+
+    api_key: Secret | None = None
+    api_secret: Secret | None = None
 
 
 class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,9 +100,10 @@ class DeribitSection(MarketSection, frozen=True, kw_only=True, tag_field="kind",
 
 
 class BinanceUsdmSection(MarketSection, frozen=True, kw_only=True, tag_field="kind", tag="binance_usdm"):
-    """One Binance USD-M venue: its market data, without accounts."""
+    """One Binance USD-M venue."""
 
     connection: BinanceUsdmSettings = BinanceUsdmSettings()
+    accounts: dict[str, BinanceAccountSection] = {}
 
 
 VenueSection = DeribitSection | BinanceUsdmSection
@@ -94,11 +127,6 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class Unusable(ValueError):
     """The settings are well formed and cannot work: exit 2."""
-
-
-def accounts_of(section: VenueSection) -> Mapping[str, AccountSection]:
-    """The accounts of a venue that can have some."""
-    return section.accounts if isinstance(section, DeribitSection) else {}
 
 
 def table_of(section: VenueSection) -> dict[str, DataRow]:
@@ -136,9 +164,10 @@ def _check_venue(path: str, section: VenueSection, settings: NodeSettings) -> No
         raise Unusable(f"{path}.{error}") from error
     if isinstance(section, BinanceUsdmSection):
         _check_streams(path, section, table)
-    for account, keys in accounts_of(section).items():
-        if not section.simulated and (keys.client_id is None or keys.client_secret is None):
-            raise Unusable(f"{path}.accounts.{account}: expected client_id and client_secret, got no key pair")
+    for name, account in section.accounts.items():
+        if not section.simulated and account.key_pair is None:
+            fields = " and ".join(account.key_fields)
+            raise Unusable(f"{path}.accounts.{name}: expected {fields}, got no key pair")
 
 
 def _check_streams(path: str, section: BinanceUsdmSection, table: Mapping[str, DataRow]) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from actors._markets import Markets
-from actors._sections import BinanceUsdmSection, DeribitSection, NodeSettings, VenueSection
+from actors._sections import BinanceUsdmSection, DeribitSection, KeyPair, NodeSettings, VenueSection
 from actors.account import Account, AccountDesk
 from actors.admin import NodeControl, admin_spec
 from actors.execution import Execution, ExecutionDesk
@@ -33,16 +33,6 @@ from engine.venues.deribit import DeribitVenue
 SERVICES = "root/services"
 STRATEGIES = "root/strategies"
 LOG = "log"  # in the node's directory
-
-
-class KeyPair(msgspec.Struct, frozen=True):
-    """Credentials of one account; prints without its secret."""
-
-    key: str
-    secret: Secret
-
-    def reveal_secret(self) -> str:
-        return self.secret.reveal()
 
 
 class NodeSeams(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,15 +99,15 @@ class Assembly:
 
     def _venue(self, name: str, section: VenueSection) -> SupervisorSpec:
         root = f"root/venues/{name}"
-        if isinstance(section, BinanceUsdmSection):
-            return self._around(Markets(self._binance(name, section), section, self._parts, root), section, (), ())
-        venue = self._deribit(name, section)
+        venue = (
+            self._binance(name, section) if isinstance(section, BinanceUsdmSection) else self._deribit(name, section)
+        )
         markets = Markets(venue, section, self._parts, root)
         accounts = self._accounts(markets, root, section)
         trading = tuple(self._trading(venue, markets.parts, section, key) for key in section.accounts)
         return self._around(markets, section, accounts, trading)
 
-    def _accounts(self, markets: Markets, root: str, section: DeribitSection) -> tuple[str, ...]:
+    def _accounts(self, markets: Markets, root: str, section: VenueSection) -> tuple[str, ...]:
         """Full names; the addresses go into the parts."""
         address, parts = self._parts.system.address, markets.parts
         for key in section.accounts:
@@ -160,8 +150,9 @@ class Assembly:
         )
 
     def _binance(self, name: str, section: BinanceUsdmSection) -> BinanceUsdmVenue:
-        connection, place = section.connection, self._place
+        connection, place, handed_out = section.connection, self._place, None
         if section.simulated and place is not None:
+            handed_out = KeyPair(place.binance_key, Secret(place.binance_secret))
             connection = msgspec.structs.replace(
                 connection,
                 http_url=place.binance_http_url,
@@ -169,29 +160,29 @@ class Assembly:
                 spot_url=place.binance_spot_url,
             )
         parts = self._parts
-        return BinanceUsdmVenue(name, connection, clock=parts.clock, entropy=parts.entropy.fork(f"venue {name}"))
+        return BinanceUsdmVenue(
+            name,
+            connection,
+            clock=parts.clock,
+            entropy=parts.entropy.fork(f"venue {name}"),
+            credentials=_credentials(name, section, handed_out),
+        )
 
     def _deribit(self, name: str, section: DeribitSection) -> DeribitVenue:
-        connection, place = section.connection, self._place
-        credentials: dict[str, KeyPair] = {}
+        connection, place, handed_out = section.connection, self._place, None
         if section.simulated and place is not None:
+            handed_out = KeyPair(place.client_id, Secret(place.client_secret))
             connection = msgspec.structs.replace(connection, ws_url=place.ws_url, http_url=place.http_url)
-        for key, account in section.accounts.items():
-            full = f"{name}:{key}"
-            if section.simulated and place is not None:
-                credentials[full] = KeyPair(place.client_id, Secret(place.client_secret))
-            elif account.client_id is not None and account.client_secret is not None:
-                credentials[full] = KeyPair(account.client_id.reveal(), account.client_secret)
         parts = self._parts
         return DeribitVenue(
             name,
             connection,
             clock=parts.clock,
             entropy=parts.entropy.fork(f"venue {name}"),
-            credentials=credentials,
+            credentials=_credentials(name, section, handed_out),
         )
 
-    def _trading(self, venue: Venue, parts: VenueParts, venue_section: DeribitSection, key: str) -> SupervisorSpec:
+    def _trading(self, venue: Venue, parts: VenueParts, venue_section: VenueSection, key: str) -> SupervisorSpec:
         full = f"{parts.name}:{key}"
         section, node, mine = venue_section.accounts[key], self._parts, parts.accounts[full]
         orders = OrdersDesk(
@@ -263,9 +254,12 @@ class Assembly:
         return ChildSpec(name, partial(made, name, self._parts, params), on_exhausted=OnExhausted.PARK)
 
 
-def _proof(section: DeribitSection) -> ProofRules:
+def _credentials(venue: str, section: VenueSection, handed_out: KeyPair | None) -> dict[str, KeyPair]:
+    """By the accounts' full names. A simulated venue hands out one key pair."""
+    pairs = {f"{venue}:{key}": handed_out or account.key_pair for key, account in section.accounts.items()}
+    return {account: pair for account, pair in pairs.items() if pair is not None}
+
+
+def _proof(section: VenueSection) -> ProofRules:
     """When this venue's denial of an order is proof."""
-    connection = section.connection
-    return ProofRules(
-        margin_s=connection.resolve_margin_s, repeat_s=connection.resolve_repeat_s, forgets=section.simulated
-    )
+    return msgspec.structs.replace(section.connection.resolve, forgets=section.simulated)

@@ -31,6 +31,7 @@ from loguru import logger
 
 from actors._sections import (
     AccountSection,
+    BinanceAccountSection,
     BinanceUsdmSection,
     DeribitSection,
     NodeSettings,
@@ -86,6 +87,7 @@ JOURNALLED = {
 
 __all__ = [
     "AccountSection",
+    "BinanceAccountSection",
     "BinanceUsdmSection",
     "DeribitSection",
     "Node",

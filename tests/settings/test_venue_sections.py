@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from actors.feed import FeedSettings
-from actors.node import BinanceUsdmSection, DeribitSection, NodeSettings, Unusable, check_usable
+from actors.node import BinanceAccountSection, BinanceUsdmSection, DeribitSection, NodeSettings, Unusable, check_usable
 from actors.stream import StreamSettings
 from engine.model import INTERVAL_MS, DataCells
-from engine.settings import SettingsError, load
+from engine.settings import Secret, SettingsError, load
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 
@@ -52,9 +52,38 @@ def test_an_unknown_kind_is_answered_with_those_there_are(tmp_path: Path) -> Non
         loaded(tmp_path, SIMULATED.replace('"binance_usdm"', '"binance_usd"'))
 
 
-def test_accounts_of_a_venue_that_has_none_yet_are_an_unknown_key(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"venues\.binance\.accounts: unknown key"):
-        loaded(tmp_path, SIMULATED + "[venues.binance.accounts.main]\n")
+@pytest.mark.parametrize(
+    ("venue", "key", "secret"), [("deribit", "client_id", "client_secret"), ("binance", "api_key", "api_secret")]
+)
+def test_a_key_pair_has_its_venues_words(tmp_path: Path, venue: str, key: str, secret: str) -> None:
+    text = f'{SIMULATED}[venues.{venue}.accounts.main]\n{key} = "env:K"\n{secret} = "env:S"\n'
+    path = tmp_path / "node.toml"
+    path.write_text(text)
+    section = load(path, NodeSettings, {"K": "our key", "S": "our secret"}).venues[venue]
+    pair = section.accounts["main"].key_pair
+    assert pair is not None
+    assert (pair.key, pair.reveal_secret()) == ("our key", "our secret")
+    assert "our secret" not in repr(pair)
+
+
+@pytest.mark.parametrize(("venue", "key"), [("deribit", "api_key"), ("binance", "client_id")])
+def test_a_key_pair_in_the_words_of_another_venue_is_an_unknown_key(tmp_path: Path, venue: str, key: str) -> None:
+    with pytest.raises(SettingsError, match=rf"venues\.{venue}\.accounts\.main\.{key}: unknown key"):
+        loaded(tmp_path, f'{SIMULATED}[venues.{venue}.accounts.main]\n{key} = "env:HOME"\n')
+
+
+@pytest.mark.parametrize("half", [{}, {"api_key": Secret("a")}, {"api_secret": Secret("a")}])
+def test_an_account_without_a_whole_key_pair_is_unusable(half: dict[str, Secret]) -> None:
+    section = BinanceUsdmSection(symbols=("BTCUSDT",), accounts={"main": BinanceAccountSection(**half)})
+    with pytest.raises(
+        Unusable, match=r"venues\.binance\.accounts\.main: expected api_key and api_secret, got no key pair"
+    ):
+        check_usable(with_binance(section))
+
+
+def test_a_share_of_the_orders_too_small_for_a_batch_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"venues\.binance\.connection\.order_share.*0\.02"):
+        loaded(tmp_path, f"{SIMULATED}[venues.binance.connection]\norder_share = 0.001\n")
 
 
 def test_a_cell_of_the_routing_table_is_said_and_the_others_stay(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from engine.model import ProofRules
+
 _TEST_HTTP = "https://demo-fapi.binance.com"
 _TEST_WS = "wss://demo-fstream.binance.com"
 _SPOT_HTTP = "https://api.binance.com"
@@ -33,7 +35,7 @@ class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     request_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=32)] = 8
     weight_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.8  # less would not pay for the dearest request
-    order_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    order_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.9  # less would not pay for a batch of five
     recv_window_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = (
         5.0  # of questions; an order's is what is left of its validity
     )
@@ -44,6 +46,12 @@ class BinanceUsdmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     book_speed: Literal["100ms", "250ms", "500ms"] = "100ms"
     mark_speed: Literal["1s", "3s"] = "1s"  # with 3 s a single lost message would break a bound of 5 s
     rotate_after_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 82_800.0  # the venue cuts after 24 h
+
+    @property
+    def resolve(self) -> ProofRules:
+        """When a denial of an order is proof. Its validity is checked at the venue's door only, so even then no attempt starts by
+        itself."""
+        return ProofRules(margin_s=self.resolve_margin_s, repeat_s=self.resolve_repeat_s, may_resubmit=False)
 
     @property
     def production_url(self) -> str:

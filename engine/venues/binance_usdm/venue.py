@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from engine.kernel import Clock, Entropy
-from engine.model import DataClass, DataRow, ProofRules
+from engine.model import DataClass, DataRow
 from engine.net import HttpClient, HttpLimits, RateBudget
 from engine.venues.base import Credentials, NotAuthorised, PolledSource
 from engine.venues.binance_usdm.account_stream import BinanceUsdmPrivate
@@ -93,9 +93,7 @@ class BinanceUsdmVenue:
             client=client,
             view=view,
             memory=memory,
-            resolve=ProofRules(
-                margin_s=settings.resolve_margin_s, repeat_s=settings.resolve_repeat_s, may_resubmit=False
-            ),
+            resolve=settings.resolve,
         )
 
     def private(self, account: str) -> BinanceUsdmPrivate:

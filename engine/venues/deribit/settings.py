@@ -4,6 +4,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from engine.model import ProofRules
+
 _TEST_HTTP = "https://test.deribit.com/api/v2"
 _TEST_WS = "wss://test.deribit.com/ws/api/v2"
 _BOOK_INTERVALS = ("raw", "100ms", "agg2")
@@ -37,6 +39,11 @@ class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 raise ValueError(f"{field}: expected a number above 0, got {getattr(self, field)}")
         if not 1 <= self.max_connections <= 32:
             raise ValueError(f"max_connections: expected 1 to 32, got {self.max_connections}")
+
+    @property
+    def resolve(self) -> ProofRules:
+        """When a denial of an order is proof: after that the next attempt may start by itself."""
+        return ProofRules(margin_s=self.resolve_margin_s, repeat_s=self.resolve_repeat_s)
 
     @property
     def production_url(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from engine.kernel import Clock, Entropy
-from engine.model import DataClass, DataRow, ProofRules
+from engine.model import DataClass, DataRow
 from engine.net import HttpClient, HttpLimits
 from engine.venues.base import Credentials, NotAuthorised, PolledSource
 from engine.venues.clock import VenueClock
@@ -80,7 +80,7 @@ class DeribitVenue:
             self.name,
             account or "",
             rpc,
-            resolve=ProofRules(margin_s=settings.resolve_margin_s, repeat_s=settings.resolve_repeat_s),
+            resolve=settings.resolve,
             halves=self._halves,
             currencies=settings.currencies,
         )
