@@ -7,6 +7,7 @@ import msgspec
 
 from engine.kernel import Ref
 from engine.model import (
+    LinkSettings,
     OrderLimits,
     ProofRules,
     VenueState,
@@ -29,6 +30,10 @@ POINTS = (
     "answer.durable",
     "inquiry.answered",
     "inquiry.proved",
+    "linked.decided",
+    "linked.durable",
+    "release.decided",
+    "release.durable",
 )
 
 
@@ -42,6 +47,7 @@ class OrdersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     limits: OrderLimits = OrderLimits()
+    links: LinkSettings = LinkSettings()
     ttl_s: Seconds = 5.0
     request_timeout_s: Seconds = 8.0
     max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16

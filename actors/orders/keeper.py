@@ -91,12 +91,19 @@ class Keeper(Actor):
         commit = self._commit(kind, (Put("orders", order.order_id, order), *extra))
         self._ledger.write(commit, partial(self._saved, order, then, told))
 
-    def _save_all(self, kind: str, orders: Sequence[Order], then: Callable[[], None] | None = None) -> None:
+    def _save_all(
+        self,
+        kind: str,
+        orders: Sequence[Order],
+        then: Callable[[], None] | None = None,
+        *,
+        extra: tuple[Change, ...] = (),
+    ) -> None:
         """As `_save`, for orders that change together: one commit has all of them or none."""
         for order in orders:
             self._remember(order)
-        commit = self._commit(kind, tuple(Put("orders", order.order_id, order) for order in orders))
-        self._ledger.write(commit, partial(self._saved_all, tuple(orders), then))
+        puts = (Put("orders", order.order_id, order) for order in orders)
+        self._ledger.write(self._commit(kind, (*puts, *extra)), partial(self._saved_all, tuple(orders), then))
 
     def _saved_all(self, orders: tuple[Order, ...], then: Callable[[], None] | None, seq: int) -> None:
         for order in orders:
@@ -247,7 +254,10 @@ class Keeper(Actor):
         return self.ctx.clock.wall_ms()
 
     def _notify(self, severity: Severity, kind: str, text: str, order: Order | None) -> None:
-        notice = Notice(
+        self._desk.notifier.tell(Notify(self._notice(severity, kind, text, order)))
+
+    def _notice(self, severity: Severity, kind: str, text: str, order: Order | None) -> Notice:
+        return Notice(
             notice_id=self.ctx.entropy.token(12),
             at_ms=self._now_ms(),
             severity=severity,
@@ -256,7 +266,6 @@ class Keeper(Actor):
             actor=self.ctx.path,
             order_id=order.order_id if order else "",
         )
-        self._desk.notifier.tell(Notify(notice))
 
     def _notify_once(self, topic: str, severity: Severity, kind: str, text: str, order: Order | None) -> None:
         """What a venue repeats with every message, people hear once."""

@@ -15,7 +15,7 @@ from actors.messages import (
     Unsynced,
     VenueReachable,
 )
-from actors.orders.taking import Taking
+from actors.orders.taking_sets import TakingSets
 from actors.recorder import Observe, Record
 from engine.kernel import Message, Overflow, on
 from engine.model import (
@@ -38,7 +38,7 @@ class Tick(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Orders(Taking):
+class Orders(TakingSets):
     """See the package's page. The layers below keep, hear, send, find out and change; this one is asked and told."""
 
     async def on_start(self) -> None:
@@ -105,6 +105,7 @@ class Orders(Taking):
     @on(Tick)
     def tick(self, _message: Tick) -> None:
         self._expire_waiting()
+        self._look_at_entries()
         for order_id in [*self._inquiries, *(o.order_id for o in self._orders.values() if _unfinished(o))]:
             self._proceed(order_id)
         self._pump_all()

@@ -1,8 +1,10 @@
 """Taking orders: checked, stored, acknowledged; the same request key twice is one order."""
 
 from functools import partial
+from typing import Any
 
 import msgspec
+import pykka
 
 from actors.messages import Accepted, SubmitOrder
 from actors.orders.guarding import Guarding
@@ -17,34 +19,51 @@ class Taking(Guarding):
     @on(SubmitOrder)
     def submit(self, message: SubmitOrder) -> Accepted | Denial | None:
         request = message.request
-        try:
-            request.check()
-            self._check_account(request.account)
-        except ModelError as error:
-            return bad_request(error)
+        malformed = self._malformed(request)
+        if malformed is not None:
+            return malformed
         known = request.request_key and self._known_key(request.request_key)
         if known:
             reply = self.defer_reply()
             self._ledger.after(partial(reply.send, Accepted(known)))
             return None
-        instrument = self._instrument(request.instrument)
-        refusal = self._closed(request) or self._deny(request, instrument)
-        if refusal is not None or instrument is None:
-            return refusal
+        admitted = self._admitted(request)
+        if isinstance(admitted, Denial):
+            return admitted
         order = new_order(
-            msgspec.structs.replace(request, instrument=instrument.instrument_id),
-            order_id=self._desk.numbers.next_id(),
-            account=self._desk.account,
-            now_ms=self._now_ms(),
+            admitted, order_id=self._desk.numbers.next_id(), account=self._desk.account, now_ms=self._now_ms()
         )
-        self._deadline_s(order)  # fixed now: the wall clock may jump before the commit is durable
-        if message.owner is not None:
-            self._owners[order.order_id] = message.owner
-        if order.request_key:
-            self._keys[order.request_key] = order.order_id
+        self._take(order, message.owner)
         self._desk.point("accept.decided")
         self._save("order.accepted", order, partial(self._accepted, order, self.defer_reply()))
         return None
+
+    def _malformed(self, request: OrderRequest) -> Denial | None:
+        """What needs no knowledge of the account's state to be refused."""
+        try:
+            request.check()
+            self._check_account(request.account)
+        except ModelError as error:
+            return bad_request(error)
+        return None
+
+    def _admitted(self, request: OrderRequest) -> OrderRequest | Denial:
+        """The request with its instrument's full name, or the first reason not to take it now."""
+        instrument = self._instrument(request.instrument)
+        refusal = self._closed(request) or self._deny(request, instrument)
+        if refusal is not None or instrument is None:
+            return refusal or denied("INSTRUMENT_UNKNOWN", "instrument", "one the venue lists", request.instrument)
+        return msgspec.structs.replace(request, instrument=instrument.instrument_id)
+
+    def _take(self, order: Order, owner: pykka.ActorRef[Any] | None) -> None:
+        """Whom to tell of it, what it is asked for by again, until when it may leave: fixed now, since the wall clock may
+        jump before its commit is durable.
+        """
+        self._deadline_s(order)
+        if owner is not None:
+            self._owners[order.order_id] = owner
+        if order.request_key:
+            self._keys[order.request_key] = order.order_id
 
     def _accepted(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
         self._desk.point("accept.durable")

@@ -1,0 +1,89 @@
+"""Taking orders that depend on each other: all of a set is taken, in one commit, or nothing of it."""
+
+from functools import partial
+
+import msgspec
+
+from actors.messages import AcceptedLinked, SubmitLinked
+from actors.orders.taking import Taking
+from engine.kernel import Reply, on
+from engine.model import (
+    Denial,
+    LinkedRequest,
+    ModelError,
+    Order,
+    bad_request,
+    denied,
+    linked_orders,
+    set_of,
+    waits_for_entry,
+)
+
+
+class TakingSets(Taking):
+    """Each order of a set passes the checks of a single one. The first one's request key is the key of the whole set."""
+
+    @on(SubmitLinked)
+    def submit_linked(self, message: SubmitLinked) -> AcceptedLinked | Denial | None:
+        asked = LinkedRequest(
+            kind=message.kind,
+            exits=message.exits,
+            entry=message.entry,
+            releases_at=message.releases_at,
+            cancels_at=message.cancels_at,
+        )
+        malformed = self._malformed_set(asked)
+        if malformed is not None:
+            return malformed
+        known = asked.request_key and self._known_key(asked.request_key)
+        if known:
+            return self._again(asked, known)
+        admitted = self._admitted_set(asked)
+        if isinstance(admitted, Denial):
+            return admitted
+        orders = linked_orders(
+            admitted,
+            order_ids=[self._desk.numbers.next_id() for _ in admitted.orders],
+            account=self._desk.account,
+            now_ms=self._now_ms(),
+            exit_failed=self._settings.links.exit_failed,
+        )
+        for order in orders:
+            self._take(order, message.owner)
+        self._desk.point("linked.decided")
+        self._save_all("order.linked", orders, partial(self._accepted_set, orders, self.defer_reply()))
+        return None
+
+    def _malformed_set(self, asked: LinkedRequest) -> Denial | None:
+        try:
+            asked.check()
+        except ModelError as error:
+            return bad_request(error)
+        return next(filter(None, map(self._malformed, asked.orders)), None)
+
+    def _again(self, asked: LinkedRequest, order_id: str) -> Denial | None:
+        """The key was used: for a set of this kind, which is the answer again, or for something else."""
+        leader = self._orders.get(order_id) or self._stored(order_id)
+        order_ids = set_of(leader) if leader is not None else ()
+        if leader is None or leader.link is None or leader.link.kind is not asked.kind or not order_ids:
+            return denied("REQUEST_KEY_USED", "request_key", f"one that is new or of a {asked.kind}", asked.request_key)
+        reply = self.defer_reply()
+        self._ledger.after(partial(reply.send, AcceptedLinked(leader.link.group, order_ids)))
+        return None
+
+    def _admitted_set(self, asked: LinkedRequest) -> LinkedRequest | Denial:
+        admitted = []
+        for request in asked.orders:
+            order = self._admitted(request)
+            if isinstance(order, Denial):
+                return order
+            admitted.append(order)
+        entry = admitted.pop(0) if asked.entry is not None else None
+        return msgspec.structs.replace(asked, entry=entry, exits=tuple(admitted))
+
+    def _accepted_set(self, orders: tuple[Order, ...], reply: Reply[AcceptedLinked | Denial]) -> None:
+        self._desk.point("linked.durable")
+        reply.send(AcceptedLinked(orders[0].order_id, tuple(order.order_id for order in orders)))
+        for order in orders:
+            if not waits_for_entry(order):
+                self._let_go(order)
