@@ -232,7 +232,8 @@ def exposed(order: Order, rivals: Sequence[Order]) -> Decimal:
     A failed stop leaves everything unprotected that was not closed yet: a profit that may be taken protects nobody.
     """
     left = order.remaining - sum((rival.filled_amount for rival in rivals), ZERO)
-    stop = order.order_type.has_trigger or order.trail is not None or bool(order.conditions or order.any_of)
+    waits = order.order_type.has_trigger or order.trail is not None or bool(order.conditions or order.any_of)
+    stop = waits or bool(_link(order).closes)
     guarded = not stop and any(not rival.state.terminal for rival in rivals)
     return ZERO if guarded else max(left, ZERO)
 
