@@ -1,5 +1,6 @@
 """An account and its order queue keep each other in step."""
 
+from decimal import Decimal
 from typing import ClassVar
 
 import msgspec
@@ -66,10 +67,17 @@ class SyncNow(Request[bool], frozen=True):
 
 
 class Holdings(msgspec.Struct, frozen=True):
-    """Positions and balances as last reported by the venue."""
+    """Positions and balances as last reported by the venue.
+
+    `looked_ms`: the venue's time when it was last asked for all of them, 0 before that. `day_pnl` by currency: what equity
+    gained since the UTC day `day` (days since 1970) began.
+    """
 
     positions: tuple[Position, ...]
     balances: tuple[Balance, ...]
+    looked_ms: int = 0
+    day: int = 0
+    day_pnl: dict[str, Decimal] = {}
 
 
 class HoldingsChanged(Message, frozen=True):

@@ -29,7 +29,6 @@ from engine.model import (
     cancelled_unsent,
     check_shape,
     denied,
-    deny_order,
     plain,
     want_amend,
     want_cancel,
@@ -141,15 +140,7 @@ class Changing(Finding):
             check_shape(request, instrument)
         except ModelError as error:
             return bad_request(error)
-        return deny_order(
-            request,
-            instrument,
-            limits=self._settings.limits,
-            gate=GateState.ACTIVE,
-            waiting=0,
-            live=0,
-            mark=self._mark(order.instrument),
-        )
+        return self._deny_amend(order, request, instrument)
 
     def _amend_durable(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
         self._desk.point("amend.durable")

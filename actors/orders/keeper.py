@@ -27,6 +27,7 @@ from engine.model import (
     Instrument,
     Notice,
     Order,
+    OrderRequest,
     OrderState,
     ProofRules,
     Severity,
@@ -295,7 +296,11 @@ class Keeper(Actor):
 
     @abstractmethod
     def _may_leave(self, order: Order) -> Denial | None:
-        """The limits' last word before an attempt. RATE_LIMIT passes with time: the order waits. Any other ends it."""
+        """The limits' last word before an attempt. What is in `PASSING` passes with time: it waits."""
+
+    @abstractmethod
+    def _deny_amend(self, order: Order, amended: OrderRequest, instrument: Instrument) -> Denial | None:
+        """The first reason of the limits not to make `order` what `amended` describes."""
 
     @abstractmethod
     def _may_cancel(self) -> bool:

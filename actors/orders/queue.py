@@ -20,8 +20,6 @@ from actors.recorder import Observe, Record
 from engine.kernel import Message, Overflow, on
 from engine.model import (
     CancelState,
-    Gate,
-    GateState,
     Instrument,
     Order,
     OrderState,
@@ -29,7 +27,6 @@ from engine.model import (
     cancelled_unsent,
     to_unknown,
 )
-from engine.store import Put
 
 
 class Tick(Message, frozen=True):
@@ -46,8 +43,7 @@ class Orders(TakingSets):
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
         self._desk.recorder.tell(Observe(self.ctx.self_ref, commits=False))
-        gate = self._desk.store.gate(self._desk.account)
-        self._gate = gate.state if gate else GateState.ACTIVE
+        self._recover_guard()
         for order in self._desk.store.live_orders():
             if order.account == self._desk.account:
                 self._recover(order)
@@ -160,11 +156,8 @@ class Orders(TakingSets):
 
     @on(SetGate)
     def set_gate(self, message: SetGate) -> None:
-        gate = Gate(message.state, message.reason, self._now_ms())
-        self._gate = message.state  # effective at once, durable before it is answered
-        reply = self.defer_reply()
-        put = Put("meta", f"gate:{self._desk.account}", gate)
-        self._ledger.write(self._commit(f"gate.{message.state}", (put,)), lambda _seq: reply.send(message.state))
+        self._move_gate(message.state, message.reason)
+        self._ledger.after(partial(self.defer_reply().send, message.state))
         self._pump_all()
 
     @on(QuiesceOrders)

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.orders.hearing import Hearing
 from engine.model import (
-    RATE_LIMIT,
+    PASSING,
     CancelState,
     Denial,
     GateState,
@@ -63,7 +63,7 @@ class Sending(Hearing):
                 or self._not_before_s.get(order.order_id, 0.0) > now_s
             ):
                 return
-            elif (refusal := self._may_leave(order)) is not None and refusal.code == RATE_LIMIT:
+            elif (refusal := self._may_leave(order)) is not None and refusal.code in PASSING:
                 return  # in a moment it may
             else:
                 queue.popleft()

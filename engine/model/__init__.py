@@ -3,14 +3,16 @@
 from engine.model.book import Book, Level
 from engine.model.condition_check import Figure, check_conditions, figure_of, threshold_of
 from engine.model.conditions import Condition, ConditionType, Operator, Trail, Trailing
-from engine.model.denials import RATE_LIMIT, Denial, bad_request, denied
+from engine.model.day import DayStart, begun, day_of, day_pnl, too_much
+from engine.model.denials import CODES, NO_MARK, PASSING, RATE_LIMIT, Denial, bad_request, denied
 from engine.model.errors import IllegalTransition, ModelError
+from engine.model.exposure import Exposure, Prices, Stake, counted, waits_its_turn
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.freshness import ClassSummary, Freshness, Source
-from engine.model.gate import Gate, GateState
+from engine.model.gate import DAILY_LOSS, Gate, GateState
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
-from engine.model.limits import OrderLimits, check_shape, deny_order
+from engine.model.limits import InstrumentLimits, OrderLimits, Permission, SelfTrade
 from engine.model.linked import (
     closing,
     due_exits,
@@ -83,11 +85,27 @@ from engine.model.plans import (
 from engine.model.policy import DataCells, DataRow
 from engine.model.quality import Quality, QualitySummary
 from engine.model.requests import OrderRequest
+from engine.model.risk import (
+    DOLLARS,
+    check_shape,
+    deny_at_door,
+    deny_by_gate,
+    deny_by_lists,
+    deny_count,
+    deny_exposure,
+    deny_meeting,
+    deny_position,
+    deny_price,
+    deny_size,
+    no_mark,
+)
 from engine.model.samples import Samples
 from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
+from engine.model.throttle import Throttle
 
 __all__ = [
+    "Throttle",
     "Facts",
     "Move",
     "Step",
@@ -114,7 +132,35 @@ __all__ = [
     "child_key",
     "new_plan",
     "BAR_COLUMNS",
+    "CODES",
+    "DAILY_LOSS",
+    "DOLLARS",
+    "NO_MARK",
+    "PASSING",
     "RATE_LIMIT",
+    "DayStart",
+    "Exposure",
+    "InstrumentLimits",
+    "Permission",
+    "Prices",
+    "SelfTrade",
+    "Stake",
+    "begun",
+    "counted",
+    "day_of",
+    "day_pnl",
+    "deny_at_door",
+    "deny_by_gate",
+    "deny_by_lists",
+    "deny_count",
+    "deny_exposure",
+    "deny_meeting",
+    "deny_position",
+    "deny_price",
+    "deny_size",
+    "no_mark",
+    "too_much",
+    "waits_its_turn",
     "FORCED_COLUMNS",
     "INTERVAL_MS",
     "TERMINAL",
@@ -198,7 +244,6 @@ __all__ = [
     "client_order_id",
     "closing",
     "denied",
-    "deny_order",
     "due_exits",
     "ends_rivals",
     "executed",

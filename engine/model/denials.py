@@ -1,10 +1,14 @@
 """Refusals: a code that never changes for programs, words for people."""
 
+import json
+
 import msgspec
 
 from engine.model.errors import ModelError
 
 RATE_LIMIT = "RATE_LIMIT"
+NO_MARK = "NO_MARK"
+PASSING = frozenset({RATE_LIMIT, NO_MARK})  # what an order that was taken waits for until its deadline
 
 #: Every code, and who can do what about it.
 CODES = {
@@ -18,7 +22,7 @@ CODES = {
     "INSTRUMENT_DENIED": "the account's lists do not let it trade this instrument",
     "INSTRUMENT_INACTIVE": "the venue does not trade it now",
     "INSTRUMENT_UNKNOWN": "the venue does not list it, or the node has not loaded it yet",
-    "NO_MARK": "a limit in money needs a fresh mark price of everything it counts",
+    NO_MARK: "a limit in money needs a fresh mark price of everything it counts",
     "NO_PERMISSION": "the account's permission is less than this needs",
     "NOTIONAL_LIMIT": "ask for less, or raise max_order_notional",
     "NOT_AMENDABLE": "only an open order that is not being cancelled can be amended",
@@ -65,4 +69,4 @@ def bad_request(error: ModelError) -> Denial:
 
 def _written(value: str) -> str:
     plain = value.isprintable() and not set(value) & set(' "=')
-    return value if plain else msgspec.json.encode(value).decode()
+    return value if plain else json.dumps(value)

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+DAILY_LOSS = "DAILY_LOSS"
+
 
 class GateState(StrEnum):
     ACTIVE = "active"
@@ -12,6 +14,9 @@ class GateState(StrEnum):
 
 
 class Gate(msgspec.Struct, frozen=True):
+    """`code`: why it moved by itself; empty when a person moved it."""
+
     state: GateState
     reason: str
     at_ms: int
+    code: str = ""

@@ -51,7 +51,7 @@ async def test_a_full_store_takes_no_new_orders_and_lets_cancels_and_reductions_
         await trio.sleep(1)
         rig.orders.tell(StoreUsage(Usage(85, 100, 0, 0), alarm=True, gate_closed=True))
         assert await submit(rig) == "STORE_FULL"
-        reducing = await submit(rig, side=Side.SELL, reduce_only=True)
+        reducing = await submit(rig, side=Side.SELL, price=Decimal(50_001), reduce_only=True)
         assert await rig.orders.call(CancelOrder(resting), timeout_s=10) == Accepted(resting)
         await trio.sleep(2)
         assert (rig.order(resting).state, rig.order(reducing).state) == (S.CANCELLED, S.OPEN)
