@@ -37,10 +37,30 @@ from actors.messages.orders import (
     SubmitOrder,
     Verdict,
 )
+from actors.messages.plans import (
+    CancelPlan,
+    CancelPlans,
+    Execute,
+    GetOrderByKey,
+    GetPlan,
+    GetPlans,
+    Planned,
+    PlanStatus,
+    PlanUpdate,
+)
 from actors.messages.triggers import Arm, ConditionsMet, Disarm, PublishFigure, TrailMoved
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
+    "CancelPlan",
+    "CancelPlans",
+    "Execute",
+    "GetOrderByKey",
+    "GetPlan",
+    "GetPlans",
+    "PlanStatus",
+    "PlanUpdate",
+    "Planned",
     "Accepted",
     "AcceptedLinked",
     "AmendOrder",

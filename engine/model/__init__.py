@@ -1,5 +1,6 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
+from engine.model.alarms import Alarms, Moment
 from engine.model.book import Book, Level
 from engine.model.condition_check import Figure, check_conditions, figure_of, threshold_of
 from engine.model.conditions import Condition, ConditionType, Operator, Trail, Trailing
@@ -10,8 +11,28 @@ from engine.model.exposure import Exposure, Prices, Stake, counted, waits_its_tu
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.freshness import ClassSummary, Freshness, Source
 from engine.model.gate import DAILY_LOSS, Gate, GateState
+from engine.model.holding import (
+    closed_by_a_person,
+    conditions_met,
+    freed,
+    may_be_retried,
+    noted,
+    refused_and_kept,
+    refused_for_now,
+    retried_by_a_person,
+    trailed,
+    up_for_review,
+)
 from engine.model.inquiry import Inquiry, ProofRules
 from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
+from engine.model.lifecycle import (
+    ConditionalOrders,
+    NonImmediateOrders,
+    OrderLifecycle,
+    deny_waiting,
+    gives_up_rest,
+    moments,
+)
 from engine.model.limits import InstrumentLimits, OrderLimits, Permission, SelfTrade
 from engine.model.linked import (
     closing,
@@ -54,6 +75,7 @@ from engine.model.orders import (
     never_acknowledged,
     new_order,
     order_id_of,
+    order_number,
     reported,
     to_expired,
     to_rejected,
@@ -63,7 +85,19 @@ from engine.model.orders import (
     want_amend,
     want_cancel,
 )
-from engine.model.planning import Facts, Move, Step, Submit, Withdraw, child_request, ended, next_step, taken
+from engine.model.planning import (
+    Facts,
+    Move,
+    Step,
+    Submit,
+    Withdraw,
+    child_request,
+    ended,
+    next_step,
+    part_of,
+    taken,
+    together,
+)
 from engine.model.plans import (
     Child,
     ChildKind,
@@ -84,6 +118,7 @@ from engine.model.plans import (
 )
 from engine.model.policy import DataCells, DataRow
 from engine.model.quality import Quality, QualitySummary
+from engine.model.ready import Lane, ReadyQueue, free_since_ms
 from engine.model.requests import OrderRequest
 from engine.model.risk import (
     DOLLARS,
@@ -106,6 +141,28 @@ from engine.model.throttle import Throttle
 
 __all__ = [
     "Throttle",
+    "Alarms",
+    "Moment",
+    "closed_by_a_person",
+    "conditions_met",
+    "freed",
+    "may_be_retried",
+    "noted",
+    "refused_and_kept",
+    "refused_for_now",
+    "retried_by_a_person",
+    "trailed",
+    "up_for_review",
+    "ConditionalOrders",
+    "NonImmediateOrders",
+    "OrderLifecycle",
+    "deny_waiting",
+    "gives_up_rest",
+    "moments",
+    "order_number",
+    "Lane",
+    "ReadyQueue",
+    "free_since_ms",
     "Facts",
     "Move",
     "Step",
@@ -115,6 +172,8 @@ __all__ = [
     "ended",
     "next_step",
     "taken",
+    "part_of",
+    "together",
     "Child",
     "ChildKind",
     "ChosenBy",

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from engine.model.instruments import Instrument, Snap
-from engine.model.money import ZERO, floor_to
+from engine.model.money import ZERO, floor_to, plain
 from engine.model.plans import Plan, Progressive, Quote
 from engine.model.terms import Side
 
@@ -29,7 +29,7 @@ def progressive_price(plan: Plan, quote: Quote, instrument: Instrument, *, befor
     price = _farther(side, price, other - side.sign * instrument.tick_at(other))
     if order.price is not None:
         price = _farther(side, price, order.price)
-    return instrument.snap_price(max(price, tick), buying=side is Side.BUY, how=Snap.PASSIVE)
+    return _snapped(max(price, tick), side, instrument)
 
 
 def _step(parameters: Progressive, gap: Decimal, tick: Decimal) -> Decimal:
@@ -97,4 +97,9 @@ def slice_price(plan: Plan, quote: Quote, instrument: Instrument) -> Decimal | N
         return order.price
     own = quote.bid if order.side is Side.BUY else quote.ask
     price = own if order.price is None else _farther(order.side, own, order.price)
-    return instrument.snap_price(price, buying=order.side is Side.BUY, how=Snap.PASSIVE)
+    return _snapped(price, order.side, instrument)
+
+
+def _snapped(price: Decimal, side: Side, instrument: Instrument) -> Decimal:
+    """On the grid, away from the market, and without zeros at its end."""
+    return Decimal(plain(instrument.snap_price(price, buying=side is Side.BUY, how=Snap.PASSIVE)))

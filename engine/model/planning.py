@@ -8,13 +8,14 @@ keep what is filled within the amount:
 * a child that was cancelled by somebody else ends the plan: whoever cancels an order does not want its successor.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
 
 from engine.model.errors import ModelError
 from engine.model.instruments import Instrument
-from engine.model.money import plain
+from engine.model.money import ZERO, plain
 from engine.model.orders import MAX_TEXT, CancelState, Order, OrderState
 from engine.model.plan_prices import next_slice, next_slice_ms, progressive_price, slice_ms, slice_price
 from engine.model.plans import (
@@ -77,7 +78,9 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def next_step(plan: Plan, facts: Facts) -> Step:
-    """What a working plan does next. `facts.order` must be known for a child that was taken."""
+    """What a plan does next. `facts.order` must be known for a child that was taken."""
+    if plan.state.terminal:
+        return Step(plan)
     plan = msgspec.structs.replace(plan, worked=facts.worked)
     child, order = plan.child, facts.order
     if child is None or not child.order_id:
@@ -103,6 +106,22 @@ def taken(plan: Plan, order_id: str) -> Plan:
     ids = plan.order_ids if order_id in plan.order_ids else (*plan.order_ids, order_id)[-MAX_KEPT:]
     child = msgspec.structs.replace(plan.child, order_id=order_id)
     return msgspec.structs.replace(plan, child=child, order_ids=ids)
+
+
+def part_of(order: Order) -> Worked:
+    """What one child filled."""
+    takes = order.order_type is OrderType.MARKET or order.time_in_force is TimeInForce.IOC
+    return Worked(order.filled_amount, order.filled_amount if takes else ZERO, order.average_price)
+
+
+def together(parts: Iterable[Worked]) -> Worked:
+    """What all children filled."""
+    amount, crossed, value = ZERO, ZERO, ZERO
+    for part in parts:
+        amount += part.amount
+        crossed += part.taken
+        value += part.amount * (part.average_price or ZERO)
+    return Worked(amount, crossed, value / amount if amount else None)
 
 
 # ── while a child may live ────────────────────────────────────────────────────────────────────────────────────────────
@@ -281,6 +300,7 @@ def _place(plan: Plan, kind: ChildKind, amount: Decimal, price: Decimal | None, 
         children=number,
         child=Child(number=number, kind=kind, amount=amount, price=price, tries=1),
         arrival=plan.arrival or facts.quote,
+        tick=plan.tick or (facts.instrument.tick_at(facts.quote.mid) if facts.instrument else None),
         updated_at_ms=facts.now_ms,
     )
     if kind is ChildKind.REST and price is not None:

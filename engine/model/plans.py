@@ -13,7 +13,8 @@ from enum import StrEnum
 import msgspec
 
 from engine.model.errors import ModelError
-from engine.model.money import ZERO, plain, positive
+from engine.model.instruments import Instrument
+from engine.model.money import ZERO, plain
 from engine.model.requests import OrderRequest
 from engine.model.terms import OrderType, TimeInForce
 
@@ -242,6 +243,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     order_ids: tuple[str, ...] = ()  # the newest
     refusals: int = 0
     rests: tuple[Rest, ...] = ()  # the newest
+    tick: Decimal | None = None  # of the prices around the first child
+    maker_fee: Decimal = ZERO  # as a fraction, when it was accepted
+    taker_fee: Decimal = ZERO
     arrival: Quote | None = None  # the market when the first child was placed
     departure: Quote | None = None  # and when the plan ended
     ends_as: PlanState | None = None
@@ -280,12 +284,12 @@ def new_plan(
     account: str,
     now_ms: int,
     pace: Pace | None,
-    smallest: Decimal,
+    instrument: Instrument,
     max_life_s: float,
 ) -> Plan:
-    """The stored form of an accepted request. `smallest`: the least amount the venue takes."""
-    positive(smallest, "smallest")
+    """The stored form of an accepted request."""
     order, twap = request.order, request.twap
+    smallest = max(instrument.min_amount, instrument.lot_size)
     if order.amount < smallest:
         raise ModelError("amount", f"at least {plain(smallest)}", plain(order.amount))
     begins_ms = now_ms + round(order.delay_s * 1000)
@@ -298,6 +302,8 @@ def new_plan(
         request=request,
         pace=pace,
         slices=slices,
+        maker_fee=instrument.maker_fee,
+        taker_fee=instrument.taker_fee,
         started_at_ms=begins_ms,
         updated_at_ms=now_ms,
         next_at_ms=begins_ms,

@@ -8,6 +8,7 @@ import msgspec
 from engine.model import ExecutionRequest, ExecutionStyle, OrderRequest, Plan, PlanState, Side, new_plan
 from engine.store import TRADENODE, Commit, Put, Schema
 from engine.store.verify import examine_store
+from tests.support.adversary import PERPETUAL
 from tests.support.stores import EPOCH_MS, MAP_SIZE, open_reader, open_store, order, put
 
 FIRST = Schema(1, tuple(table for table in TRADENODE.tables.values() if table.name != "plans"))
@@ -23,7 +24,7 @@ def plan(number: int, state: PlanState = PlanState.WORKING, *, at_ms: int = EPOC
         account="deribit:main",
         now_ms=at_ms,
         pace=None,
-        smallest=Decimal(10),
+        instrument=PERPETUAL,
         max_life_s=60.0,
     )
     return msgspec.structs.replace(made, state=state)

@@ -116,6 +116,7 @@ async def order_rig(
     behaviour: Behaviour,
     settings: OrdersSettings | None = None,
     account: Callable[[System, Store], Actor] | None = None,
+    execution: Callable[[System, Store, VenueState], Actor] | None = None,
     **desk_changes: Any,
 ) -> AsyncIterator[Rig]:
     """A running queue whose gate opened after one pass, unless an actor made by `account` sees to that."""
@@ -160,7 +161,7 @@ async def order_rig(
                 patient("session", lambda: Session(OneVenue(venue), [ACCOUNT], state, SessionSettings(), ())),
                 patient("orders", partial(Orders, desk)),
                 patient("triggers", partial(Triggers, watching)),
-                ChildSpec("execution", partial(Ear, told)),
+                patient("execution", partial(execution, system, store, state) if execution else partial(Ear, told)),
             )
             await system.start(SupervisorSpec("root", children=children))
             rig = Rig(system, store, venue, system.address("root/orders"), heard)
