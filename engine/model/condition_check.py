@@ -16,7 +16,9 @@ Number = float | Decimal  # whole milliseconds too
 
 MAX_CONDITIONS = 64  # of one order, whatever an account allows
 PRICES = ("last", "mark", "index", "bid", "ask")
-_PNLS = ("unrealised", "realised", "total", "daily")
+DAILY = "daily"
+_PNLS = ("unrealised", "realised", "total", DAILY)
+_OF_CURRENCY = f"{DAILY}."
 _FIELDS: dict[ConditionType, tuple[str, ...]] = {ConditionType.PRICE: PRICES, ConditionType.PNL: _PNLS}
 _EXACT = (ConditionType.POSITION, ConditionType.PNL, ConditionType.CUSTOM)  # compared as `Decimal`
 _UNKNOWN = (ConditionType.IV, ConditionType.DELTA)
@@ -39,7 +41,6 @@ class Figure(NamedTuple):
 
 
 TIME = Figure("", "time")
-DAILY_PNL = Figure("", "pnl.daily")
 
 
 def figure_of(condition: Condition, own: str) -> Figure:
@@ -53,7 +54,7 @@ def figure_of(condition: Condition, own: str) -> Figure:
             return Figure("", f"custom.{condition.field}")
         case ConditionType.PNL:
             field = condition.field or _PNLS[0]
-            return DAILY_PNL if field == "daily" else Figure(named, f"pnl.{field}")
+            return Figure("" if field.startswith(DAILY) else named, f"pnl.{field}")
         case ConditionType.PRICE:
             return Figure(named, condition.field or PRICES[0])
         case _:
@@ -115,6 +116,8 @@ def _check_figure(condition: Condition) -> None:
         raise ModelError("type", "a figure this node is told (neither iv nor delta is)", kind)
     if kind is ConditionType.CUSTOM:
         name(field, "field")
+    elif kind is ConditionType.PNL and field.startswith(_OF_CURRENCY):
+        name(field.removeprefix(_OF_CURRENCY), "field")
     elif field and field not in _FIELDS.get(kind, ()):
         known = " or ".join(_FIELDS.get(kind, ())) or "nothing"
         raise ModelError("field", f"{known} for the type {kind}", _shown(field))

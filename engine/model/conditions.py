@@ -30,9 +30,7 @@ class ConditionType(StrEnum):
     FUNDING = "funding"
     OPEN_INTEREST = "open_interest"
     POSITION = "position"  # signed amount the account holds of the instrument
-    PNL = (
-        "pnl"  # `field`: unrealised (the default), realised or total of the instrument's position; daily of the account
-    )
+    PNL = "pnl"  # `field`: unrealised (the default), realised or total of the instrument's position; daily, see `Condition`
     TIME = "time"  # Unix milliseconds of the node's clock, or ISO 8601 with a zone
     MODE = "mode"  # of the instrument's feed: streaming, polling, starting
     CUSTOM = "custom"  # a figure named `field` that a strategy or a person publishes
@@ -58,7 +56,8 @@ class Operator(StrEnum):
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One comparison. An empty `instrument_name` is the order's own; for the time, a custom figure and the day's PnL it means
-    nothing. `value` is a number in any of its forms; of a time, ISO 8601 too; of a mode, its name.
+    nothing. `value` is a number in any of its forms; of a time, ISO 8601 too; of a mode, its name. The day's PnL is that of
+    the account since the UTC day began, in its only currency (`daily`) or in one that is named (`daily.BTC`).
     """
 
     type: ConditionType
