@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from actors.node import NodeSettings
+from actors.node import NodeSettings, check_usable
 from engine.settings import load, profile_text, profiles, schema_json, show
 
 
@@ -19,6 +19,15 @@ def test_a_profile_decodes_into_the_nodes_settings_and_is_called_by_its_name(nam
     assert settings.name == name
     assert settings.default_venue in settings.venues
     assert settings.live == (name == "live")
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_what_a_profile_offers_in_comments_works_when_they_are_taken_off(name, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(re.sub(r"^# (?=\[[\w.]+\]|\w+ = )", "", profile_text(name), flags=re.MULTILINE))
+    settings = load(path, NodeSettings, named_by(name))
+    check_usable(settings)
+    assert all(section.accounts for section in settings.venues.values())
 
 
 @pytest.mark.parametrize("name", profiles())

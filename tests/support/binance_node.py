@@ -10,13 +10,14 @@ import msgspec
 import trio
 
 from actors.account import AccountSettings
-from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder
+from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder, ask_venue
 from actors.node import BinanceAccountSection, BinanceUsdmSection, NodeSettings
 from actors.orders import OrdersSettings
 from actors.parts import AccountParts
-from engine.model import Order, OrderRequest, OrderState, OrderType, ProofRules, Side
+from engine.model import Order, OrderRequest, OrderState, OrderType, ProofRules, Side, order_id_of
 from engine.settings import Secret
 from engine.simulator import Simulator
+from engine.simulator.orders import Side as SimulatedSide
 from tests.support.live_node import LiveNode, live_node, simulator
 from tests.support.two_venues import binance
 
@@ -74,12 +75,54 @@ class BinanceNode:
     async def until_state(self, order_id: str, *states: OrderState) -> Order:
         return await self.live.until_state(order_id, *states)
 
-    async def until_synced(self) -> None:
-        """Orders may leave."""
-        await self.until(self.synced)
+    def placed(self, order_id: str) -> list[dict[str, Any]]:
+        """The venue's rows of all attempts of one of our orders."""
+        rows = self.truth["orders"].values()
+        return [row for row in rows if order_id_of(row["client_id"]) == order_id]
 
-    def synced(self) -> bool:
-        return self.live.status().gate == "active"
+    def move(self, price: Decimal) -> None:
+        """The index jumps; the mark follows."""
+        exchange = self.sim.binance.venue.exchange
+        exchange.move_index(SYMBOL, price)
+        exchange.flush()
+
+    @property
+    def inside(self) -> Decimal:
+        """A price at which a bid is the best and takes nothing."""
+        best = self.sim.binance.venue.exchange.markets[SYMBOL].book.best_price(SimulatedSide.BUY)
+        assert best is not None
+        return best + D("0.1")
+
+    def hit(self, quantity: str = "0.010") -> None:
+        """Somebody else sells at market."""
+        order = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": quantity}
+        self.sim.binance.venue.call("POST", "/fapi/v1/order", order, "other", self.sim.binance.now_ms())
+
+    async def fill(self, order_id: str) -> None:
+        """Others sell until a bid of ours is filled at the venue."""
+        while not any(row["status"] == "FILLED" for row in self.placed(order_id)):
+            self.hit()
+            await trio.sleep(0.01)
+
+    def differences(self) -> list[str]:
+        """What the store states otherwise than the venue."""
+        store, truth = self.live.node.parts.store, self.truth
+        ours = {fill.trade_id: fill.amount for _, fill in store.table("fills").iterate()}
+        theirs = {str(fill["trade_id"]): fill["quantity"] for fill in truth["fills"]}
+        held = {p.instrument.partition(":")[2]: p.amount for _, p in store.table("positions").iterate() if p.amount}
+        money = {row.currency: row.balance for _, row in store.table("balances").iterate()}
+        wrong = [] if list(ours.values()) == list(theirs.values()) else [f"fills {ours} {theirs}"]
+        wrong += [] if held == truth["positions"] else [f"positions {held} {truth['positions']}"]
+        wrong += [] if abs(money.get("USDT", D(0)) - truth["balances"]["USDT"]) < D("0.000001") else [f"money {money}"]
+        return wrong
+
+    def agrees(self) -> bool:
+        return not self.differences()
+
+    async def ask_venue(self, do: Callable[[Any], Any]) -> Any:
+        """Over the node's own session."""
+        session = self.live.node.parts.venues["binance"].session
+        return await ask_venue(session, "a test", do, account="binance:main", timeout_s=5.0)
 
     async def submit(self, **fields: Any) -> str:
         """A limit order to buy 0.010, unless said otherwise; its id."""
@@ -111,6 +154,9 @@ async def binance_node(directory: Path, **changes: Any) -> AsyncIterator[Binance
 
 @asynccontextmanager
 async def node_at(sim: Simulator, directory: Path, **changes: Any) -> AsyncIterator[BinanceNode]:
+    """A node at `sim`, where somebody else trades too."""
+    if "other" not in sim.binance.venue.trading.holders:
+        sim.binance.add_account("other", {"USDT": D(10_000_000)})
     settings = NodeSettings(name="binance", default_venue="binance", venues={"binance": trading(sim, **changes)})
     async with live_node(directory, settings) as live:
         node = BinanceNode(live, sim)
