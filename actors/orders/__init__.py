@@ -20,7 +20,8 @@ venue wait, in the actor's own tasks, at most one per order. While the fate of a
 for its instrument: its gate is closed.
 """
 
-from actors.orders.desk import POINTS, OrderNumbers, OrdersDesk, OrdersSettings
+from actors.orders.desk import POINTS, OrderNumbers, OrdersDesk
 from actors.orders.queue import Orders
+from actors.orders.settings import OrdersSettings, QueueManagement
 
-__all__ = ["POINTS", "OrderNumbers", "Orders", "OrdersDesk", "OrdersSettings"]
+__all__ = ["POINTS", "OrderNumbers", "Orders", "OrdersDesk", "OrdersSettings", "QueueManagement"]

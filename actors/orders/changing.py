@@ -8,6 +8,7 @@ from actors.messages import (
     AmendOrder,
     CancelAll,
     CancelOrder,
+    CancelPlans,
 )
 from actors.orders.finding import Finding
 from actors.orders.sending import CERTAINLY_NOT_EXECUTED, words
@@ -35,6 +36,7 @@ from engine.model import (
 )
 from engine.venues.base import (
     BadReply,
+    NotAuthorised,
     OutcomeUnknown,
     Refused,
     VenueError,
@@ -53,17 +55,17 @@ class Changing(Finding):
         if order is None or order.state.terminal:
             return self._not_live(message.order_id)
         reply = self.defer_reply()
-        self._want_cancel(order)
+        self._want_cancel(order, message.reason)
         self._ledger.after(partial(reply.send, Accepted(order.order_id)))
         return None
 
-    def _want_cancel(self, order: Order) -> None:
+    def _want_cancel(self, order: Order, why: str = "") -> None:
         if order.cancel is CancelState.REQUESTED or order.state.terminal:
             return
+        wanted = want_cancel(order, why, now_ms=self._now_ms())
         if order.state is OrderState.WAITING and not self._unsaved.get(order.order_id):
-            self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
+            self._save("order.cancelled", cancelled_unsent(wanted, now_ms=self._now_ms()))
         else:
-            wanted = want_cancel(order, now_ms=self._now_ms())
             self._save("order.cancel_wanted", wanted, partial(self._desk.point, "cancel.durable"))
 
     async def _cancel_at_venue(self, order: Order, instrument: Instrument) -> None:
@@ -72,6 +74,8 @@ class Changing(Finding):
             report = await self._ask("cancel", lambda rest: rest.cancel(order, instrument))
         except VenueError as error:
             self._log_of(order).warning("cancel not confirmed: {}", error)
+            if isinstance(error, NotAuthorised):
+                self._not_before_s[order.order_id] = self._shut_out(error, order)
             return  # committed: it is sent again until the venue answers
         self._desk.point("cancel.answered")
         if report is not None:
@@ -89,7 +93,8 @@ class Changing(Finding):
             and message.strategy in ("", order.strategy)
         ]
         for order in chosen:
-            self._want_cancel(order)
+            self._want_cancel(order, message.reason)
+        self._desk.execution.tell(CancelPlans(message.instrument, message.strategy, message.reason))
         reply = self.defer_reply()
         self._ledger.after(partial(reply.send, len(chosen)))
         return None

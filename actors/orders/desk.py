@@ -1,17 +1,13 @@
-"""What an order queue works with: its settings, its seams, where a drill may kill it."""
+"""What an order queue works with: its seams, and where a drill may kill it."""
 
 from collections.abc import Callable
-from typing import Annotated
 
 import msgspec
 
+from actors.orders.figures import QueueFigures
+from actors.orders.settings import OrdersSettings
 from engine.kernel import Ref
-from engine.model import (
-    LinkSettings,
-    OrderLimits,
-    ProofRules,
-    VenueState,
-)
+from engine.model import ProofRules, VenueState
 from engine.store import Store
 
 #: Where a crash drill may kill the process; every one of them is covered by the crash test.
@@ -34,27 +30,11 @@ POINTS = (
     "linked.durable",
     "release.decided",
     "release.durable",
+    "trigger.durable",
+    "refused.retry",
+    "review.durable",
+    "resolve.durable",
 )
-
-
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
-
-
-class OrdersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one account's queue behaves.
-
-    `ttl_s`: the venue must not start an attempt later than this after it was made.
-    """
-
-    limits: OrderLimits = OrderLimits()
-    links: LinkSettings = LinkSettings()
-    ttl_s: Seconds = 5.0
-    request_timeout_s: Seconds = 8.0
-    max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
-    tick_s: Seconds = 0.25
-    retry_s: Seconds = 1.0  # between attempts that were certainly not executed, and between resent cancels
-    ask_s: Seconds = 2.0  # between queries for an order whose fate is unknown
-    proof: ProofRules | None = None  # None: the venue's own
 
 
 class OrderNumbers:
@@ -86,3 +66,4 @@ class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
     execution: Ref
     owner_of: Callable[[str], Ref | None]  # strategy name → whom to tell
     point: Callable[[str], None] = lambda _label: None
+    figures: QueueFigures = msgspec.field(default_factory=QueueFigures)

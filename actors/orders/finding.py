@@ -1,7 +1,5 @@
 """Finding out what became of an order that nobody answered for."""
 
-from functools import partial
-
 from actors.messages import (
     SyncSoon,
 )
@@ -19,6 +17,7 @@ from engine.model import (
     cancelled_never_placed,
     to_unknown,
     to_waiting,
+    up_for_review,
 )
 from engine.venues.base import (
     VenueError,
@@ -86,24 +85,25 @@ class Finding(Sending):
                 self._inquiries.pop(order.order_id)
                 self._expire(order, "the venue was started anew and does not know it any more")
                 return
-            self._needs_a_person(order, inquiry, "order.vanished", "the venue acknowledged it and now denies it")
+            self._needs_a_person(order, "order.vanished", "the venue acknowledged it and now denies it")
             return
         by_itself = inquiry.rules.may_resubmit and self._is_of_this_store(order)
         if order.cancel is CancelState.REQUESTED:
             self._inquiries.pop(order.order_id)
             self._save("order.cancelled", cancelled_never_placed(order, now_ms=now_ms))
         elif not by_itself:
-            self._needs_a_person(order, inquiry, "order.review", "not found anywhere; cancel it, or find it")
+            self._needs_a_person(order, "order.review", "not found anywhere; cancel it, or resolve it")
         elif self._past_deadline(order):
             self._inquiries.pop(order.order_id)
             self._expire(order, "proved never placed; its deadline has passed")
         else:
             self._inquiries.pop(order.order_id)
-            waiting = to_waiting(order, "proved never placed", now_ms=now_ms)
-            self._save("order.not_placed", waiting, partial(self._requeue, waiting))
+            self._save("order.not_placed", to_waiting(order, "proved never placed", now_ms=now_ms))
 
-    def _needs_a_person(self, order: Order, inquiry: Inquiry, kind: str, text: str) -> None:
+    def _needs_a_person(self, order: Order, kind: str, text: str) -> None:
         """Say so once; the search goes on."""
-        if not inquiry.reported:
-            inquiry.reported = True
-            self._notify(Severity.EMERGENCY, kind, text, order)
+        if not order.review:
+            notice = self._notice(Severity.EMERGENCY, kind, f"{order.instrument}: {text}", order)
+            self._save_and_tell(
+                "order.review", up_for_review(order, text, now_ms=self._now_ms()), notice, "review.durable"
+            )

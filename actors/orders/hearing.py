@@ -47,6 +47,7 @@ class Hearing(Keeper):
         order = self._find(report.client_order_id)
         if order is None:
             return  # placed elsewhere
+        self._heard_of(order.order_id)
         if _of_another_attempt(order, report.client_order_id):
             if report.state is OrderState.OPEN or report.filled_amount > 0:
                 self._stray(order, report.client_order_id, f"is {report.state} at the venue")
@@ -57,7 +58,7 @@ class Hearing(Keeper):
             text = f"{report.client_order_id}: {error}"
             self._notify_once(f"absurd {report.client_order_id}", Severity.ERROR, "venue.absurd", text, order)
             return
-        if never_acknowledged(order) and (after.state is OrderState.OPEN or after.filled_amount > 0):
+        if never_acknowledged(order) and (after.state is OrderState.OPEN or after.filled_amount > order.filled_amount):
             text = f"{report.client_order_id} was {order.state} and is {after.state} at the venue"
             self._notify(Severity.EMERGENCY, "order.revived", text, order)
         self._save_if_new(f"order.{after.state}", order, after)

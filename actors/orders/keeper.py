@@ -1,7 +1,7 @@
 """What the queue remembers, and how a decision gets to disk before anyone sees it."""
 
 from abc import abstractmethod
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
@@ -20,18 +20,23 @@ from actors.messages import (
 from actors.orders.desk import OrdersDesk
 from engine.kernel import Actor, Reply
 from engine.model import (
+    Alarms,
+    CancelState,
     Denial,
     Fill,
     GateState,
     Inquiry,
     Instrument,
+    Moment,
     Notice,
     Order,
     OrderRequest,
     OrderState,
     ProofRules,
+    ReadyQueue,
     Severity,
     client_order_id,
+    moments,
     order_id_of,
     split_instrument,
 )
@@ -62,11 +67,16 @@ class Keeper(Actor):
         self._orders: dict[str, Order] = {}  # all that are not over, and those whose end is not on disk yet
         self._unsaved: dict[str, int] = {}  # commits under way, by order id
         self._busy: dict[str, str] = {}  # the one request to the venue under way, by order id
-        self._queues: dict[str, deque[str]] = {}  # order ids ready to send, by instrument
+        self._ready = ReadyQueue(desk.settings.queue_management.patience_ms)
+        self._alarms = Alarms()
+        self._counts: Counter[OrderState] = Counter()  # of `_orders`
+        self._unfinished: dict[str, None] = {}  # order ids with a cancel or an amend the venue has not settled
         self._unknown: dict[str, set[str]] = {}  # order ids that keep the gate closed, by instrument
         self._inquiries: dict[str, Inquiry] = {}
+        self._heard_s: dict[
+            str, float
+        ] = {}  # of open orders: when one was last heard of or asked for, the longest ago first
         self._not_before_s: dict[str, float] = {}  # earliest next request, by order id
-        self._deadlines_s: dict[str, float] = {}  # no attempt after that, by order id
         self._keys: dict[str, str] = {}  # request key → order id of orders that are not over
         self._owners: dict[str, pykka.ActorRef[Any]] = {}
         self._unsaved_fills: set[str] = set()  # keys of fills whose commit is under way
@@ -106,6 +116,15 @@ class Keeper(Actor):
         puts = (Put("orders", order.order_id, order) for order in orders)
         self._ledger.write(self._commit(kind, (*puts, *extra)), partial(self._saved_all, tuple(orders), then))
 
+    def _save_and_tell(self, kind: str, order: Order, notice: Notice, point: str) -> None:
+        """As `_save`, with what people must hear of it: it is stored with the change that makes it true."""
+
+        def told() -> None:
+            self._desk.point(point)
+            self._desk.notifier.tell(Notify(notice))
+
+        self._save(kind, order, told, extra=(Put("notices", notice.notice_id, notice),))
+
     def _saved_all(self, orders: tuple[Order, ...], then: Callable[[], None] | None, seq: int) -> None:
         for order in orders:
             self._saved(order, None, None, seq)
@@ -131,32 +150,66 @@ class Keeper(Actor):
             self._forget(order)
         else:
             self._proceed(order_id)
-        self._pump(order.instrument)
+        self._pump()
 
     def _remember(self, order: Order) -> None:
         """A decision: `order` is what is known of it from here on. Its commit follows."""
         before = self._orders.get(order.order_id) or (self._stored(order.order_id) if order.attempt else None)
         self._follow(before, order)
-        self._orders[order.order_id] = order
+        self._desk.figures.follow(self._orders.get(order.order_id), order)
+        self._note(order)
         self._unsaved[order.order_id] = self._unsaved.get(order.order_id, 0) + 1
-        self._mark_gate(order)
 
     def _recall(self, order: Order) -> None:
         """What an earlier incarnation left."""
         self._follow(None, order)
+        self._note(order)
+
+    def _note(self, order: Order) -> None:
+        """All that is derived from orders follows each change, so that nothing has to go through all of them."""
+        before = self._orders.get(order.order_id)
+        if before is not None:
+            self._counts[before.state] -= 1
         self._orders[order.order_id] = order
+        self._counts[order.state] += 1
+        if unfinished(order):
+            self._unfinished[order.order_id] = None
+        else:
+            self._unfinished.pop(order.order_id, None)
+        if order.state is OrderState.OPEN:
+            self._heard_s.setdefault(order.order_id, self.ctx.clock.monotonic_s())
+        else:
+            self._heard_s.pop(order.order_id, None)
+        if not order.state.terminal:
+            now_ms, now_s = self._now_ms(), self.ctx.clock.monotonic_s()
+            for what, at_ms in moments(order, self._settings.order_lifecycle):
+                self._alarms.set(order.order_id, what, at_ms, now_ms=now_ms, now_s=now_s)
         self._mark_gate(order)
 
+    def _heard_of(self, order_id: str) -> None:
+        if self._heard_s.pop(order_id, None) is not None:
+            self._heard_s[order_id] = self.ctx.clock.monotonic_s()
+
     def _forget(self, order: Order) -> None:
-        for memory in (self._orders, self._inquiries, self._not_before_s, self._deadlines_s, self._owners):
-            memory.pop(order.order_id, None)
+        order_id = order.order_id
+        known = self._orders.pop(order_id, None)
+        if known is not None:
+            self._counts[known.state] -= 1
+        for memory in (self._inquiries, self._heard_s, self._not_before_s, self._owners, self._unfinished):
+            memory.pop(order_id, None)
+        self._ready.drop(order_id)
+        self._alarms.forget(order_id)
         self._keys.pop(order.request_key, None)
 
     def _mark_gate(self, order: Order) -> None:
-        closed = self._unknown.setdefault(order.instrument, set())
-        closed.add(order.order_id) if order.state is OrderState.UNKNOWN else closed.discard(order.order_id)
-        if not closed:
-            del self._unknown[order.instrument]
+        closed = self._unknown.get(order.instrument)
+        if order.state is OrderState.UNKNOWN:
+            self._unknown.setdefault(order.instrument, set()).add(order.order_id)
+        elif closed is not None:
+            closed.discard(order.order_id)
+            if not closed:
+                del self._unknown[order.instrument]
+                self._ready.reopen(order.instrument)
 
     def _commit(self, kind: str, changes: tuple[Change, ...]) -> Commit:
         return Commit(kind, changes, actor=self.ctx.path)
@@ -200,11 +253,13 @@ class Keeper(Actor):
         return order.order_id.startswith(f"{self._desk.store.node_part}-")
 
     def _tell_owner(self, order: Order, message: OrderUpdate | FillUpdate) -> None:
-        """The one who submitted it, or the strategy it names.
+        """The one who submitted it; who works its plan; or the strategy it names.
 
         An owner that is gone is forgotten: the journal has it all.
         """
-        owner = self._owners.get(order.order_id) or self._desk.owner_of(order.strategy)
+        owner = self._owners.get(order.order_id)
+        if owner is None:
+            owner = self._desk.execution if order.plan else self._desk.owner_of(order.strategy)
         if owner is None:
             return
         try:
@@ -242,14 +297,12 @@ class Keeper(Actor):
         return self.log.bind(order_id=order.order_id)
 
     def _past_deadline(self, order: Order) -> bool:
-        return self.ctx.clock.monotonic_s() > self._deadline_s(order)
-
-    def _deadline_s(self, order: Order) -> float:
-        """Monotonic, fixed at the first look of this incarnation: a jump of the wall clock must neither end an order
-        that waits nor let an old one go.
-        """
-        left_s = (order.deadline_ms - self._now_ms()) / 1000
-        return self._deadlines_s.setdefault(order.order_id, self.ctx.clock.monotonic_s() + left_s)
+        deadline_s = self._alarms.at_s(order.order_id, Moment.DEADLINE)
+        if deadline_s is None:  # it was held, or sent by an earlier incarnation, when it was first seen here
+            now_ms, now_s = self._now_ms(), self.ctx.clock.monotonic_s()
+            self._alarms.set(order.order_id, Moment.DEADLINE, order.deadline_ms, now_ms=now_ms, now_s=now_s)
+            deadline_s = now_s + (order.deadline_ms - now_ms) / 1000
+        return self.ctx.clock.monotonic_s() > deadline_s
 
     def _now_ms(self) -> int:
         return self.ctx.clock.wall_ms()
@@ -307,9 +360,14 @@ class Keeper(Actor):
         """Whether the rate allows one more cancel now; asking takes it. If not, it waits: a cancel is never refused."""
 
     @abstractmethod
-    def _pump(self, instrument: str) -> None:
-        """Send what may be sent for one instrument, in order."""
+    def _pump(self) -> None:
+        """Send what may be sent, in order."""
 
     @abstractmethod
     def _check_quiet(self) -> None:
         """Nothing may be in flight any more: whoever waits for that may have to be told."""
+
+
+def unfinished(order: Order) -> bool:
+    """Whether the venue still has to settle a cancel or an amend of it."""
+    return order.cancel is CancelState.REQUESTED or (order.amend is not None and order.amend.unsettled)

@@ -137,8 +137,6 @@ class Linking(Changing):
         owner = self._owners.get(entry.order_id)
         if owner is not None:
             self._owners.update(dict.fromkeys((order.order_id for order in changed), owner))
-        for order in changed:
-            self._deadlines_s.pop(order.order_id, None)  # what is free to leave has its time from now on
         self._desk.point("release.decided")
         now = {order.order_id: order for order in changed}
         exits = [now.get(order.order_id, order) for order in self._exits(entry)]
@@ -157,8 +155,8 @@ class Linking(Changing):
     def _let_go(self, order: Order) -> None:
         current = self._current(order)
         if current.state is OrderState.WAITING:
-            self._queue(current)
-            self._pump(current.instrument)
+            self._release(current)
+            self._pump()
 
     def _exits(self, entry: Order) -> list[Order]:
         return self._all(entry.link.exits if entry.link else ())

@@ -1,11 +1,11 @@
 """The queue itself: taking orders, following the account, time, the gate and the stop."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from actors.messages import (
     GetOrder,
+    GetOrderByKey,
     GetOrdersStatus,
     OrdersStatus,
     QuiesceOrders,
@@ -15,12 +15,11 @@ from actors.messages import (
     Unsynced,
     VenueReachable,
 )
-from actors.orders.taking_sets import TakingSets
+from actors.orders.reviewing import Reviewing
 from actors.recorder import Observe, Record
 from engine.kernel import Message, Overflow, on
 from engine.model import (
     CancelState,
-    Instrument,
     Order,
     OrderState,
     amend_unsettled,
@@ -35,7 +34,7 @@ class Tick(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Orders(TakingSets):
+class Orders(Reviewing):
     """See the package's page. The layers below keep, hear, send, find out and change; this one is asked and told."""
 
     async def on_start(self) -> None:
@@ -60,7 +59,7 @@ class Orders(TakingSets):
         elif order.state is OrderState.WAITING and not self._is_of_this_store(order):
             self._expire(order, "it came with a restored backup, and may have been sent since that was made")
         elif order.state is OrderState.WAITING:
-            self._queue(order)
+            self._release(order)
         elif order.state is OrderState.SUBMITTING:
             lost = to_unknown(order, "the node stopped while it was being sent", now_ms=self._now_ms())
             self._save("order.unknown", lost)
@@ -72,17 +71,7 @@ class Orders(TakingSets):
     @on(Reconcile)
     def reconcile(self, message: Reconcile) -> None:
         """The account's pass: take its word, look for what the venue's list of live orders lacks, send what waits."""
-        for report in message.reports:
-            self._hear(report)
-        self._hear_fills(message.fills)
-        live = {report.client_order_id for report in message.reports}
-        now_ms = self._now_ms()
-        for order in list(self._orders.values()):
-            # changed "after now": the wall clock was put back since, and the change was before the question
-            before = not message.asked_at_ms <= order.updated_at_ms <= now_ms
-            quiet = order.state is OrderState.OPEN and before
-            if quiet and order.client_order_id not in live and order.order_id not in self._inquiries:
-                self._inquire(order)
+        self._compare(message.reports, message.asked_at_ms, message.fills)
         self._synced = self._synced or message.listening
         self._pump_all()
         reply = self.defer_reply()
@@ -97,28 +86,17 @@ class Orders(TakingSets):
     def venue_reachable(self, _message: VenueReachable) -> None:
         for order_id in list(self._orders):
             self._proceed(order_id)
+        self._pump_all()
 
     @on(Tick)
     def tick(self, _message: Tick) -> None:
-        self._expire_waiting()
+        self._ring()
+        self._monitor()
         self._look_at_entries()
-        for order_id in [*self._inquiries, *(o.order_id for o in self._orders.values() if _unfinished(o))]:
+        for order_id in [*self._inquiries, *self._unfinished]:
             self._proceed(order_id)
         self._pump_all()
         self._check_quiet()
-
-    def _expire_waiting(self) -> None:
-        for queue in list(self._queues.values()):
-            for order_id in list(queue):
-                order = self._orders.get(order_id)
-                if (
-                    order
-                    and order.state is OrderState.WAITING
-                    and self._past_deadline(order)
-                    and not self._unsaved.get(order_id)
-                ):
-                    queue.remove(order_id)
-                    self._expire(order, "not sent before its deadline")
 
     def _proceed(self, order_id: str) -> None:
         """Start the request this order needs next, if it needs one and none is under way."""
@@ -133,6 +111,8 @@ class Orders(TakingSets):
         cancelled = order.cancel is CancelState.REQUESTED
         if cancelled and order.state is OrderState.WAITING:
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
+        elif order.state is OrderState.WAITING:
+            self._release(order)
         elif cancelled and self._due(order_id, now_s) and self._has_room("cancel") and self._may_cancel():
             self._occupy("cancel", self._cancel_at_venue, order)
         elif not self._has_room("find"):
@@ -143,16 +123,13 @@ class Orders(TakingSets):
             self._not_before_s[order_id] = now_s + self._settings.ask_s
             self._occupy("find", self._look_for, order)
 
-    def _occupy(self, what: str, request: Callable[[Order, Instrument], Any], order: Order) -> None:
-        self._busy[order.order_id] = what
-        self._begin(request, order)
-
     def _due(self, order_id: str, now_s: float) -> bool:
         return self._not_before_s.get(order_id, 0.0) <= now_s
 
     def _pump_all(self) -> None:
-        for instrument in list(self._queues):
-            self._pump(instrument)
+        """Whatever was closed may be open now."""
+        self._ready.reopen_all()
+        self._pump()
 
     @on(SetGate)
     def set_gate(self, message: SetGate) -> None:
@@ -181,20 +158,21 @@ class Orders(TakingSets):
     def get_order(self, message: GetOrder) -> Order | None:
         return self._orders.get(message.order_id) or self._stored(message.order_id)
 
+    @on(GetOrderByKey)
+    def get_order_by_key(self, message: GetOrderByKey) -> None:
+        reply = self.defer_reply()
+        order_id = self._known_key(message.request_key)
+        self._ledger.after(lambda: reply.send(self._stored(order_id) if order_id else None))
+
     @on(GetOrdersStatus)
     def get_status(self, _message: GetOrdersStatus) -> OrdersStatus:
-        states = [order.state for order in self._orders.values()]
         return OrdersStatus(
             account=self._desk.account,
             gate=self._gate,
             synced=self._synced,
-            waiting=states.count(OrderState.WAITING),
-            submitting=states.count(OrderState.SUBMITTING),
-            open=states.count(OrderState.OPEN),
-            unknown=states.count(OrderState.UNKNOWN),
+            waiting=self._counts[OrderState.WAITING],
+            submitting=self._counts[OrderState.SUBMITTING],
+            open=self._counts[OrderState.OPEN],
+            unknown=self._counts[OrderState.UNKNOWN],
             closed_instruments=tuple(sorted(self._unknown)),
         )
-
-
-def _unfinished(order: Order) -> bool:
-    return order.cancel is CancelState.REQUESTED or (order.amend is not None and order.amend.unsettled)

@@ -1,21 +1,26 @@
 """Releasing orders and sending them: one attempt, one client id, one answer or none."""
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
-from actors.orders.hearing import Hearing
+from actors.orders.desk import OrdersDesk
+from actors.orders.releasing import Releasing
+from engine.kernel import Backoff, Message, Overflow, on
 from engine.model import (
-    PASSING,
+    RATE_LIMIT,
     CancelState,
     Denial,
+    ErrorPolicy,
     GateState,
     Instrument,
+    Lane,
+    Moment,
     Order,
     OrderState,
     Severity,
-    to_expired,
+    refused_and_kept,
+    refused_for_now,
     to_rejected,
     to_submitting,
     to_unknown,
@@ -32,58 +37,83 @@ from engine.venues.base import (
     VenueError,
 )
 
+RATE_PAUSE_S = 0.05
+KNOCK = Backoff(min_s=5.0, max_s=300.0)  # at a venue that does not accept who we are
 CERTAINLY_NOT_EXECUTED = (NotSent, RateLimited, Unavailable, NotAuthorised)
 
 
-class Sending(Hearing):
-    """Waiting orders leave by instrument, in order, while the gates are open; what the venue answers decides
-    their state.
-    """
+class GoOn(Message, frozen=True):
+    """There is more to send than one turn begins."""
 
-    def _queue(self, order: Order, *, first: bool = False) -> None:
-        if order.state is OrderState.WAITING:
-            self._deadline_s(order)
-            queue = self._queues.setdefault(order.instrument, deque())
-            queue.appendleft(order.order_id) if first else queue.append(order.order_id)
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
-    def _pump(self, instrument: str) -> None:
-        """Send what may be sent for one instrument, in order."""
-        queue = self._queues.get(instrument)
+
+class Sending(Releasing):
+    """Ready orders leave, whose turn it is first, while the gates are open; what the venue answers decides their state."""
+
+    def __init__(self, desk: OrdersDesk) -> None:
+        super().__init__(desk)
+        retry_s = desk.settings.retry_s
+        self._patience = Backoff(min_s=retry_s, max_s=max(retry_s, desk.settings.retry_max_s))
+        delay_s = desk.settings.non_immediate_orders.retry_delay_s
+        self._refusal_patience = Backoff(min_s=delay_s, max_s=delay_s * 2.0**10)
+        self._locked_out = 0  # how often in a row the venue did not accept who we are
+        self._send_from_s = float("-inf")  # the venue, or our own limit, wants nothing before
+
+    def _pump(self) -> None:
+        """Begin what may begin, whose turn it is first, and no more than a batch at once."""
         now_s = self.ctx.clock.monotonic_s()
-        while queue and self._may_send(instrument) and self._instrument(instrument) is not None:
-            order = self._orders.get(queue[0])
-            if order is None or order.state is not OrderState.WAITING:
-                queue.popleft()  # it ended while it waited
-            elif self._past_deadline(order):
-                queue.popleft()
-                self._expire(order, "not sent before its deadline")
-            elif (
-                (self._gate is GateState.REDUCING and not order.reduce_only)
-                or self._unsaved.get(order.order_id)
-                or self._not_before_s.get(order.order_id, 0.0) > now_s
-            ):
+        for _ in range(self._settings.queue_management.batch_size):
+            if not self._may_send(now_s):
                 return
-            elif (refusal := self._may_leave(order)) is not None and refusal.code in PASSING:
-                return  # in a moment it may
-            else:
-                queue.popleft()
-                self._attempt(order) if refusal is None else self._turn_away(order, refusal)
-        if not queue:
-            self._queues.pop(instrument, None)
+            order_id = self._ready.take(self._lane_open)
+            if order_id is None:
+                return
+            self._leave(order_id, now_s)
+        if self._ready and self._may_send(now_s):
+            self.ctx.self_ref.tell(GoOn())
+
+    @on(GoOn)
+    def go_on(self, _message: GoOn) -> None:
+        self._pump()
+
+    def _may_send(self, now_s: float) -> bool:
+        return (
+            self._synced
+            and not self._stopping
+            and self._gate is not GateState.HALTED
+            and now_s >= self._send_from_s
+            and self._has_room("submit")
+        )
+
+    def _lane_open(self, lane: Lane) -> bool:
+        """Not while the fate of one of its orders is unknown, nor when orders may only reduce and these do not."""
+        return (
+            lane.instrument not in self._unknown
+            and (lane.reduce_only or self._gate is not GateState.REDUCING)
+            and self._instrument(lane.instrument) is not None
+        )
+
+    def _leave(self, order_id: str, now_s: float) -> None:
+        order = self._orders.get(order_id)
+        if order is None or order.state is not OrderState.WAITING or order.held or self._unsaved.get(order_id):
+            return  # it changed while it waited, and comes back when that is on disk
+        if self._past_deadline(order):
+            self._expire(order, "not sent before its deadline")
+            return
+        refusal = self._may_leave(order)
+        if refusal is None:
+            self._attempt(order)
+        elif refusal.code == RATE_LIMIT:  # in a moment it may
+            self._ready.add(order)
+            self._send_from_s = now_s + RATE_PAUSE_S
+        else:
+            self._turn_away(order, refusal)
 
     def _turn_away(self, order: Order, refusal: Denial) -> None:
         """It was taken, waited, and breaks a limit now."""
         self._notify(Severity.WARNING, "order.turned_away", f"{order.instrument}: {refusal.text}", order)
         self._save("order.rejected", to_rejected(order, refusal.text, now_ms=self._now_ms()))
-
-    def _may_send(self, instrument: str) -> bool:
-        return (
-            self._synced
-            and not self._stopping
-            and self._gate is not GateState.HALTED
-            and instrument not in self._unknown
-            and self._has_room("submit")
-        )
 
     def _has_room(self, what: str) -> bool:
         """Cancels have slots of their own, and questions leave half of the others to orders: neither can be kept
@@ -120,6 +150,10 @@ class Sending(Hearing):
             return
         self.spawn(self._occupied, request, order, instrument, name=order.client_order_id)
 
+    def _occupy(self, what: str, request: Callable[[Order, Instrument], Any], order: Order) -> None:
+        self._busy[order.order_id] = what
+        self._begin(request, order)
+
     async def _occupied(
         self, request: Callable[[Order, Instrument], Any], order: Order, instrument: Instrument
     ) -> None:
@@ -128,7 +162,7 @@ class Sending(Hearing):
         finally:
             self._busy.pop(order.order_id, None)
         self._proceed(order.order_id)
-        self._pump(order.instrument)
+        self._pump()
         self._check_quiet()
 
     async def _send(self, order: Order, instrument: Instrument) -> None:
@@ -138,30 +172,59 @@ class Sending(Hearing):
         except CERTAINLY_NOT_EXECUTED as error:
             self._not_placed(order, error)
         except Refused as error:
-            current = self._current(order)
-            self._save_if_new("order.rejected", current, to_rejected(current, words(error), now_ms=self._now_ms()))
+            self._refused(order, error)
         except (OutcomeUnknown, BadReply) as error:
             self._lost(order, error)
         else:
             self._desk.point("submit.answered")
+            self._locked_out = 0
             self._hear(report)
             self._hear_fills(fills)
             self._lost(order, BadReply("the reply says nothing of this order that makes sense"))
 
     def _not_placed(self, order: Order, error: VenueError) -> None:
+        """It goes back to where it stood, and is tried again after a while: a longer one each time."""
         current = self._current(order)
         if current.state is not OrderState.SUBMITTING or current.venue_order_id:
             return  # the private stream knows better
-        pause_s = error.retry_after_s if isinstance(error, RateLimited) else self._settings.retry_s
-        self._not_before_s[order.order_id] = self.ctx.clock.monotonic_s() + pause_s
-        waiting = to_waiting(current, words(error), now_ms=self._now_ms())
-        self._save("order.not_placed", waiting, partial(self._requeue, waiting))
+        now_s = self.ctx.clock.monotonic_s()
+        if isinstance(error, RateLimited):  # the account's, not the order's
+            self._send_from_s = max(self._send_from_s, now_s + error.retry_after_s)
+        elif isinstance(error, NotAuthorised):
+            self._send_from_s = max(self._send_from_s, self._shut_out(error, order))
+        else:
+            pause_s = self._patience.delay_s(current.attempt, self.ctx.entropy)
+            self._alarms.set_s(order.order_id, Moment.AGAIN, now_s + pause_s)
+        self._save("order.not_placed", to_waiting(current, words(error), now_ms=self._now_ms()))
 
-    def _requeue(self, order: Order) -> None:
-        current = self._current(order)
-        if current.cancel is CancelState.NONE:
-            self._queue(current, first=True)
-            self._pump(current.instrument)
+    def _shut_out(self, error: NotAuthorised, order: Order) -> float:
+        """Nothing of this account will be done before somebody sees to its credentials: when to knock again."""
+        self._locked_out += 1
+        if self._locked_out == 1:
+            text = f"{self._desk.account}: the venue does not accept who we are: {words(error)}"
+            self._notify(Severity.EMERGENCY, "account.not_authorised", text, order)
+        return self.ctx.clock.monotonic_s() + KNOCK.delay_s(self._locked_out, self.ctx.entropy)
+
+    def _refused(self, order: Order, error: Refused) -> None:
+        """The venue's own no. What follows is the order's policy; the attempt is over and its id is spent."""
+        current, now_ms, text = self._current(order), self._now_ms(), words(error)
+        policy = current.on_error or self._settings.order_lifecycle.error_handling
+        retry = self._settings.non_immediate_orders
+        ours = (
+            current.state is OrderState.SUBMITTING and current.cancel is CancelState.NONE and not current.venue_order_id
+        )
+        if ours and policy is ErrorPolicy.RETRY and error.passing and current.refusals < retry.retry_attempts:
+            again_in_s = self._refusal_patience.delay_s(current.refusals + 1, self.ctx.entropy)
+            waiting = refused_for_now(current, text, again_in_s=again_in_s, now_ms=now_ms)
+            self._save("order.refused", waiting, partial(self._desk.point, "refused.retry"))
+        elif ours and policy is ErrorPolicy.MANUAL:
+            notice = self._notice(Severity.EMERGENCY, "order.review", f"{order.instrument}: {text}", order)
+            self._save_and_tell(
+                "order.review", refused_and_kept(current, text, now_ms=now_ms), notice, "review.durable"
+            )
+        else:
+            text = f"{text} (refused {current.refusals + 1} times)" if current.refusals else text
+            self._save_if_new("order.rejected", current, to_rejected(current, text, now_ms=now_ms))
 
     def _lost(self, order: Order, error: VenueError) -> None:
         """No usable answer, unless the private stream brought one meanwhile."""
@@ -173,9 +236,6 @@ class Sending(Hearing):
         self._notify(
             Severity.WARNING, "order.unknown", f"{order.instrument}: no answer to {order.side} {order.amount}", order
         )
-
-    def _expire(self, order: Order, why: str) -> None:
-        self._save("order.expired", to_expired(order, why, now_ms=self._now_ms()))
 
 
 def words(error: VenueError) -> str:

@@ -10,7 +10,7 @@ from actors.messages import Accepted, SubmitOrder
 from actors.orders.guarding import Guarding
 from actors.recorder import StoreUsage
 from engine.kernel import Reply, on
-from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, new_order
+from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, deny_waiting, new_order
 
 
 class Taking(Guarding):
@@ -50,16 +50,16 @@ class Taking(Guarding):
     def _admitted(self, request: OrderRequest) -> OrderRequest | Denial:
         """The request with its instrument's full name, or the first reason not to take it now."""
         instrument = self._instrument(request.instrument)
-        refusal = self._closed(request) or self._deny(request, instrument)
+        refusal = self._closed(request) or self._may_wait(request) or self._deny(request, instrument)
         if refusal is not None or instrument is None:
             return refusal or denied("INSTRUMENT_UNKNOWN", "instrument", "one the venue lists", request.instrument)
         return msgspec.structs.replace(request, instrument=instrument.instrument_id)
 
+    def _may_wait(self, request: OrderRequest) -> Denial | None:
+        return deny_waiting(request, self._settings.non_immediate_orders, self._settings.conditional_orders)
+
     def _take(self, order: Order, owner: pykka.ActorRef[Any] | None) -> None:
-        """Whom to tell of it, what it is asked for by again, until when it may leave: fixed now, since the wall clock may
-        jump before its commit is durable.
-        """
-        self._deadline_s(order)
+        """Whom to tell of it, and what it is asked for by again."""
         if owner is not None:
             self._owners[order.order_id] = owner
         if order.request_key:
@@ -68,8 +68,6 @@ class Taking(Guarding):
     def _accepted(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
         self._desk.point("accept.durable")
         reply.send(Accepted(order.order_id))
-        self._queue(self._orders.get(order.order_id, order))
-        self._pump(order.instrument)
 
     def _check_account(self, account: str) -> None:
         """Bare or full name, or none: an order that names another account must not be placed in this one."""
@@ -92,6 +90,8 @@ class Taking(Guarding):
         """Reasons of the node's own. A store that fills up still has room for what makes positions smaller."""
         if self._stopping:
             return denied("STOPPING", "node", "a node that is not stopping", "stopping")
+        if not self._settings.enabled:
+            return denied("DISABLED", "enabled", "orders that are turned on for this account", "off")
         if self._store_full and not request.reduce_only:
             return denied("STORE_FULL", "store", "room in the store; only reduce-only orders and cancels pass", "none")
         return None

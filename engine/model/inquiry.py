@@ -27,14 +27,13 @@ class Inquiry:
     Times are monotonic seconds; `window_ends_s` is when the venue stops starting the attempt.
     """
 
-    __slots__ = ("_last_miss_s", "asked", "misses", "next_ask_s", "reported", "rules", "window_ends_s")
+    __slots__ = ("_last_miss_s", "asked", "misses", "next_ask_s", "rules", "window_ends_s")
 
     def __init__(self, rules: ProofRules, *, window_ends_s: float, now_s: float) -> None:
         self.rules = rules
         self.window_ends_s = window_ends_s
         self.misses = 0
         self.asked = 0
-        self.reported = False  # people were told that it cannot be settled by itself
         self.next_ask_s = now_s
         self._last_miss_s = float("-inf")
 

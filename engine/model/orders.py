@@ -102,6 +102,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     average_price: Decimal | None = None
     triggered: bool = False
     cancel: CancelState = CancelState.NONE
+    cancel_reason: str = ""  # in the words of whoever wanted it
+    vouched: bool = False  # a person, not the venue, said that it is over
     amend: Amend | None = None
     reason: str = ""
     priority: Priority = Priority.NORMAL
@@ -180,6 +182,12 @@ def order_id_of(client_id: str) -> str | None:
     """Our order id inside a client id, or None when it has not our form (`<node>-<number>-<attempt>`)."""
     ours = _CLIENT_ID.fullmatch(client_id)
     return ours[1] if ours else None
+
+
+def order_number(order_id: str) -> int:
+    """The number inside one of our order ids; 0 for another form. It grows with every order of a store."""
+    number = order_id.rpartition("-")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def new_order(request: OrderRequest, *, order_id: str, account: str, now_ms: int) -> Order:
@@ -267,7 +275,7 @@ def cancelled_unsent(order: Order, *, now_ms: int) -> Order:
     """A cancel that came before anything was sent."""
     if order.state is not OrderState.WAITING:
         raise IllegalTransition(f"{order.order_id}: {order.state} was sent; only the venue may cancel it")
-    return _ended(order, OrderState.CANCELLED, "cancelled before it was sent", now_ms)
+    return _ended(order, OrderState.CANCELLED, order.cancel_reason or "cancelled before it was sent", now_ms)
 
 
 def cancelled_never_placed(order: Order, *, now_ms: int) -> Order:
@@ -277,10 +285,12 @@ def cancelled_never_placed(order: Order, *, now_ms: int) -> Order:
     return _ended(order, OrderState.CANCELLED, "cancelled; proved never placed", now_ms)
 
 
-def want_cancel(order: Order, *, now_ms: int) -> Order:
+def want_cancel(order: Order, why: str = "", *, now_ms: int) -> Order:
     if order.state.terminal:
         raise IllegalTransition(f"{order.order_id}: already {order.state}")
-    return msgspec.structs.replace(order, cancel=CancelState.REQUESTED, updated_at_ms=now_ms)
+    return msgspec.structs.replace(
+        order, cancel=CancelState.REQUESTED, cancel_reason=why[:MAX_TEXT], updated_at_ms=now_ms
+    )
 
 
 def want_amend(order: Order, amend: Amend, *, now_ms: int) -> Order:
@@ -326,7 +336,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
     grown = (
         order.state is OrderState.FILLED and report.amount > filled and report.updated_at_ms > order.venue_updated_at_ms
     )
-    if order.state.terminal and order.venue_order_id and not grown:
+    if order.state.terminal and order.venue_order_id and not order.vouched and not grown:
         end = OrderState.FILLED if filled >= order.amount else order.state
         if (filled, end) == (order.filled_amount, order.state):
             return order
@@ -338,6 +348,7 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
     state = OrderState.FILLED if filled >= report.amount else report.state
     ended = state.terminal
     wanted = CancelState.REQUESTED if never_acknowledged(order) else order.cancel
+    ours = order.cancel_reason if state is OrderState.CANCELLED else ""
     return msgspec.structs.replace(
         order,
         state=state,
@@ -347,7 +358,10 @@ def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
         filled_amount=filled,
         average_price=average,
         triggered=order.triggered or report.triggered,
-        reason=report.reason[:MAX_TEXT] if ended else "",
+        reason=(ours or report.reason)[:MAX_TEXT] if ended else "",
+        review="",
+        vouched=False,
+        opened_at_ms=order.opened_at_ms if order.opened_at_ms is not None else now_ms,
         cancel=CancelState.NONE if ended else wanted,
         amend=None if ended else order.amend,
         venue_updated_at_ms=max(order.venue_updated_at_ms, report.updated_at_ms),
@@ -376,8 +390,9 @@ def _check_word(order: Order, report: OrderReport) -> None:
 
 
 def never_acknowledged(order: Order) -> bool:
-    """Whether it ended without a word of the venue that it ever existed."""
-    return order.state.terminal and not order.venue_order_id and order.filled_amount == ZERO
+    """Whether it ended without a word of the venue: that it is over, or that it ever existed."""
+    unheard = not order.venue_order_id and order.filled_amount == ZERO
+    return order.state.terminal and (unheard or order.vouched)
 
 
 def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venue_order_id: str = "") -> Order:
@@ -400,6 +415,8 @@ def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venu
         executed_amount=total,
         filled_amount=filled,
         average_price=average,
+        review=order.review if not alive else "",
+        opened_at_ms=order.opened_at_ms if order.opened_at_ms is not None else now_ms,
         cancel=CancelState.NONE if whole else order.cancel,
         amend=None if whole else order.amend,
         updated_at_ms=now_ms,
@@ -408,5 +425,5 @@ def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venu
 
 def _ended(order: Order, state: OrderState, why: str, now_ms: int) -> Order:
     return msgspec.structs.replace(
-        order, state=state, reason=why[:MAX_TEXT], cancel=CancelState.NONE, amend=None, updated_at_ms=now_ms
+        order, state=state, reason=why[:MAX_TEXT], review="", cancel=CancelState.NONE, amend=None, updated_at_ms=now_ms
     )

@@ -56,7 +56,7 @@ async def test_a_full_store_takes_no_new_orders_and_lets_cancels_and_reductions_
         await trio.sleep(2)
         assert (rig.order(resting).state, rig.order(reducing).state) == (S.CANCELLED, S.OPEN)
         rig.orders.tell(StoreUsage(Usage(75, 100, 0, 0), alarm=True, gate_closed=False))
-        assert rig.order(await submit(rig)).state is not S.REJECTED
+        assert rig.order(await submit(rig, price=Decimal(49_000))).state is not S.REJECTED
 
 
 async def test_the_queue_hears_of_a_full_store_when_it_fills_and_when_it_begins_anew(

@@ -1,0 +1,65 @@
+"""How one account's order queue behaves."""
+
+from typing import Annotated
+
+import msgspec
+
+from engine.model import (
+    ConditionalOrders,
+    LinkSettings,
+    NonImmediateOrders,
+    OrderLifecycle,
+    OrderLimits,
+    Priority,
+    ProofRules,
+)
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+Patience = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+
+
+class QueueManagement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose turn it is. How many orders may wait is `limits.max_waiting`.
+
+    The queue works as soon as there is something to do; `processing_interval_s` is how often it looks again in any case. Of
+    what may leave, at most `batch_size` attempts begin in one turn, so that a cancel never waits behind a thousand orders. An
+    order leaves before any of a higher priority that became free `patience_*` seconds after it.
+    """
+
+    processing_interval_s: Seconds = 1.0
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 10
+    patience_normal_s: Patience = 5.0
+    patience_low_s: Patience = 30.0
+
+    @property
+    def patience_ms(self) -> dict[Priority, int]:
+        return {
+            Priority.HIGH: 0,
+            Priority.NORMAL: int(self.patience_normal_s * 1000),
+            Priority.LOW: int(self.patience_low_s * 1000),
+        }
+
+
+class OrdersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one account's queue behaves. With `enabled` false it follows what there is and takes nothing new.
+
+    `ttl_s`: the venue must not start an attempt later than this after it was made.
+    """
+
+    enabled: bool = True
+    queue_management: QueueManagement = QueueManagement()
+    non_immediate_orders: NonImmediateOrders = NonImmediateOrders()
+    conditional_orders: ConditionalOrders = ConditionalOrders()
+    order_lifecycle: OrderLifecycle = OrderLifecycle()
+    limits: OrderLimits = OrderLimits()
+    links: LinkSettings = LinkSettings()
+    ttl_s: Seconds = 5.0
+    request_timeout_s: Seconds = 8.0
+    max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    tick_s: Seconds = 0.25
+    retry_s: Seconds = (
+        1.0  # after an attempt that was certainly not executed, twice as long after each next; between resent cancels
+    )
+    retry_max_s: Seconds = 10.0
+    ask_s: Seconds = 2.0  # between queries for an order whose fate is unknown
+    proof: ProofRules | None = None  # None: the venue's own
