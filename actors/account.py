@@ -9,7 +9,7 @@ A pass asks for live orders, fills since the last complete pass (with an overlap
 that fails fails the pass: nothing is concluded from half an answer, and it is tried again. Only fills are facts by
 themselves: after days away they come in many pages, and each page is on disk before the next is asked for.
 Orders and fills go to the order queue, which alone decides about them. Positions and balances are stored here, as the
-venue states them and never from our own arithmetic.
+venue states them and never from our own arithmetic, and those who judge orders by them are told whenever any of it moved.
 
 A stream may be acknowledged, beat its heart and say nothing. If a pass finds a fill that the stream should have told
 long ago, the connection is given up for a new one.
@@ -29,6 +29,7 @@ from actors.messages import (
     GetHoldings,
     HearFills,
     Holdings,
+    HoldingsChanged,
     Notify,
     Reconcile,
     SyncNow,
@@ -51,7 +52,19 @@ from engine.kernel import (
     Request,
     on,
 )
-from engine.model import ZERO, Balance, Fill, ModelError, Notice, OrderReport, Position, Severity
+from engine.model import (
+    ZERO,
+    Balance,
+    DayStart,
+    Fill,
+    ModelError,
+    Notice,
+    OrderReport,
+    Position,
+    Severity,
+    begun,
+    day_pnl,
+)
 from engine.store import Change, Commit, Put
 from engine.venues.base import Connected, FillPage, VenueError, VenueRest
 
@@ -89,6 +102,8 @@ class Account(Actor):
         self._ledger = Ledger(desk.recorder)
         self._positions: dict[str, Position] = {}
         self._balances: dict[str, Balance] = {}
+        self._looked_ms = 0  # the venue's time of the last complete pass
+        self._day: DayStart | None = None
         self._stream = PrivateStream(desk, self.ctx)
         self._synced = False
         self._waiting: list[Reply[bool]] = []
@@ -103,6 +118,7 @@ class Account(Actor):
             key: row for key, row in self._desk.store.table("positions").iterate() if row.account == mine
         }
         self._balances = {key: row for key, row in self._desk.store.table("balances").iterate() if row.account == mine}
+        self._day = self._desk.store.meta(self._day_key, DayStart)
         self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
         self.spawn(self._stream.run, name="private stream")
         self.spawn(self._stream.renew, name="private stream renewal")
@@ -117,11 +133,11 @@ class Account(Actor):
         fills = tuple(event for event in message.events if isinstance(event, Fill))
         if reports or fills:
             self._desk.orders.tell(VenueWord(reports, fills))
-        self._store_holdings(
-            [event for event in message.events if isinstance(event, Position)],
-            [event for event in message.events if isinstance(event, Balance)],
-            "stream",
-        )
+        positions = [event for event in message.events if isinstance(event, Position)]
+        balances = [event for event in message.events if isinstance(event, Balance)]
+        if positions or balances:
+            self._store_holdings(positions, balances, "stream")
+            self._tell_holdings()
         complete = any(isinstance(event, Connected) for event in message.events)
         if complete and self._stream.heard_complete(message.connection):
             self.log.info("private stream connected")
@@ -256,11 +272,26 @@ class Account(Actor):
             for key, position in self._positions.items()
             if key not in held and position.amount
         ]
+        self._looked_ms = snapshot.venue_ms
         self._store_holdings([*snapshot.positions, *closed], list(snapshot.balances), "sync")
+        self._begin_day()
+        self._tell_holdings()
+
+    def _begin_day(self) -> None:
+        """At a pass, since only then all balances are of one moment. The beginning outlives a restart."""
+        day = begun(self._day, self._balances.values(), self.ctx.clock.wall_ms())
+        if day != self._day:
+            self._day = day
+            put = Put("meta", self._day_key, day)
+            self._ledger.write(Commit("account.day", (put,), actor=self.ctx.path), _nothing)
 
     @property
     def _cursor_key(self) -> str:
         return f"synced:{self._desk.account}"
+
+    @property
+    def _day_key(self) -> str:
+        return f"day:{self._desk.account}"
 
     # ── holdings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -293,7 +324,22 @@ class Account(Actor):
 
     @on(GetHoldings)
     def get_holdings(self, _message: GetHoldings) -> Holdings:
-        return Holdings(tuple(self._positions.values()), tuple(self._balances.values()))
+        return self._holdings()
+
+    def _holdings(self) -> Holdings:
+        return Holdings(
+            tuple(self._positions.values()),
+            tuple(self._balances.values()),
+            looked_ms=self._looked_ms,
+            day=self._day.day if self._day else 0,
+            day_pnl=day_pnl(self._day, self._balances.values()),
+        )
+
+    def _tell_holdings(self) -> None:
+        """The queue judges orders by it and the watcher waits for it. Of several the newest one waits in a mailbox."""
+        changed = HoldingsChanged(self._holdings())
+        self._desk.orders.tell(changed)
+        self._desk.triggers.tell(changed)
 
     async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
         return await ask_venue(
