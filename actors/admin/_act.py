@@ -1,15 +1,23 @@
-"""Methods that trade: one order at a time."""
+"""Methods that trade. The functions of `actors.trading` under their own parameters, and `order.submit` in the queue's own words.
+
+All answer with the record of what is on disk by then (`actors.trading.records`); only `order.submit` says no more than the id.
+"""
 
 from decimal import Decimal
+from typing import Annotated, Any
 
 import msgspec
 
 from actors import _jsonrpc as rpc
-from actors.admin._desk import Desk, Method, OrderId, Text, accepted, account_named, ask
-from actors.admin._look import find_order, full_name
-from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder
+from actors.admin._desk import Desk, Method, Nothing, OrderId, Text, accepted, ask
+from actors.admin._look import Listing, full_name
+from actors.messages import Accepted, SubmitOrder, Verdict
 from actors.parts import AccountParts
-from engine.model import ModelError, OrderRequest, split_instrument
+from actors.trading import OrderForm
+from engine.model import ModelError, OrderRequest, OrderType, TriggerBy, TriggerFill, split_instrument
+
+Record = dict[str, Any]
+Orders = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1000)]
 
 
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +31,59 @@ class Amend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_id: OrderId
     amount: Decimal | None = None
     price: Decimal | None = None
+
+
+class Resolve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    order_id: OrderId
+    verdict: Verdict
+    note: Text = ""
+
+
+class TrailingStop(OrderForm, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The distance is in price, or `percent` of the best one. It only reduces unless it is said otherwise."""
+
+    order_type: OrderType = OrderType.MARKET
+    reduce_only: bool = True
+    distance: Decimal | None = None
+    percent: Decimal | None = None
+    activation_price: Decimal | None = None
+    by: TriggerBy = TriggerBy.MARK
+
+
+class Bracket(OrderForm, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The form is of the entry; `trail` in place of `stop_loss` lets the stop follow the market."""
+
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
+
+
+class Linked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every order is a mapping of `order.submit_advanced`'s parameters."""
+
+    kind: Text
+    exits: Orders
+    entry: dict[str, Any] | None = None
+    releases_at: TriggerFill = TriggerFill.INCREMENTAL
+    cancels_at: TriggerFill = TriggerFill.FIRST_HIT
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every order is a mapping of `order.submit_advanced`'s parameters."""
+
+    orders: Orders
+
+
+class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one's own, for conditions of type `custom`."""
+
+    name: Text
+    value: Decimal
+
+
+class Published(msgspec.Struct, frozen=True):
+    """Who heard of the figure."""
+
+    accounts: list[str]
 
 
 async def submit(desk: Desk, request: OrderRequest) -> Accepted:
@@ -49,23 +110,67 @@ def _account_for(desk: Desk, request: OrderRequest) -> AccountParts:
     raise rpc.refused("ACCOUNT_UNKNOWN", "account", expected, request.account or "none named")
 
 
-async def cancel(desk: Desk, params: Cancel) -> Accepted:
-    order = find_order(desk.parts, params.order_id)
-    account = account_named(desk.parts, order.account)
-    return accepted(await ask(account.orders, CancelOrder(params.order_id, params.reason or "by hand")))
+async def submit_advanced(desk: Desk, form: OrderForm) -> Record:
+    return await desk.trading.submit_order(form)
 
 
-async def amend(desk: Desk, params: Amend) -> Accepted:
-    if params.amount is None and params.price is None:
-        data = rpc.ErrorData("invalid_params", "amount", "a new amount, a new price or both", "neither")
-        raise rpc.RpcError(rpc.Code.INVALID_PARAMS, "nothing to amend", data)
-    order = find_order(desk.parts, params.order_id)
-    account = account_named(desk.parts, order.account)
-    return accepted(await ask(account.orders, AmendOrder(params.order_id, params.amount, params.price)))
+async def create_conditional(desk: Desk, form: OrderForm) -> Record:
+    return await desk.trading.create_conditional_order(**{"conditions": (), **_given(form)})
+
+
+async def trailing_stop(desk: Desk, params: TrailingStop) -> Record:
+    return await desk.trading.trailing_stop_order(**_given(params))
+
+
+async def bracket(desk: Desk, params: Bracket) -> Record:
+    return await desk.trading.bracket_order(**_given(params))
+
+
+def _given(params: msgspec.Struct) -> dict[str, Any]:
+    """The parameters of a function by name, without those that are None."""
+    return {name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not None}
+
+
+async def linked(desk: Desk, params: Linked) -> Record:
+    return await desk.trading.submit_linked_orders(**msgspec.structs.asdict(params))
+
+
+async def batch(desk: Desk, params: Batch) -> Listing[Record]:
+    return Listing(await desk.trading.submit_batch(params.orders), more=False)
+
+
+async def cancel(desk: Desk, params: Cancel) -> Record:
+    return await desk.trading.cancel_order(params.order_id, params.reason or "by hand")
+
+
+async def amend(desk: Desk, params: Amend) -> Record:
+    return await desk.trading.amend_order(params.order_id, params.amount, params.price)
+
+
+async def resolve(desk: Desk, params: Resolve) -> Record:
+    return await desk.trading.resolve_order(params.order_id, params.verdict, params.note)
+
+
+async def review(desk: Desk, _: Nothing) -> Listing[Record]:
+    return Listing(await desk.trading.review_orders(), more=False)
+
+
+async def figure(desk: Desk, params: Figure) -> Published:
+    desk.trading.publish_figure(params.name, params.value)
+    return Published([account.name for account in desk.parts.accounts()])
 
 
 METHODS = {
     "order.submit": Method(OrderRequest, submit),
+    "order.submit_advanced": Method(OrderForm, submit_advanced),
+    "order.create_conditional": Method(OrderForm, create_conditional),
+    "order.trailing_stop": Method(TrailingStop, trailing_stop),
+    "order.bracket": Method(Bracket, bracket),
+    "order.linked": Method(Linked, linked),
+    "order.batch": Method(Batch, batch),
     "order.cancel": Method(Cancel, cancel),
     "order.amend": Method(Amend, amend),
+    "order.review": Method(Nothing, review),
+    "order.resolve": Method(Resolve, resolve),
+    "figure": Method(Figure, figure),
 }

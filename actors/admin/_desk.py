@@ -8,6 +8,7 @@ import msgspec
 from actors import _jsonrpc as rpc
 from actors.messages import Accepted
 from actors.parts import AccountParts, NodeParts
+from actors.trading import Trading
 from engine.kernel import ActorDown, CallFailed, CallTimeout, ChildSpec, KernelError, MailboxFull, Ref, Request
 from engine.model import Denial
 
@@ -39,6 +40,11 @@ class Desk(msgspec.Struct, frozen=True):
 
     parts: NodeParts
     control: NodeControl
+
+    @property
+    def trading(self) -> Trading:
+        """Every function of orders; it keeps nothing, so one is as good as another."""
+        return Trading(self.parts)
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

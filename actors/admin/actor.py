@@ -18,13 +18,14 @@ import trio
 
 from actors import _jsonrpc as rpc
 from actors import _unix
-from actors.admin import _act, _data, _look, _operate, _panic
+from actors.admin import _act, _data, _look, _operate, _orders, _panic
 from actors.admin._connection import Connection
 from actors.admin._desk import Desk, Method, NodeControl, answer_for
 from actors.admin._hub import Hub, Subscribe, Unsubscribe
 from actors.messages import MarketChanged, Notify
 from actors.parts import NodeParts
 from actors.recorder import Committed, Observe, StoreUsage
+from actors.trading import AdvancedOrderError, as_answer
 from engine.kernel import Actor, ChildSpec, KernelError, Message, OnExhausted, Overflow, on
 from engine.model import Notice, Severity
 from engine.store import StoreError
@@ -33,6 +34,7 @@ METHODS: dict[str, Method] = {
     **_look.METHODS,
     **_data.METHODS,
     **_act.METHODS,
+    **_orders.METHODS,
     **_panic.METHODS,
     **_operate.METHODS,
 }
@@ -152,6 +154,8 @@ class Admin(Actor):
             return rpc.encode_result(call.id, result)
         except rpc.RpcError as error:
             return rpc.encode_error(call.id, error)
+        except AdvancedOrderError as error:
+            return rpc.encode_error(call.id, as_answer(error))
         except KernelError as error:
             return rpc.encode_error(call.id, answer_for(error))
         except StoreError as error:

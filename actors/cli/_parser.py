@@ -2,14 +2,14 @@
 
 import argparse
 import importlib
-import math
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from actors.cli import _remote
 from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
-from engine.model import OrderState, OrderType, Severity, Side, TimeInForce, TriggerBy
+from actors.cli._orders import FIGURE, add_order_commands
+from actors.cli._values import decimal, limit, seconds
+from engine.model import OrderState, Severity
 
 Run = Callable[[argparse.Namespace], int]
 DESCRIPTION = "A resident trading node. Every command takes --dir and --json."
@@ -125,41 +125,11 @@ def _filters(parser: argparse.ArgumentParser) -> None:
 
 
 def _order(commands: Commands) -> None:
-    order = Commands(commands.add("order", "submit, show, cancel or amend one order"))
-    _submit(order.add("submit", "place an order; it is on disk when this returns", _remote.ORDER["submit"]))
-    show = order.add("show", "one order and its fills", _remote.ORDER["show"])
-    show.add_argument("order_id", metavar="ORDER_ID")
-    cancel = order.add("cancel", "cancel an order; resent until the venue answers", _remote.ORDER["cancel"])
-    cancel.add_argument("order_id", metavar="ORDER_ID")
-    cancel.add_argument("--reason", default="")
-    amend = order.add("amend", "give an open order a new absolute amount or price", _remote.ORDER["amend"])
-    amend.add_argument("order_id", metavar="ORDER_ID")
-    amend.add_argument("--amount", type=decimal, metavar="A")
-    amend.add_argument("--price", type=decimal, metavar="P")
-
-
-def _submit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("instrument", metavar="INSTRUMENT", help="venue:symbol, or a symbol of the default venue")
-    parser.add_argument("side", choices=list(map(str, Side)))
-    parser.add_argument("amount", type=decimal, metavar="AMOUNT", help="in the venue's unit")
-    parser.add_argument("--type", dest="order_type", default="limit", choices=list(map(str, OrderType)))
-    parser.add_argument("--price", type=decimal, metavar="P")
-    parser.add_argument("--trigger", dest="trigger_price", type=decimal, metavar="P")
-    parser.add_argument("--trigger-by", default="mark", choices=list(map(str, TriggerBy)))
-    parser.add_argument("--tif", dest="time_in_force", default="gtc", choices=list(map(str, TimeInForce)))
-    parser.add_argument("--post-only", action="store_true", help="never take liquidity")
-    parser.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
-    parser.add_argument("--account", default="", metavar="NAME")
-    parser.add_argument("--strategy", default="", metavar="NAME", help="a tag to find the order by")
-    parser.add_argument("--key", dest="request_key", default="", metavar="KEY", help="the same key twice is one order")
-    parser.add_argument(
-        "--good-for",
-        dest="good_for_s",
-        type=seconds,
-        default=10.0,
-        metavar="SECONDS",
-        help="give up if not sent by then",
-    )
+    order = Commands(commands.add("order", "place, show, change and look for orders"))
+    add_order_commands(order.add)
+    figure = commands.add("figure", "publish a figure of one's own, which orders can wait for", FIGURE)
+    figure.add_argument("name", metavar="NAME")
+    figure.add_argument("value", type=decimal, metavar="VALUE")
 
 
 def _panic(commands: Commands) -> None:
@@ -215,32 +185,3 @@ def _operate(commands: Commands) -> None:
     backup.add_argument("dest", metavar="DEST", help="a directory that is missing or empty")
     restore = commands.add("restore", "make the store from a backup", later("_upkeep", "restore"))
     restore.add_argument("source", metavar="SOURCE")
-
-
-# ── values ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def decimal(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"expected a decimal number, got {text!r}") from None
-    if not value.is_finite():
-        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
-    return value
-
-
-def seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
-    return value
-
-
-def limit(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000, got {text!r}")
-    return int(text)

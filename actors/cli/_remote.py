@@ -78,19 +78,6 @@ def given(options: Options, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) not in (None, False, "")}
 
 
-def submit_params(options: Options) -> dict[str, Any]:
-    return {
-        **given(options, "price", "trigger_price", "post_only", "reduce_only", "account", "strategy", "request_key"),
-        "instrument": options.instrument,
-        "side": options.side,
-        "amount": options.amount,
-        "order_type": options.order_type,
-        "time_in_force": options.time_in_force,
-        "trigger_by": options.trigger_by,
-        "good_for_s": options.good_for_s,
-    }
-
-
 def stop(options: Options) -> int:
     """Begin an orderly stop and wait until the process is gone."""
     ask(options, lambda client: _stop(client, options.cancel, options.timeout))
@@ -141,12 +128,6 @@ LOOKS = {
         "orders", _views.orders, lambda o: given(o, "all", "limit", "instrument", "account", "strategy", "state")
     ),
     "notices": Remote("notices", _views.notices, lambda o: given(o, "limit", "severity")),
-}
-ORDER = {
-    "submit": Remote("order.submit", _views.accepted, submit_params),
-    "show": Remote("order.show", _views.order, lambda o: {"order_id": o.order_id}),
-    "cancel": Remote("order.cancel", _views.accepted, lambda o: given(o, "order_id", "reason")),
-    "amend": Remote("order.amend", _views.accepted, lambda o: given(o, "order_id", "amount", "price")),
 }
 PANIC = {
     "pause": Remote("pause", _views.gates, lambda o: given(o, "reducing", "reason")),

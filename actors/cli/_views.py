@@ -71,6 +71,23 @@ def _age(name: str, found: Answer) -> str:
     return f"{name} {came}{' STALE' if found['stale'] else ''}"
 
 
+def waits_for(row: Answer) -> str:
+    """What keeps an order of the queue from leaving, and whose turn it is before others."""
+    if row["state"] != "waiting" and not row["review"]:
+        return ""
+    entry = (row["link"] or {}).get("after", "")
+    conditional = row["met_at_ms"] is None
+    what = [
+        "a person" if row["review"] else "",
+        entry,
+        "conditions" if conditional and (row["conditions"] or row["any_of"]) else "",
+        "its trail" if conditional and row["trail"] else "",
+        time_of(row["due_at_ms"]) if row["due_at_ms"] else "",
+    ]
+    turn = "" if row["priority"] == "normal" else f"({row['priority']})"
+    return " ".join(filter(None, [", ".join(filter(None, what)), turn]))
+
+
 ORDER_COLUMNS: tuple[Column, ...] = (
     ("order", key("order_id")),
     ("instrument", key("instrument")),
@@ -81,6 +98,7 @@ ORDER_COLUMNS: tuple[Column, ...] = (
     ("trigger", amount("trigger_price")),
     ("filled", amount("filled_amount")),
     ("state", lambda row: row["state"] + (" (cancelling)" if row["cancel"] == "requested" else "")),
+    ("waits for", waits_for),
     ("strategy", key("strategy")),
     ("created", lambda row: time_of(row["created_at_ms"])),
     ("reason", key("reason")),
@@ -163,7 +181,7 @@ def channels(answer: Answer) -> str:
 
 
 def accepted(answer: Answer) -> str:
-    return f"accepted: {answer['order_id']}"
+    return f"accepted: {answer['order_id']}" + ("" if answer["status"] == "created" else f" ({answer['status']})")
 
 
 def gates(answer: Answer) -> str:

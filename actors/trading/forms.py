@@ -63,6 +63,19 @@ class OrderOptions(CommonOptions, total=False):
     expiration: float | None
 
 
+class SetOptions(CommonOptions, total=False):
+    """What the functions for special kinds of orders have besides."""
+
+    priority: str
+    metadata: Mapping[str, Any] | None
+
+
+class TrailingOptions(SetOptions, total=False):
+    """And a stop that trails."""
+
+    expiration: float | None
+
+
 class OrderForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All parameters of one order. `instrument_name`: `venue:symbol`, or a symbol of the default venue."""
 
@@ -153,7 +166,6 @@ _WORDS = {
     "auto_cancel_s": "auto_cancel_timeout",
     "partial_fill": "partial_fill_handling",
     "on_error": "error_handling",
-    "any_of": "conditions",
 }
 
 

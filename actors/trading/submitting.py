@@ -9,7 +9,7 @@ from actors.messages import Accepted, AcceptedLinked, SubmitBatch, SubmitLinked,
 from actors.parts import AccountParts
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import AdvancedOrderError, bad_field, refused
-from actors.trading.forms import CommonOptions, Figure, Orderly, OrderOptions
+from actors.trading.forms import Figure, Orderly, OrderOptions, SetOptions, TrailingOptions
 from actors.trading.linked import LinkedForm, bracket_form, linked_form
 from engine.model import Denial, OrderRequest
 
@@ -70,7 +70,7 @@ class Submitting(Caller):
         order_type: str = "limit",
         price: Figure | None = None,
         expiration: float | None = None,
-        **options: Unpack[CommonOptions],
+        **options: Unpack[SetOptions],
     ) -> Record:
         """An order that waits for its conditions, for `expiration` seconds from now at most. Raises AdvancedOrderError."""
         if not conditions:
@@ -97,7 +97,7 @@ class Submitting(Caller):
         by: str = "mark",
         order_type: str = "market",
         price: Figure | None = None,
-        **options: Unpack[OrderOptions],
+        **options: Unpack[TrailingOptions],
     ) -> Record:
         """A stop that follows the market at a `distance` in price, or `percent` of the best price, and leaves when that is given back.
 
@@ -105,8 +105,10 @@ class Submitting(Caller):
         """
         trail = {"distance": distance, "percent": percent, "activation_price": activation_price, "by": by}
         options.setdefault("reduce_only", True)
-        options["trail"] = {name: value for name, value in trail.items() if value is not None}
-        return await self.submit_advanced_order(instrument_name, amount, direction, order_type, price, **options)
+        wanted = {name: value for name, value in trail.items() if value is not None}
+        return await self.submit_advanced_order(
+            instrument_name, amount, direction, order_type, price, trail=wanted, **options
+        )
 
     async def submit_batch(self, orders: Sequence[Orderly]) -> list[Record]:
         """Place several orders that have nothing to do with each other: for each `{ok: true, order}` or `{ok: false, error}`."""
@@ -163,7 +165,7 @@ class Submitting(Caller):
         price: Figure | None = None,
         trail: Mapping[str, Any] | None = None,
         expiration: float | None = None,
-        **options: Unpack[CommonOptions],
+        **options: Unpack[SetOptions],
     ) -> Record:
         """An entry, and exits that come with its fills: a limit order at `take_profit`, a stop market order at `stop_loss` (or one that
         trails), of which one ends the other. Answers as `submit_linked_orders`. Raises AdvancedOrderError.

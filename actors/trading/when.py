@@ -16,13 +16,13 @@ from typing import Any
 import msgspec
 
 from actors.trading.errors import AdvancedOrderError, bad_field
-from engine.model import Condition, ConditionType, Operator
+from engine.model import Condition, ConditionType, ModelError, Operator, OrderType, check_conditions
 
 All = tuple[Condition, ...]
 AnyOf = tuple[tuple[Condition, ...], ...]
 
 FIELD = "conditions"
-_PRICES = ("last", "mark", "index", "bid", "ask")
+_PRICES = ("last", "bid", "ask")  # beside mark and index, which are types of their own
 _NAMES = {"figure": "custom", "oi": "open_interest"}
 _OPERATORS = "|".join(re.escape(str(operator)) for operator in sorted(Operator, key=len, reverse=True))
 _TEXT = re.compile(
@@ -56,12 +56,18 @@ def _alternatives(one: Any, at: str) -> tuple[Condition, ...]:
 
 def _condition(one: Any, at: str) -> Condition:
     if isinstance(one, Condition):
-        return one
-    if isinstance(one, str):
-        return _convert(_parsed(one.strip(), at), at)
-    if isinstance(one, dict):
-        return _convert(_named(dict(one)), at)
-    raise bad_field(at, f"a mapping, or {_FORM}", repr(one))
+        found = one
+    elif isinstance(one, str):
+        found = _convert(_parsed(one.strip(), at), at)
+    elif isinstance(one, dict):
+        found = _convert(_named(dict(one)), at)
+    else:
+        raise bad_field(at, f"a mapping, or {_FORM}", repr(one))
+    try:
+        check_conditions((found,), (), None, OrderType.LIMIT)
+    except ModelError as error:
+        raise bad_field(f"{at}.{error.field.partition('.')[2]}", error.expected, error.got) from error
+    return found
 
 
 def _parsed(text: str, at: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ async def test_status_has_exactly_the_documented_keys(tmp_path):
         await rig.record(Commit("position.changed", (Put("positions", position("5").key, position("5")),)))
         status = await client.call("status", timeout_s=T)
         assert status.pop("uptime_s") >= 0
-        assert status.pop("actors") == 7
+        assert status.pop("actors") == 8
         assert status == {
             "node": "tester",
             "profile": "demo",

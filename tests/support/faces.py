@@ -12,6 +12,7 @@ from actors.admin import SOCKET, AdminSettings, NodeControl, admin_spec
 from actors.client import AdminClient, open_client
 from actors.messages import (
     Accepted,
+    AcceptedLinked,
     AmendOrder,
     CancelAll,
     CancelOrder,
@@ -20,7 +21,11 @@ from actors.messages import (
     Holdings,
     MarketChanged,
     OrdersStatus,
+    PublishFigure,
+    ResolveOrder,
     SetGate,
+    SubmitBatch,
+    SubmitLinked,
     SubmitOrder,
     SyncNow,
     WatchMarket,
@@ -47,10 +52,12 @@ from engine.model import (
     Gate,
     GateState,
     MarketState,
+    OrderRequest,
     Position,
     Source,
     VenueState,
     denied,
+    new_order,
 )
 from engine.settings import Secret
 from engine.store import Commit, Put, Store
@@ -62,7 +69,10 @@ ACCOUNT = "sim:main"
 
 
 class ScriptedOrders(Actor):
-    """Accepts orders up to an amount of 100 and stores gates; `asked` notes every request."""
+    """Accepts orders up to an amount of 100 and stores them and gates; `asked` notes every request.
+
+    The first order is `testnode-1` whatever it is, those of a set or a batch count from there.
+    """
 
     def __init__(self, asked: list[Message], recorder: Ref, live: list[int]) -> None:
         super().__init__()
@@ -71,14 +81,35 @@ class ScriptedOrders(Actor):
         self._live = live
 
     @on(SubmitOrder)
-    def submit(self, message: SubmitOrder) -> Accepted | Denial:
+    async def submit(self, message: SubmitOrder) -> Accepted | Denial:
         self._asked.append(message)
-        if message.request.amount > 100:
-            return denied("AMOUNT_LIMIT", "amount", "at most 100", str(message.request.amount))
-        return Accepted("testnode-1")
+        return await self._take(1, message.request)
 
-    @on(CancelOrder, AmendOrder)
-    def change(self, message: CancelOrder | AmendOrder) -> Accepted:
+    @on(SubmitBatch)
+    async def submit_batch(self, message: SubmitBatch) -> tuple[Accepted | Denial, ...]:
+        self._asked.append(message)
+        return tuple([await self._take(number, request) for number, request in enumerate(message.requests, start=1)])
+
+    @on(SubmitLinked)
+    async def submit_linked(self, message: SubmitLinked) -> AcceptedLinked | Denial:
+        self._asked.append(message)
+        requests = (*filter(None, [message.entry]), *message.exits)
+        answers = [await self._take(number, request) for number, request in enumerate(requests, start=1)]
+        denials = [answer for answer in answers if isinstance(answer, Denial)]
+        ids = tuple(answer.order_id for answer in answers if isinstance(answer, Accepted))
+        return denials[0] if denials else AcceptedLinked("testnode-1", ids)
+
+    async def _take(self, number: int, request: OrderRequest) -> Accepted | Denial:
+        if request.amount > 100:
+            return denied("AMOUNT_LIMIT", "amount", "at most 100", str(request.amount))
+        made = new_order(request, order_id=f"testnode-{number}", account=ACCOUNT, now_ms=self.ctx.clock.wall_ms())
+        await self._recorder.call(
+            Record((Commit("order.accepted", (Put("orders", made.order_id, made),)),)), timeout_s=5
+        )
+        return Accepted(made.order_id)
+
+    @on(CancelOrder, AmendOrder, ResolveOrder)
+    def change(self, message: CancelOrder | AmendOrder | ResolveOrder) -> Accepted:
         self._asked.append(message)
         return Accepted(message.order_id)
 
@@ -115,6 +146,18 @@ class ScriptedAccount(Actor):
     @on(GetHoldings)
     def holdings(self, message: GetHoldings) -> Holdings:
         return Holdings(tuple(self._positions), ())
+
+
+class ScriptedTriggers(Actor):
+    """Notes the figures it is told of."""
+
+    def __init__(self, asked: list[Message]) -> None:
+        super().__init__()
+        self._asked = asked
+
+    @on(PublishFigure)
+    def figure(self, message: PublishFigure) -> None:
+        self._asked.append(message)
 
 
 class Move(Request[int], frozen=True):
@@ -249,6 +292,7 @@ async def faces(
                 notifier_spec(NotifierDesk("tester", store, parts.recorder, notifier or NotifierSettings())),
                 ChildSpec("account", lambda: ScriptedAccount(rig.positions)),
                 ChildSpec("orders", lambda: ScriptedOrders(rig.asked, parts.recorder, rig.live)),
+                ChildSpec("triggers", lambda: ScriptedTriggers(rig.asked)),
                 ChildSpec("feed", ScriptedFeed),
                 SupervisorSpec("strategies", children=(ChildSpec("napper", Napper),)),
                 *extra(system),

@@ -1,0 +1,307 @@
+"""`order …`: placing orders of every kind, changing them, and looking for those there were."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.cli import _views
+from actors.cli._exits import CommandFailed, Exit
+from actors.cli._output import Column, amount, cell, complain, key, table
+from actors.cli._remote import Options, Remote, ask, given, patience, show
+from actors.cli._values import decimal, limit, pair, seconds, trail
+from engine.model import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
+
+Answer = Any
+Add = Callable[..., argparse.ArgumentParser]
+MAX_FILE_BYTES = 1 << 20
+VERDICTS = ("retry", "close", "ask")
+
+# ── how answers look ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _time(name: str) -> Callable[[Any], Any]:
+    """A time of a record to the second."""
+    return lambda row: row[name] and f"{row[name][:19].replace('T', ' ')}Z"
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("order", key("order_id")),
+    ("instrument", key("instrument_name")),
+    ("side", key("direction")),
+    ("type", key("order_type")),
+    ("amount", amount("amount")),
+    ("price", amount("price")),
+    ("filled", amount("filled_amount")),
+    ("average", lambda row: amount("avg_price")(row) if Decimal(row["avg_price"]) else None),
+    ("status", key("status")),
+    ("strategy", key("strategy")),
+    ("created", _time("created_at")),
+    ("reason", lambda row: row["review"] or row["reason"]),
+)
+
+
+def _records(answer: Answer) -> str:
+    return table(answer, COLUMNS)
+
+
+def _page(answer: Answer) -> str:
+    more = f"\n\nmore: --cursor {answer['next']}" if answer["next"] else ""
+    return _records(answer["orders"]) + more
+
+
+def _set(answer: Answer) -> str:
+    kept = "the venue" if answer["native"] else "this node"
+    return f"{_records(answer['orders'])}\n\nset {answer['group']}; what binds them is kept by {kept}"
+
+
+def _results(answer: Answer) -> str:
+    columns: list[Column] = [
+        ("accepted", lambda row: row["ok"]),
+        ("order", lambda row: row["order"]["order_id"] if row["ok"] else None),
+        ("why not", lambda row: None if row["ok"] else f"{row['error']['code']}: {row['error']['message']}"),
+    ]
+    return table(answer, columns)
+
+
+def _published(answer: Answer) -> str:
+    return f"told: {cell(answer['accounts'])}"
+
+
+# ── parameters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_FORM = {  # parameter → the option's name where that differs
+    "order_type": "",
+    "price": "",
+    "trigger_price": "",
+    "trigger_by": "",
+    "time_in_force": "",
+    "post_only": "",
+    "reduce_only": "",
+    "account_id": "account",
+    "strategy": "",
+    "request_key": "",
+    "good_for": "",
+    "execute_immediately": "now",
+    "priority": "",
+    "delay": "",
+    "expiration": "expires",
+    "auto_cancel_timeout": "auto_cancel",
+    "conditions": "when",
+    "partial_fill_handling": "partial",
+    "error_handling": "on_error",
+}
+
+
+def form(options: Options) -> dict[str, Any]:
+    """The parameters of an order that were given, by the names of `submit_advanced_order`."""
+    found: dict[str, Any] = {
+        "instrument_name": options.instrument,
+        "direction": options.side,
+        "amount": options.amount,
+    }
+    for name, option in _FORM.items():
+        value = getattr(options, option or name, None)
+        if value not in (None, False, ""):
+            found[name] = value
+    if getattr(options, "trail", None):
+        more = {"by": options.trail_by, "activation_price": options.activate}
+        found["trail"] = options.trail | {name: value for name, value in more.items() if value is not None}
+    if getattr(options, "metadata", None):
+        found["metadata"] = dict(options.metadata)
+    if getattr(options, "style", None):
+        found["execution"] = _style(options.style)
+    return found
+
+
+def _style(words: list[str]) -> dict[str, Any]:
+    """`STYLE KEY=VALUE …`."""
+    try:
+        return {"style": words[0], **dict(pair(word) for word in words[1:])}
+    except argparse.ArgumentTypeError as error:
+        raise CommandFailed(Exit.USAGE, f"--style: {error}") from error
+
+
+def bracket(options: Options) -> dict[str, Any]:
+    return form(options) | given(options, "take_profit", "stop_loss")
+
+
+def oco(options: Options) -> dict[str, Any]:
+    """Two orders of one side and amount: one takes a profit, one stops a loss."""
+    shared = form(options)
+    profit = shared | {"order_type": "limit", "price": options.take_profit}
+    stop = shared | {"order_type": "stop_market", "trigger_price": options.stop_loss}
+    return {"kind": "oco", "exits": [profit, stop], "cancels_at": options.cancels_at}
+
+
+def oto(options: Options) -> dict[str, Any]:
+    """An entry, and one order of the other side that its fills release."""
+    entry = form(options)
+    shared = {name: entry[name] for name in ("instrument_name", "amount", "account_id", "strategy") if name in entry}
+    how = (
+        {"order_type": "limit", "price": options.then_price}
+        if options.then_stop is None
+        else {"order_type": "stop_market", "trigger_price": options.then_stop}
+    )
+    other = "sell" if options.side == "buy" else "buy"
+    exit_ = shared | how | {"direction": other, "reduce_only": True}
+    return {"kind": "oto", "entry": entry, "exits": [exit_], "releases_at": options.releases_at}
+
+
+def history(options: Options) -> dict[str, Any]:
+    names = ("limit", "status", "direction", "strategy", "plan", "group", "cursor", "start_time", "end_time")
+    named = {"instrument_name": options.instrument, "account_id": options.account}
+    return given(options, *names) | {name: value for name, value in named.items() if value}
+
+
+def batch(options: Options) -> int:
+    """Place the orders of a file; one that was refused is a failure, the others stand."""
+    orders = _read_orders(options.file)
+    call = {"orders": orders}
+    answer = ask(options, lambda client: client.call("order.batch", call, timeout_s=patience(options)))
+    show(options, answer, _results)
+    return Exit.DONE if all(row["ok"] for row in answer["items"]) else Exit.REFUSED
+
+
+def _read_orders(file: str) -> list[Any]:
+    """A JSON array, or one JSON object a line."""
+    try:
+        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if file == "-" else Path(file).read_bytes()
+        if len(data) > MAX_FILE_BYTES:
+            raise CommandFailed(Exit.USAGE, f"{file}: expected at most {MAX_FILE_BYTES} bytes, got more")
+        lines = msgspec.json.decode(data) if data.lstrip()[:1] == b"[" else msgspec.json.Decoder().decode_lines(data)
+    except OSError as error:
+        raise CommandFailed(Exit.USAGE, f"{file}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise CommandFailed(Exit.USAGE, f"{file}: expected a JSON array, or one JSON object a line: {error}") from error
+    if not lines:
+        complain(f"{file}: no orders in it")
+    return list(lines)
+
+
+# ── the commands ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FIGURE = Remote("figure", _published, lambda o: given(o, "name", "value"))
+
+
+def add_order_commands(add: Add) -> None:
+    """The subcommands of `order`."""
+    _submit(add("submit", "place an order; it is on disk when this returns", _remote("submit_advanced", form)))
+    _linked(add)
+    many = add("batch", "place the orders of a file, which have nothing to do with each other", batch)
+    many.add_argument("file", metavar="FILE", help="a JSON array or one JSON object a line; - is the standard input")
+    of_one = add("show", "one order as it is stored, and its fills", Remote("order.show", _views.order, _order_id))
+    of_one.add_argument("order_id", metavar="ORDER_ID")
+    cancel = add("cancel", "cancel an order; resent until the venue answers", _remote("cancel", _order_id))
+    cancel.add_argument("order_id", metavar="ORDER_ID")
+    cancel.add_argument("--reason", default="")
+    amend = add("amend", "give an open order a new absolute amount or price", _remote("amend", _order_id))
+    amend.add_argument("order_id", metavar="ORDER_ID")
+    amend.add_argument("--amount", type=decimal, metavar="A")
+    amend.add_argument("--price", type=decimal, metavar="P")
+    add("review", "orders that wait for a person, and why", Remote("order.review", _records))
+    resolve = add("resolve", "decide about an order that waits for a person", _remote("resolve", _order_id))
+    resolve.add_argument("order_id", metavar="ORDER_ID")
+    resolve.add_argument("verdict", choices=VERDICTS, help="let it be sent again, call it over, or look for it now")
+    resolve.add_argument("--note", default="", help="why; it is kept with the order")
+    _history(add("history", "orders there were, newest first", Remote("order.history", _page, history)))
+
+
+def _remote(method: str, params: Callable[[Options], dict[str, Any]]) -> Remote:
+    return Remote(f"order.{method}", _views.accepted, params)
+
+
+def _order_id(options: Options) -> dict[str, Any]:
+    names = ("order_id", "reason", "amount", "price", "verdict", "note")
+    return given(options, *(name for name in names if hasattr(options, name)))
+
+
+def _what(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("instrument", metavar="INSTRUMENT", help="venue:symbol, or a symbol of the default venue")
+    parser.add_argument("side", choices=list(map(str, Side)))
+    parser.add_argument("amount", type=decimal, metavar="AMOUNT", help="in the venue's unit")
+    parser.add_argument("--account", default="", metavar="NAME")
+    parser.add_argument("--strategy", default="", metavar="NAME", help="a tag to find the order by")
+
+
+def _how(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--type", dest="order_type", choices=list(map(str, OrderType)), help="default: limit")
+    parser.add_argument("--price", type=decimal, metavar="P")
+    parser.add_argument("--trigger", dest="trigger_price", type=decimal, metavar="P")
+    parser.add_argument("--trigger-by", choices=list(map(str, TriggerBy)))
+    parser.add_argument("--tif", dest="time_in_force", choices=list(map(str, TimeInForce)))
+    parser.add_argument("--post-only", action="store_true", help="never take liquidity")
+    parser.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
+    parser.add_argument("--key", dest="request_key", default="", metavar="KEY", help="the same key twice is one order")
+    parser.add_argument("--good-for", type=seconds, metavar="SECONDS", help="give up if not sent by then (default: 10)")
+
+
+def _when(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--priority", choices=list(map(str, Priority)))
+    parser.add_argument("--delay", type=seconds, metavar="SECONDS", help="do not send it before")
+    parser.add_argument("--expires", type=seconds, metavar="SECONDS", help="end it then, wherever it is")
+    parser.add_argument("--auto-cancel", type=seconds, metavar="SECONDS", help="cancel what rests at the venue so long")
+    parser.add_argument(
+        "--when",
+        action="append",
+        metavar="CONDITION",
+        help='wait for it: "mark>=65000", "funding@binance:BTCUSDT<0 | position==0"; several must hold together',
+    )
+    parser.add_argument("--partial", choices=list(map(str, PartialFill)), help="what becomes of the rest")
+    parser.add_argument("--on-error", choices=list(map(str, ErrorPolicy)), help="what a refusal of the venue leads to")
+    parser.add_argument("--metadata", action="append", type=pair, metavar="KEY=VALUE", help="kept with the order")
+
+
+def _trailing(parser: argparse.ArgumentParser, help_text: str) -> None:
+    parser.add_argument("--trail", type=trail, metavar="D|P%", help=help_text)
+    parser.add_argument("--trail-by", choices=list(map(str, TriggerBy)), help="default: mark")
+    parser.add_argument("--activate", type=decimal, metavar="P", help="follow once the price was there")
+
+
+def _submit(parser: argparse.ArgumentParser) -> None:
+    _what(parser)
+    _how(parser)
+    _when(parser)
+    _trailing(parser, "a stop that follows the best price at a distance, or a part of it")
+    parser.add_argument("--now", action="store_true", help="before all others, and waiting for nothing")
+    parser.add_argument(
+        "--style", nargs="+", metavar="STYLE", help="work it as progressive or twap, with KEY=VALUE for its parameters"
+    )
+
+
+def _linked(add: Add) -> None:
+    both = add("bracket", "an entry, and two exits of which one ends the other", Remote("order.bracket", _set, bracket))
+    _what(both)
+    _how(both)
+    _when(both)
+    both.add_argument("--take-profit", type=decimal, metavar="P", required=True)
+    both.add_argument("--stop-loss", type=decimal, metavar="P")
+    _trailing(both, "a stop that follows the market, in place of --stop-loss")
+    pair_ = add("oco", "two orders of which the first that is filled ends the other", Remote("order.linked", _set, oco))
+    _what(pair_)
+    pair_.add_argument("--take-profit", type=decimal, metavar="P", required=True)
+    pair_.add_argument("--stop-loss", type=decimal, metavar="P", required=True)
+    pair_.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
+    pair_.add_argument("--cancels-at", choices=list(map(str, TriggerFill)), default="first_hit")
+    then = add("oto", "an entry, and an exit that its fills release", Remote("order.linked", _set, oto))
+    _what(then)
+    _how(then)
+    exit_ = then.add_mutually_exclusive_group(required=True)
+    exit_.add_argument("--then-price", type=decimal, metavar="P", help="the exit is a limit order")
+    exit_.add_argument("--then-stop", type=decimal, metavar="P", help="the exit is a stop")
+    then.add_argument("--releases-at", choices=list(map(str, TriggerFill)), default="incremental")
+
+
+def _history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=limit, metavar="N", help="at most this many (default: 100)")
+    for name in ("instrument", "account", "strategy", "plan", "group"):
+        parser.add_argument(f"--{name}", default="", metavar="NAME")
+    parser.add_argument("--status", action="append", metavar="STATUS", help="one of several may be said")
+    parser.add_argument("--side", dest="direction", choices=list(map(str, Side)))
+    parser.add_argument("--from", dest="start_time", default="", metavar="TIME", help="2026-01-31T12:00:00Z")
+    parser.add_argument("--to", dest="end_time", default="", metavar="TIME")
+    parser.add_argument("--cursor", default="", help="where the page before ended")
