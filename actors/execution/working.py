@@ -20,6 +20,7 @@ from engine.model import (
     child_key,
     ended,
     next_step,
+    not_moved,
     taken,
 )
 
@@ -34,6 +35,7 @@ PASSING = frozenset(
         "NO_MARK",
         "QUEUE_DOWN",
         "QUEUE_FULL",
+        "REQUEST_PENDING",
         "RATE_LIMIT",
         "SELF_TRADE",
         "STOPPING",
@@ -157,6 +159,8 @@ class Working(Keeping):
             self._pause(plan_id, f"the order queue: {error}")
             return
         if isinstance(answer, Denial):  # the order is over, or cannot be changed now: another look will tell
+            if isinstance(do, Move) and answer.code in PASSING:
+                self._plans[plan_id] = not_moved(self._plans[plan_id])
             self._pause(plan_id, answer.text)
         else:
             self._free(plan_id)

@@ -108,6 +108,13 @@ def taken(plan: Plan, order_id: str) -> Plan:
     return msgspec.structs.replace(plan, child=child, order_ids=ids)
 
 
+def not_moved(plan: Plan) -> Plan:
+    """The queue could not take the amend now: that says nothing of whether the order can be moved."""
+    if plan.child is None or not plan.child.tries:
+        return plan
+    return msgspec.structs.replace(plan, child=msgspec.structs.replace(plan.child, tries=plan.child.tries - 1))
+
+
 def part_of(order: Order) -> Worked:
     """What one child filled."""
     takes = order.order_type is OrderType.MARKET or order.time_in_force is TimeInForce.IOC
