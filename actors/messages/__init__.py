@@ -48,7 +48,16 @@ from actors.messages.plans import (
     PlanStatus,
     PlanUpdate,
 )
-from actors.messages.triggers import Arm, ConditionsMet, Disarm, PublishFigure, TrailMoved
+from actors.messages.triggers import (
+    Arm,
+    ConditionSeen,
+    ConditionsMet,
+    ConditionsSeen,
+    Disarm,
+    GetConditions,
+    PublishFigure,
+    TrailMoved,
+)
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
@@ -68,9 +77,12 @@ __all__ = [
     "Arm",
     "CancelAll",
     "CancelOrder",
+    "ConditionSeen",
     "ConditionsMet",
+    "ConditionsSeen",
     "Disarm",
     "FillUpdate",
+    "GetConditions",
     "GetHoldings",
     "GetOrder",
     "GetOrdersStatus",
