@@ -8,6 +8,7 @@ from actors.orders.desk import OrdersDesk
 from actors.orders.releasing import Releasing
 from engine.kernel import Backoff, Message, Overflow, on
 from engine.model import (
+    PASSING,
     RATE_LIMIT,
     CancelState,
     Denial,
@@ -58,7 +59,8 @@ class Sending(Releasing):
         delay_s = desk.settings.non_immediate_orders.retry_delay_s
         self._refusal_patience = Backoff(min_s=delay_s, max_s=delay_s * 2.0**10)
         self._locked_out = 0  # how often in a row the venue did not accept who we are
-        self._send_from_s = float("-inf")  # the venue, or our own limit, wants nothing before
+        self._send_from_s = float("-inf")  # the venue wants nothing before
+        self._paced_from_s = float("-inf")  # our own rate lets nothing go before, except what reduces
 
     def _pump(self) -> None:
         """Begin what may begin, whose turn it is first, and no more than a batch at once."""
@@ -90,7 +92,7 @@ class Sending(Releasing):
         """Not while the fate of one of its orders is unknown, nor when orders may only reduce and these do not."""
         return (
             lane.instrument not in self._unknown
-            and (lane.reduce_only or self._gate is not GateState.REDUCING)
+            and (lane.reduce_only or (self._gate is not GateState.REDUCING and not self._paced()))
             and self._instrument(lane.instrument) is not None
         )
 
@@ -106,9 +108,14 @@ class Sending(Releasing):
             self._attempt(order)
         elif refusal.code == RATE_LIMIT:  # in a moment it may
             self._ready.add(order)
-            self._send_from_s = now_s + RATE_PAUSE_S
+            self._paced_from_s = now_s + RATE_PAUSE_S
+        elif refusal.code in PASSING:
+            self._alarms.set_s(order_id, Moment.AGAIN, now_s + self._settings.retry_s)
         else:
             self._turn_away(order, refusal)
+
+    def _paced(self) -> bool:
+        return self.ctx.clock.monotonic_s() < self._paced_from_s
 
     def _turn_away(self, order: Order, refusal: Denial) -> None:
         """It was taken, waited, and breaks a limit now."""

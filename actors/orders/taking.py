@@ -47,10 +47,12 @@ class Taking(Guarding):
             return bad_request(error)
         return None
 
-    def _admitted(self, request: OrderRequest) -> OrderRequest | Denial:
-        """The request with its instrument's full name, or the first reason not to take it now."""
+    def _admitted(self, request: OrderRequest, *, linked: bool = False) -> OrderRequest | Denial:
+        """The request with its instrument's full name, or the first reason not to take it now. `linked`: it leaves only when
+        another order is filled.
+        """
         instrument = self._instrument(request.instrument)
-        refusal = self._closed(request) or self._may_wait(request) or self._deny(request, instrument)
+        refusal = self._closed(request) or self._may_wait(request) or self._deny(request, instrument, linked=linked)
         if refusal is not None or instrument is None:
             return refusal or denied("INSTRUMENT_UNKNOWN", "instrument", "one the venue lists", request.instrument)
         return msgspec.structs.replace(request, instrument=instrument.instrument_id)

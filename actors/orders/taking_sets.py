@@ -74,7 +74,7 @@ class TakingSets(Taking):
     def _admitted_set(self, asked: LinkedRequest) -> LinkedRequest | Denial:
         admitted = []
         for request in asked.orders:
-            order = self._admitted(request)
+            order = self._admitted(request, linked=asked.entry is not None and request is not asked.entry)
             if isinstance(order, Denial):
                 return order
             admitted.append(order)
