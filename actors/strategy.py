@@ -38,9 +38,12 @@ from actors.messages import (
     AcceptedLinked,
     AmendOrder,
     CancelOrder,
+    Execute,
     FillUpdate,
     MarketChanged,
     OrderUpdate,
+    Planned,
+    PlanUpdate,
     SubmitBatch,
     SubmitLinked,
     SubmitOrder,
@@ -62,11 +65,13 @@ from engine.kernel import (
 from engine.model import (
     TERMINAL,
     Denial,
+    ExecutionRequest,
     Instrument,
     LinkKind,
     MarketState,
     Order,
     OrderRequest,
+    Plan,
     TriggerFill,
     denied,
     instrument_id,
@@ -124,6 +129,12 @@ class Strategy(Actor):
 
     def answered_set(self, request: SubmitLinked, answer: AcceptedLinked | Denial) -> None:
         """What the order queue said to a `submit_linked`."""
+
+    def answered_plan(self, request: ExecutionRequest, answer: Planned | Accepted | Denial) -> None:
+        """What was said to an `execute`; an immediate one is an ordinary order."""
+
+    def plan_changed(self, plan: Plan) -> None:
+        """A plan of mine changed, and the change is on disk. Its orders are mine too, and heard of in `order_changed`."""
 
     def tick(self) -> None:
         """The clock started with `tick_every`."""
@@ -207,6 +218,15 @@ class Strategy(Actor):
         else:
             self.spawn(self._submit_linked, account, request)
 
+    def execute(self, request: ExecutionRequest) -> None:
+        """Have an order worked as many small ones; the answer arrives in `answered_plan`."""
+        request = msgspec.structs.replace(request, order=self._mine(request.order))
+        account = self._account_for(request.order)
+        if isinstance(account, Denial):
+            self.answered_plan(request, account)
+        else:
+            self.spawn(self._execute, account, request)
+
     def publish(self, name: str, value: Decimal) -> None:
         """A figure of this strategy's own, which orders can wait for: `{"type": "custom", "field": name, …}`. Raises AdvancedOrderError."""
         self.trading.publish_figure(name, value)
@@ -254,6 +274,10 @@ class Strategy(Actor):
     def _on_fill(self, message: FillUpdate) -> None:
         self.filled(message)
 
+    @on(PlanUpdate)
+    def _on_plan(self, message: PlanUpdate) -> None:
+        self.plan_changed(message.plan)
+
     @on(StrategyTick)
     def _on_tick(self, _message: StrategyTick) -> None:
         self.tick()
@@ -284,13 +308,19 @@ class Strategy(Actor):
         if answer is not None:
             self.answered_set(request, answer)
 
+    async def _execute(self, account: AccountParts, request: ExecutionRequest) -> None:
+        answer = await self._heard(account, Execute(request), f"a plan for {request.order.instrument}")
+        if answer is not None:
+            self.answered_plan(request, answer)
+
     async def _heard(self, account: AccountParts, message: Request[R], what: str) -> R | Denial | None:
-        """The queue's answer; None when there was none.
+        """The answer of the queue, or of who works plans; None when there was none.
 
         It may have been stored then, and is heard of in `order_changed`: saying "denied" would be a guess.
         """
         try:
-            return await account.orders.call(message, timeout_s=CALL_TIMEOUT_S)
+            ref = account.execution if isinstance(message, Execute) else account.orders
+            return await ref.call(message, timeout_s=CALL_TIMEOUT_S)
         except (MailboxFull, ActorDown) as error:
             return Denial("QUEUE_DOWN", str(error))
         except (CallTimeout, CallFailed) as error:

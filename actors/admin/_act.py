@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from actors import _jsonrpc as rpc
-from actors.admin._desk import Desk, Method, Nothing, OrderId, Text, accepted, ask
+from actors.admin._desk import Desk, Method, OrderId, Text, accepted, ask
 from actors.admin._look import Listing, full_name
 from actors.messages import Accepted, SubmitOrder, Verdict
 from actors.parts import AccountParts
@@ -151,10 +151,6 @@ async def resolve(desk: Desk, params: Resolve) -> Record:
     return await desk.trading.resolve_order(params.order_id, params.verdict, params.note)
 
 
-async def review(desk: Desk, _: Nothing) -> Listing[Record]:
-    return Listing(await desk.trading.review_orders(), more=False)
-
-
 async def figure(desk: Desk, params: Figure) -> Published:
     desk.trading.publish_figure(params.name, params.value)
     return Published([account.name for account in desk.parts.accounts()])
@@ -170,7 +166,6 @@ METHODS = {
     "order.batch": Method(Batch, batch),
     "order.cancel": Method(Cancel, cancel),
     "order.amend": Method(Amend, amend),
-    "order.review": Method(Nothing, review),
     "order.resolve": Method(Resolve, resolve),
     "figure": Method(Figure, figure),
 }

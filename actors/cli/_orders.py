@@ -3,15 +3,14 @@
 import argparse
 import sys
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from actors.cli import _views
+from actors.cli import _order_views, _views
 from actors.cli._exits import CommandFailed, Exit
-from actors.cli._output import Column, amount, cell, complain, key, table
+from actors.cli._output import complain
 from actors.cli._remote import Options, Remote, ask, given, patience, show
 from actors.cli._values import decimal, limit, pair, seconds, trail
 from engine.model import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
@@ -20,57 +19,6 @@ Answer = Any
 Add = Callable[..., argparse.ArgumentParser]
 MAX_FILE_BYTES = 1 << 20
 VERDICTS = ("retry", "close", "ask")
-
-# ── how answers look ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _time(name: str) -> Callable[[Any], Any]:
-    """A time of a record to the second."""
-    return lambda row: row[name] and f"{row[name][:19].replace('T', ' ')}Z"
-
-
-COLUMNS: tuple[Column, ...] = (
-    ("order", key("order_id")),
-    ("instrument", key("instrument_name")),
-    ("side", key("direction")),
-    ("type", key("order_type")),
-    ("amount", amount("amount")),
-    ("price", amount("price")),
-    ("filled", amount("filled_amount")),
-    ("average", lambda row: amount("avg_price")(row) if Decimal(row["avg_price"]) else None),
-    ("status", key("status")),
-    ("strategy", key("strategy")),
-    ("created", _time("created_at")),
-    ("reason", lambda row: row["review"] or row["reason"]),
-)
-
-
-def _records(answer: Answer) -> str:
-    return table(answer, COLUMNS)
-
-
-def _page(answer: Answer) -> str:
-    more = f"\n\nmore: --cursor {answer['next']}" if answer["next"] else ""
-    return _records(answer["orders"]) + more
-
-
-def _set(answer: Answer) -> str:
-    kept = "the venue" if answer["native"] else "this node"
-    return f"{_records(answer['orders'])}\n\nset {answer['group']}; what binds them is kept by {kept}"
-
-
-def _results(answer: Answer) -> str:
-    columns: list[Column] = [
-        ("accepted", lambda row: row["ok"]),
-        ("order", lambda row: row["order"]["order_id"] if row["ok"] else None),
-        ("why not", lambda row: None if row["ok"] else f"{row['error']['code']}: {row['error']['message']}"),
-    ]
-    return table(answer, columns)
-
-
-def _published(answer: Answer) -> str:
-    return f"told: {cell(answer['accounts'])}"
-
 
 # ── parameters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,7 +111,7 @@ def batch(options: Options) -> int:
     orders = _read_orders(options.file)
     call = {"orders": orders}
     answer = ask(options, lambda client: client.call("order.batch", call, timeout_s=patience(options)))
-    show(options, answer, _results)
+    show(options, answer, _order_views.results)
     return Exit.DONE if all(row["ok"] for row in answer["items"]) else Exit.REFUSED
 
 
@@ -185,17 +133,31 @@ def _read_orders(file: str) -> list[Any]:
 
 # ── the commands ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-FIGURE = Remote("figure", _published, lambda o: given(o, "name", "value"))
+FIGURE = Remote("figure", _order_views.published, lambda o: given(o, "name", "value"))
 
 
 def add_order_commands(add: Add) -> None:
     """The subcommands of `order`."""
-    _submit(add("submit", "place an order; it is on disk when this returns", _remote("submit_advanced", form)))
+    _submit(
+        add(
+            "submit",
+            "place an order; it is on disk when this returns",
+            Remote("order.submit_advanced", _order_views.placed, form),
+        )
+    )
     _linked(add)
     many = add("batch", "place the orders of a file, which have nothing to do with each other", batch)
     many.add_argument("file", metavar="FILE", help="a JSON array or one JSON object a line; - is the standard input")
     of_one = add("show", "one order as it is stored, and its fills", Remote("order.show", _views.order, _order_id))
     of_one.add_argument("order_id", metavar="ORDER_ID")
+    monitor = add(
+        "monitor", "one order: its record, its fills, and what it waits for", _one("monitor", _order_views.monitored)
+    )
+    monitor.add_argument("order_id", metavar="ORDER_ID")
+    watched = add(
+        "conditions", "how the conditions of an order stand, or its trail", _one("conditions", _order_views.watched)
+    )
+    watched.add_argument("order_id", metavar="ORDER_ID")
     cancel = add("cancel", "cancel an order; resent until the venue answers", _remote("cancel", _order_id))
     cancel.add_argument("order_id", metavar="ORDER_ID")
     cancel.add_argument("--reason", default="")
@@ -203,12 +165,16 @@ def add_order_commands(add: Add) -> None:
     amend.add_argument("order_id", metavar="ORDER_ID")
     amend.add_argument("--amount", type=decimal, metavar="A")
     amend.add_argument("--price", type=decimal, metavar="P")
-    add("review", "orders that wait for a person, and why", Remote("order.review", _records))
+    add("review", "orders that wait for a person, and why", Remote("order.review", _order_views.records))
     resolve = add("resolve", "decide about an order that waits for a person", _remote("resolve", _order_id))
     resolve.add_argument("order_id", metavar="ORDER_ID")
     resolve.add_argument("verdict", choices=VERDICTS, help="let it be sent again, call it over, or look for it now")
     resolve.add_argument("--note", default="", help="why; it is kept with the order")
-    _history(add("history", "orders there were, newest first", Remote("order.history", _page, history)))
+    _history(add("history", "orders there were, newest first", Remote("order.history", _order_views.page, history)))
+
+
+def _one(method: str, view: Callable[[Any], str]) -> Remote:
+    return Remote(f"order.{method}", view, _order_id)
 
 
 def _remote(method: str, params: Callable[[Options], dict[str, Any]]) -> Remote:
@@ -274,20 +240,28 @@ def _submit(parser: argparse.ArgumentParser) -> None:
 
 
 def _linked(add: Add) -> None:
-    both = add("bracket", "an entry, and two exits of which one ends the other", Remote("order.bracket", _set, bracket))
+    both = add(
+        "bracket",
+        "an entry, and two exits of which one ends the other",
+        Remote("order.bracket", _order_views.linked, bracket),
+    )
     _what(both)
     _how(both)
     _when(both)
     both.add_argument("--take-profit", type=decimal, metavar="P", required=True)
     both.add_argument("--stop-loss", type=decimal, metavar="P")
     _trailing(both, "a stop that follows the market, in place of --stop-loss")
-    pair_ = add("oco", "two orders of which the first that is filled ends the other", Remote("order.linked", _set, oco))
+    pair_ = add(
+        "oco",
+        "two orders of which the first that is filled ends the other",
+        Remote("order.linked", _order_views.linked, oco),
+    )
     _what(pair_)
     pair_.add_argument("--take-profit", type=decimal, metavar="P", required=True)
     pair_.add_argument("--stop-loss", type=decimal, metavar="P", required=True)
     pair_.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
     pair_.add_argument("--cancels-at", choices=list(map(str, TriggerFill)), default="first_hit")
-    then = add("oto", "an entry, and an exit that its fills release", Remote("order.linked", _set, oto))
+    then = add("oto", "an entry, and an exit that its fills release", Remote("order.linked", _order_views.linked, oto))
     _what(then)
     _how(then)
     exit_ = then.add_mutually_exclusive_group(required=True)

@@ -8,6 +8,7 @@ from typing import Any
 from actors.cli import _remote
 from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
 from actors.cli._orders import FIGURE, add_order_commands
+from actors.cli._plans import add_plan_commands
 from actors.cli._values import decimal, limit, seconds
 from engine.model import OrderState, Severity
 
@@ -127,6 +128,8 @@ def _filters(parser: argparse.ArgumentParser) -> None:
 def _order(commands: Commands) -> None:
     order = Commands(commands.add("order", "place, show, change and look for orders"))
     add_order_commands(order.add)
+    plan = Commands(commands.add("plan", "orders that are worked as many small ones"))
+    add_plan_commands(plan.add)
     figure = commands.add("figure", "publish a figure of one's own, which orders can wait for", FIGURE)
     figure.add_argument("name", metavar="NAME")
     figure.add_argument("value", type=decimal, metavar="VALUE")

@@ -4,11 +4,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from actors.messages import Accepted
+from actors.messages import Accepted, GetPlan
 from actors.parts import AccountParts, NodeParts
 from actors.trading.errors import AdvancedOrderError, bad_value, refused, unanswered
 from actors.trading.forms import OrderForm, Orderly, order_form
 from actors.trading.history import record_in
+from actors.trading.plans import plan_record
 from engine.kernel import KernelError, Ref, Request
 from engine.model import Denial, ModelError, Order, OrderRequest, instrument_id, split_instrument
 from engine.model.text import name as checked_name
@@ -63,6 +64,17 @@ class Caller:
             raise AdvancedOrderError("ACCOUNT_UNKNOWN", "account_id", "an account that is configured", order.account)
         return account
 
+    def _worker(self, plan_id: str) -> AccountParts:
+        """The account of a stored plan."""
+        try:
+            plan = self._parts.store.plan(checked_name(plan_id, "plan_id"))
+        except ModelError as error:
+            raise bad_value(error) from error
+        account = next((one for one in self._parts.accounts() if plan is not None and one.name == plan.account), None)
+        if account is None:
+            raise AdvancedOrderError("PLAN_NOT_FOUND", "plan_id", "the id of a plan", plan_id)
+        return account
+
     def _order(self, order_id: str) -> Order:
         try:
             order = self._parts.store.order(checked_name(order_id, "order_id"))
@@ -74,6 +86,13 @@ class Caller:
 
     def _record(self, accepted: Accepted) -> Record:
         return record_in(self._parts.store, self._order(accepted.order_id))
+
+    async def _plan_record(self, account: AccountParts, plan_id: str) -> Record:
+        """The plan as its account's execution knows it."""
+        status = await self._call(account.execution, GetPlan(plan_id))
+        if status is None:
+            raise AdvancedOrderError("PLAN_NOT_FOUND", "plan_id", "the id of a plan", plan_id)
+        return plan_record(status)
 
     async def _accepted(self, account: AccountParts, message: Request[Accepted | Denial]) -> Accepted:
         answer = await self._call(account.orders, message)

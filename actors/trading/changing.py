@@ -4,11 +4,11 @@ from decimal import Decimal
 
 import msgspec
 
-from actors.messages import AmendOrder, CancelOrder, PublishFigure, ResolveOrder, Verdict
+from actors.messages import AmendOrder, CancelOrder, CancelPlan, PublishFigure, ResolveOrder, Verdict
 from actors.trading.caller import Caller, Record
-from actors.trading.errors import bad_field, bad_value
+from actors.trading.errors import bad_field, bad_value, refused
 from actors.trading.forms import Figure
-from engine.model import ModelError, checked
+from engine.model import Denial, ModelError, checked
 from engine.model.text import name as checked_name
 
 
@@ -34,6 +34,14 @@ class Changing(Caller):
             raise bad_field("verdict", f"one of {', '.join(Verdict)}", verdict)
         account = self._holder(order_id)
         return self._record(await self._accepted(account, ResolveOrder(order_id, Verdict(verdict), note)))
+
+    async def cancel_plan(self, plan_id: str, reason: str = "manual") -> Record:
+        """End a plan; it is over when the order it has at the venue is. Its record. Raises AdvancedOrderError."""
+        account = self._worker(plan_id)
+        answer = await self._call(account.execution, CancelPlan(plan_id, reason))
+        if isinstance(answer, Denial):
+            raise refused(answer)
+        return await self._plan_record(account, plan_id)
 
     def publish_figure(self, name: str, value: Figure) -> None:
         """A figure of one's own, for conditions of type `custom` of every account. Raises AdvancedOrderError."""

@@ -144,7 +144,7 @@ class OrderForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         try:
             request.check()
         except ModelError as error:
-            raise bad_value(_in_our_words(error)) from error
+            raise bad_value(in_our_words(error)) from error
         return request
 
     def _check_at_once(self) -> None:
@@ -169,7 +169,8 @@ _WORDS = {
 }
 
 
-def _in_our_words(error: ModelError) -> ModelError:
+def in_our_words(error: ModelError) -> ModelError:
+    """The same mistake by the caller's name of the field."""
     head, dot, rest = error.field.partition(".")
     return ModelError(f"{_WORDS.get(head, head)}{dot}{rest}", error.expected, error.got)
 

@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from actors.messages import ConditionsSeen, GetConditions, GetPlans
 from actors.trading.caller import Caller, Record
-from actors.trading.history import Filters, filters_of, page_of, records_of
+from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError
+from actors.trading.history import Filters, filters_of, is_account, page_of, record_in, records_of
+from actors.trading.plans import plan_record
+from actors.trading.records import fill_record
+from actors.trading.when import condition_text
+from engine.model import Order, OrderState
 
 
 class Looking(Caller):
@@ -19,3 +25,77 @@ class Looking(Caller):
         """Records of the orders that wait for a person, oldest first; `review` says why."""
         orders = [order for order in self._parts.store.live_orders() if order.review]
         return await records_of(self._parts.store, orders)
+
+    async def monitor_order_status(self, order_id: str) -> Record:
+        """`{order, fills, waits_for, conditions}`: all there is to know of one order now. Raises AdvancedOrderError.
+
+        `waits_for` says why it has not left; `conditions` is None unless it waits for some, and tells of each what was seen.
+        """
+        order = self._order(order_id)
+        fills = [fill_record(fill) for fill in self._parts.store.fills_of(order.order_id)]
+        watched = await self._conditions(order) if order.conditional else None
+        return {
+            "order": record_in(self._parts.store, order),
+            "fills": fills,
+            "waits_for": waits_for(order, self._parts.clock.wall_ms()),
+            "conditions": watched,
+        }
+
+    async def get_conditions(self, order_id: str) -> Record:
+        """`{met, conditions, best, trigger}` of an order that waits: of each condition what was seen, how old it is, and whether it is met.
+
+        Raises AdvancedOrderError; ConditionEvaluationError when nobody watches for the order.
+        """
+        order = self._order(order_id)
+        if not order.conditional:
+            raise ConditionEvaluationError(
+                "NOT_CONDITIONAL", "order_id", "an order that waits for conditions", order_id
+            )
+        found = await self._conditions(order)
+        if found is None:
+            raise ConditionEvaluationError("NOT_WATCHED", "order_id", "an order whose conditions are watched", order_id)
+        return found
+
+    async def _conditions(self, order: Order) -> Record | None:
+        try:
+            seen = await self._call(self._holder(order.order_id).triggers, GetConditions(order.order_id))
+        except AdvancedOrderError as error:
+            raise ConditionEvaluationError(error.code, text=error.text) from error
+        return None if seen is None else _seen(seen)
+
+    async def list_plans(self, account_id: str = "", ended: bool = False, limit: int = 100) -> list[Record]:
+        """Records of the plans at work, and with `ended` of the newest that are over."""
+        found: list[Record] = []
+        for account in self._parts.accounts():
+            if is_account(account_id, account.name):
+                plans = await self._call(account.execution, GetPlans(ended, limit))
+                found += [plan_record(status) for status in plans]
+        return found
+
+    async def get_plan(self, plan_id: str) -> Record:
+        """The record of one plan. Raises AdvancedOrderError."""
+        return await self._plan_record(self._worker(plan_id), plan_id)
+
+
+def _seen(found: ConditionsSeen) -> Record:
+    """In the words of `conditions_of`, with what was seen of each."""
+    told = [
+        {"text": condition_text(one.condition), **{name: getattr(one, name) for name in one.__struct_fields__[1:]}}
+        for one in found.conditions
+    ]
+    trail = {"best": found.best, "trigger": found.trigger}
+    return {"order_id": found.order_id, "met": found.met, "conditions": told, **trail}
+
+
+def waits_for(order: Order, now_ms: int) -> list[str]:
+    """Why an order has not left, in words; empty when nothing of its own is in the way."""
+    if order.state is not OrderState.WAITING:
+        return [f"a person: {order.review}"] if order.review and not order.state.terminal else []
+    reasons = {
+        f"a person: {order.review}": bool(order.review),
+        f"fills of {order.link.after if order.link else ''}": order.link is not None and bool(order.link.after),
+        "its conditions": order.met_at_ms is None and bool(order.conditions or order.any_of),
+        "its trail": order.met_at_ms is None and order.trail is not None,
+        f"its time, in {(order.due_at_ms - now_ms) / 1000:.1f} s": order.due_at_ms > now_ms,
+    }
+    return [reason for reason, is_so in reasons.items() if is_so]

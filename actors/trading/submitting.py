@@ -5,13 +5,14 @@ from typing import Any, Unpack
 
 import msgspec
 
-from actors.messages import Accepted, AcceptedLinked, SubmitBatch, SubmitLinked, SubmitOrder
+from actors.messages import Accepted, AcceptedLinked, Execute, SubmitBatch, SubmitLinked, SubmitOrder
 from actors.parts import AccountParts
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import AdvancedOrderError, bad_field, refused
 from actors.trading.forms import Figure, Orderly, OrderOptions, SetOptions, TrailingOptions
 from actors.trading.linked import LinkedForm, bracket_form, linked_form
-from engine.model import Denial, OrderRequest
+from actors.trading.plans import execution_of
+from engine.model import Denial, ExecutionRequest, OrderRequest
 
 MAX_BATCH = 1000
 
@@ -36,7 +37,9 @@ class Submitting(Caller):
 
         `instrument_name`: `venue:symbol`, or a symbol of the default venue; `amount` in the venue's unit for it. `direction`: buy or sell.
         `order_type`: limit, market, stop_limit, stop_market. `conditions`: see `when`; the order waits until they hold.
-        `execute_immediately` puts it first in the queue and allows nothing it would have to wait for.
+        `execute_immediately` puts it first in the queue and allows nothing it would have to wait for. With `execution` other than
+        immediate it is worked as many small orders, and the answer is the record of its plan: `{style: progressive, distance_ticks,
+        step_s, …}` steps towards the market, `{style: twap, duration_s, interval_s, …}` spreads it over time (see `engine.model.plans`).
         """
         return await self.submit_order(
             {
@@ -59,7 +62,17 @@ class Submitting(Caller):
         if execute_immediately:
             form = msgspec.structs.replace(form, execute_immediately=True)
         account, request = self._addressed(form)
+        if not form.immediate:
+            return await self._work(account, execution_of(form, request))
         return self._record(await self._accepted(account, SubmitOrder(request)))
+
+    async def _work(self, account: AccountParts, request: ExecutionRequest) -> Record:
+        answer = await self._call(account.execution, Execute(request))
+        if isinstance(answer, Denial):
+            raise refused(answer)
+        if isinstance(answer, Accepted):
+            return self._record(answer)
+        return await self._plan_record(account, answer.plan_id)
 
     async def create_conditional_order(
         self,
@@ -118,7 +131,12 @@ class Submitting(Caller):
         by_account: dict[str, tuple[AccountParts, list[tuple[int, OrderRequest]]]] = {}
         for number, one in enumerate(orders):
             try:
-                account, request = self._addressed(self._form(one, at=f"orders[{number}]"))
+                form = self._form(one, at=f"orders[{number}]")
+                if not form.immediate:
+                    raise bad_field(
+                        f"orders[{number}].execution", "none: an order of a batch is worked as one", form.execution
+                    )
+                account, request = self._addressed(form)
             except AdvancedOrderError as error:
                 results[number] = _failed(error)
             else:

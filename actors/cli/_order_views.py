@@ -1,0 +1,106 @@
+"""How orders, sets of them and plans look to people."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from actors.cli._output import Column, amount, cell, key, pairs, table
+from actors.cli._views import accepted
+
+Answer = Any
+
+
+def _time(name: str) -> Callable[[Any], Any]:
+    """A time of a record to the second."""
+    return lambda row: row[name] and f"{row[name][:19].replace('T', ' ')}Z"
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("order", key("order_id")),
+    ("instrument", key("instrument_name")),
+    ("side", key("direction")),
+    ("type", key("order_type")),
+    ("amount", amount("amount")),
+    ("price", amount("price")),
+    ("filled", amount("filled_amount")),
+    ("average", lambda row: amount("avg_price")(row) if Decimal(row["avg_price"]) else None),
+    ("status", key("status")),
+    ("strategy", key("strategy")),
+    ("created", _time("created_at")),
+    ("reason", lambda row: row["review"] or row["reason"]),
+)
+
+
+def records(answer: Answer) -> str:
+    return table(answer, COLUMNS)
+
+
+def page(answer: Answer) -> str:
+    more = f"\n\nmore: --cursor {answer['next']}" if answer["next"] else ""
+    return records(answer["orders"]) + more
+
+
+def linked(answer: Answer) -> str:
+    kept = "the venue" if answer["native"] else "this node"
+    return f"{records(answer['orders'])}\n\nset {answer['group']}; what binds them is kept by {kept}"
+
+
+def results(answer: Answer) -> str:
+    columns: list[Column] = [
+        ("accepted", lambda row: row["ok"]),
+        ("order", lambda row: row["order"]["order_id"] if row["ok"] else None),
+        ("why not", lambda row: None if row["ok"] else f"{row['error']['code']}: {row['error']['message']}"),
+    ]
+    return table(answer, columns)
+
+
+def watched(answer: Answer) -> str:
+    """Every condition, what was seen of it, and how old that is."""
+    columns: list[Column] = [
+        ("condition", key("text")),
+        ("group", key("group")),
+        ("seen", key("seen")),
+        ("age", lambda row: None if row["age_s"] is None else f"{row['age_s']:.1f}s{' STALE' if row['stale'] else ''}"),
+        ("met", key("met")),
+        ("problem", key("problem")),
+    ]
+    trailing = {name: answer[name] for name in ("best", "trigger") if answer[name] is not None}
+    shown = (
+        table(answer["conditions"], columns) if answer["conditions"] else pairs(trailing) or "it does not follow yet"
+    )
+    return f"{shown}\n\nmet: {cell(answer['met'])}"
+
+
+def monitored(answer: Answer) -> str:
+    told = [pairs(answer["order"]), f"waits for: {cell(answer['waits_for'])}"]
+    if answer["conditions"]:
+        told.append(watched(answer["conditions"]))
+    fills = [(name, key(name)) for name in ("executed_at", "amount", "price", "fee", "fee_currency", "trade_id")]
+    return "\n\n".join([*told, f"fills:\n{table(answer['fills'], fills)}"])
+
+
+PLAN_COLUMNS: tuple[Column, ...] = (
+    ("plan", key("plan_id")),
+    ("instrument", key("instrument_name")),
+    ("side", key("direction")),
+    ("style", key("style")),
+    ("amount", amount("amount")),
+    ("filled", amount("filled_amount")),
+    ("average", lambda row: amount("avg_price")(row) if Decimal(row["avg_price"]) else None),
+    ("status", key("status")),
+    ("waits for", lambda row: row["waits_for"] or row["reason"]),
+    ("created", _time("created_at")),
+)
+
+
+def plans(answer: Answer) -> str:
+    return table(answer, PLAN_COLUMNS)
+
+
+def placed(answer: Answer) -> str:
+    """An order, or a plan that will be many."""
+    return f"plan {answer['plan_id']}: {answer['status']}" if "plan_id" in answer else accepted(answer)
+
+
+def published(answer: Answer) -> str:
+    return f"told: {cell(answer['accounts'])}"
