@@ -20,6 +20,8 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     query_timeout_s: Seconds = 20.0
     connect_timeout_s: Seconds = 10.0
     silence_s: Seconds = 40.0  # the venue's heartbeat comes every 10 s or so
+    ping_every_s: Seconds = 20.0  # where there is no heartbeat
+    pong_timeout_s: Seconds = 10.0
     first_lookback_s: Seconds = 86_400.0
     overlap_s: Seconds = 120.0
     deaf_after_s: Seconds = 10.0  # a fill older than this that only a pass brought was not told by the stream

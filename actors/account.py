@@ -121,7 +121,7 @@ class Account(Actor):
         self._day = self._desk.store.meta(self._day_key, DayStart)
         self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
         self.spawn(self._stream.run, name="private stream")
-        self.spawn(self._stream.renew, name="private stream renewal")
+        self.spawn(self._stream.attend, name="private stream upkeep")
         self.spawn(self._keep_in_step, name="sync")
         self.every(self._settings.sync_every_s, SyncDue())
 

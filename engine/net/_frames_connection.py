@@ -55,6 +55,7 @@ class FramesConnection:
         self._over: WebSocketError | None = None
         self._receiving = False
         self._closing = False
+        self._ponged = trio.Event()
         self._quiet: trio.Event | None = None  # set when the receiving task has stopped reading
 
     async def handshake(self) -> None:
@@ -104,6 +105,17 @@ class FramesConnection:
         self._protocol.send_text(payload.encode() if isinstance(payload, str) else payload)
         await self._flush()
 
+    async def ping(self) -> None:
+        self._ponged = ponged = trio.Event()
+        if self._over is not None:
+            raise self._over
+        self._protocol.send_ping(b"")
+        await self._flush()
+        with trio.move_on_after(self._limits.pong_timeout_s):
+            await ponged.wait()
+            return
+        raise Disconnected(_ABNORMAL, f"no pong within {self._limits.pong_timeout_s} s")
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self._closing = True
         try:
@@ -152,7 +164,9 @@ class FramesConnection:
 
     async def _take(self, chunk: bytes) -> list[bytes]:
         """The messages that `chunk` completes; pings and closing frames in it are answered, an ending is noted."""
-        messages = self._reader.feed(chunk)
+        pongs, messages = self._reader.pongs, self._reader.feed(chunk)
+        if self._reader.pongs > pongs:
+            self._ponged.set()
         if self._protocol.writes:
             await self._answer()
         if self._protocol.state is not State.OPEN:

@@ -92,6 +92,7 @@ class LibraryConnection:
         self._library = library
         self._limits = limits
         self._cut_short = False
+        self._pings = 0
         self.closing = False
 
     async def receive(self) -> bytes:
@@ -117,6 +118,16 @@ class LibraryConnection:
         except trio.TooSlowError:
             self._cut_short = True
             raise Disconnected(_ABNORMAL, f"peer took nothing for {self._limits.send_timeout_s} s") from None
+        except ConnectionClosed as error:
+            raise self._ending(error) from error
+
+    async def ping(self) -> None:
+        self._pings += 1
+        try:
+            with trio.fail_after(self._limits.pong_timeout_s):
+                await self._library.ping(self._pings.to_bytes(8, "big"))
+        except trio.TooSlowError:
+            raise Disconnected(_ABNORMAL, f"no pong within {self._limits.pong_timeout_s} s") from None
         except ConnectionClosed as error:
             raise self._ending(error) from error
 

@@ -58,7 +58,8 @@ def frame_size(data: bytes, position: int, limit: int) -> int:
 
 
 class FrameReader:
-    """Messages out of received bytes, for one connection whose handshake is over. Memory: one message plus one read."""
+    """Messages out of received bytes, for one connection whose handshake is over, and how many pongs were among them. Memory: one
+    message plus one read."""
 
     def __init__(self, protocol: ClientProtocol, limit: int) -> None:
         self._protocol = protocol
@@ -67,6 +68,7 @@ class FrameReader:
         self._have = 0
         self._need = 0
         self._fragments: list[bytes] = []
+        self.pongs = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The messages that `chunk` completes. Bytes after a closing frame or a violation are dropped."""
@@ -103,7 +105,9 @@ class FrameReader:
     def _hand_over(self, data: bytes, messages: list[bytes]) -> None:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
-            if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            if isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                self.pongs += 1
+            elif isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._fragments.append(bytes(event.data))
                 if event.fin:
                     messages.append(b"".join(self._fragments))

@@ -336,11 +336,13 @@ class PrivateAdapter(Protocol):
 
     Where a connection needs something from REST, `renew_every_s` is a number: `renew` is awaited once before `url` is used,
     and that often while the connection lasts. `quiet`: the venue says nothing unless something happens, so being open is all
-    there is to wait for, and silence means nothing.
+    there is to wait for, and silence means nothing. `life_s` is how long the venue lets a connection live, None: for ever.
     """
 
     url: str
 
+    @property
+    def life_s(self) -> float | None: ...
     @property
     def renew_every_s(self) -> float | None: ...
     @property

@@ -10,12 +10,13 @@ import trio
 import actors._private_stream
 from actors.account import Account, AccountDesk
 from engine.kernel import System
+from engine.net import Disconnected
 from engine.store import Store
-from engine.venues.base import Refused, Unavailable, VenueError
+from engine.venues.base import Connected, Refused, Unavailable, VenueError
 from tests.actors.test_account import SETTINGS, synced
 from tests.support.adversary import HONEST
 from tests.support.order_rig import ACCOUNT, Rig, order_rig
-from tests.support.private_stream import FOR_EVER, Reader, Stage
+from tests.support.private_stream import FOR_EVER, Played, Reader, Script, Stage
 
 
 class Quiet(Reader):
@@ -24,7 +25,8 @@ class Quiet(Reader):
     quiet = True
     renew_every_s = 1800.0
 
-    def __init__(self, renewed_s: list[float], answers: dict[int, VenueError]) -> None:
+    def __init__(self, renewed_s: list[float], answers: dict[int, VenueError], life_s: float | None) -> None:
+        self.life_s = life_s
         self._renewed_s = renewed_s
         self._answers = answers
 
@@ -37,9 +39,14 @@ class Quiet(Reader):
 
 
 async def _run(
-    path: Path, monkeypatch: pytest.MonkeyPatch, for_s: float, answers: dict[int, VenueError] | None = None
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    for_s: float,
+    answers: dict[int, VenueError] | None = None,
+    *scripts: Script,
+    life_s: float | None = None,
 ) -> tuple[Stage, list[float]]:
-    stage, renewed_s = Stage((FOR_EVER,)), list[float]()
+    stage, renewed_s = Stage(*(scripts or ((FOR_EVER,),))), list[float]()
     monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
 
     def account(system: System, store: Store) -> Account:
@@ -47,7 +54,7 @@ async def _run(
         return Account(
             AccountDesk(
                 account=ACCOUNT,
-                make_private=lambda: Quiet(renewed_s, answers or {}),
+                make_private=lambda: Quiet(renewed_s, answers or {}, life_s),
                 store=store,
                 settings=SETTINGS,
                 session=address("root/session"),
@@ -102,3 +109,43 @@ async def test_a_connection_that_is_not_entitled_is_not_opened(
 ) -> None:
     stage, renewed_s = await _run(tmp_path, monkeypatch, 100.0, {1: Unavailable("busy"), 2: Refused("no")})
     assert (len(stage.opened_s), len(renewed_s)) == (1, 3)
+
+
+async def test_it_is_left_before_its_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    stage, _ = await _run(tmp_path, monkeypatch, 4000.0, life_s=1000.0)
+    lives = [later - earlier for earlier, later in pairwise(stage.opened_s)]
+    assert len(lives) == 4
+    assert all(950.0 <= life <= 1010.0 for life in lives)
+    assert len({round(life, 3) for life in lives}) > 1, "never at the same moment"
+
+
+async def test_it_is_left_in_a_lull_and_not_for_ever_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    busy = (*[step for _ in range(1100) for step in (1.0, Connected())], FOR_EVER)
+    stage, _ = await _run(tmp_path, monkeypatch, 3000.0, None, busy, (FOR_EVER,), life_s=1000.0)
+    first, second = stage.opened_s[:2]
+    assert 1100.0 < second - first < 1110.0
+    endless = tuple(step for _ in range(5000) for step in (1.0, Connected()))
+    stage, _ = await _run(tmp_path / "endless", monkeypatch, 3000.0, None, endless, (FOR_EVER,), life_s=1000.0)
+    first, second = stage.opened_s[:2]
+    assert 1550.0 < second - first < 1610.0
+
+
+async def test_a_peer_that_answers_no_ping_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    asked_s: list[float] = []
+
+    async def ping(_played: Played) -> None:
+        asked_s.append(trio.current_time())
+        if len(asked_s) == 5:
+            raise Disconnected(1006, "no pong within 10.0 s")
+
+    monkeypatch.setattr(Played, "ping", ping)
+    stage, _ = await _run(tmp_path, monkeypatch, 300.0)
+    assert len(stage.opened_s) == 2
+    assert asked_s[4] - asked_s[0] == pytest.approx(4 * SETTINGS.ping_every_s, abs=1.0)
+    assert stage.opened_s[1] - asked_s[4] < 5.0

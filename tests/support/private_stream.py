@@ -40,6 +40,9 @@ class Played:
     async def send(self, _frame: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
+    async def ping(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def receive(self) -> PrivateEvent:
         for step in self._steps:
             if isinstance(step, int | float):
@@ -57,6 +60,7 @@ class Reader:
     """The adapter to it: a frame is an event already."""
 
     url = "played"
+    life_s: float | None = None
     renew_every_s: float | None = None
     quiet = False
 

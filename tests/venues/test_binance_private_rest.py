@@ -22,7 +22,7 @@ from engine.model import (
     TriggerBy,
     reported,
 )
-from engine.net import HttpReply, ReplyLost, hmac_sha256_hex
+from engine.net import HttpReply, HttpRequest, ReplyLost, hmac_sha256_hex
 from engine.venues.base import (
     BadReply,
     NotAuthorised,
@@ -286,6 +286,34 @@ async def test_too_many_orders_stop_orders_and_not_cancels(autojump_clock: trio.
     assert trio.current_time() == started_s
     with pytest.raises((RateLimited, NotSent)):
         await rest.submit(order(now_ms=clock.wall_ms()), BTC)
+    assert len(host.to("POST /v1/order")) == 1
+    await rest.close()
+
+
+async def test_an_order_that_waited_for_a_connection_heeds_the_venues_word_about_orders(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It was counted before the word came, and would be one too many after it."""
+    clock = TrioClock(1_790_000_003_000)
+
+    async def slow(request: HttpRequest) -> HttpReply:
+        await trio.sleep(1.0)
+        return await host(request)
+
+    host = Host({"POST /v1/order": refusal(-1015), "DELETE /v1/order": ack(status="CANCELED")})
+    rest = trader(slow, clock=clock, max_connections=1)
+    errors: list[VenueError] = []
+
+    async def submit() -> None:
+        try:
+            await rest.submit(order(now_ms=clock.wall_ms(), ttl_ms=60_000), BTC)
+        except VenueError as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(submit)
+    assert [type(error) for error in errors] == [RateLimited] * 5
     assert len(host.to("POST /v1/order")) == 1
     await rest.close()
 

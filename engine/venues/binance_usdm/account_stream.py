@@ -57,8 +57,11 @@ class BinanceUsdmPrivate:
 
     quiet = True
 
-    def __init__(self, ws_url: str, view: AccountView, memory: AccountMemory, *, renew_every_s: float) -> None:
+    def __init__(
+        self, ws_url: str, view: AccountView, memory: AccountMemory, *, renew_every_s: float, life_s: float
+    ) -> None:
         self.url = ""
+        self.life_s: float | None = life_s
         self.renew_every_s: float | None = renew_every_s
         self._base = ws_url.rstrip("/")
         self._view = view

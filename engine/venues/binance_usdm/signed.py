@@ -116,6 +116,7 @@ class SignedClient:
             raise RateLimited(f"{call.what}: {error}", retry_after_s=error.wait_s) from error
 
     def _dress(self, call: Call, params: Params, until_ms: int | None) -> Dress:
+        self._heed_the_word(call)
         headers = {"x-mbx-apikey": self._credentials.key}
         given = {key: str(value) for key, value in params.items() if value is not None}
         if call.signed:
@@ -126,6 +127,12 @@ class SignedClient:
             return Dress(given, None, headers)
         headers["content-type"] = "application/x-www-form-urlencoded"
         return Dress({}, _encoded(given).encode(), headers)
+
+    def _heed_the_word(self, call: Call) -> None:
+        """What was counted and had to wait for a connection may have been overtaken by the venue's word that it takes no order."""
+        wait_s = max(self._orders.shut_s(pool) for pool in _COUNTS) if call.orders else 0.0
+        if wait_s > 0.0:
+            raise RateLimited(f"{call.what}: the venue takes no order for {wait_s:.1f} s", retry_after_s=wait_s)
 
     def _window_ms(self, call: Call, now_ms: int, until_ms: int | None) -> int:
         if until_ms is None:

@@ -100,7 +100,9 @@ class BinanceUsdmVenue:
         self._credentials_of(account)
         memory, settings = self._memory(account), self._settings
         view = AccountView(self.name, account, memory)
-        return BinanceUsdmPrivate(settings.ws_url, view, memory, renew_every_s=settings.renew_key_s)
+        return BinanceUsdmPrivate(
+            settings.ws_url, view, memory, renew_every_s=settings.renew_key_s, life_s=settings.rotate_after_s
+        )
 
     def stream(self, route: str, classes: frozenset[DataClass]) -> BinanceUsdmStream:
         return BinanceUsdmStream(route, classes, self._settings)

@@ -38,6 +38,7 @@ Result = tuple[tuple[PrivateEvent, ...], tuple[bytes, ...]]
 class DeribitPrivate:
     """See `engine.venues.base.PrivateAdapter`. Login is by frames and heartbeats come often: nothing is asked of REST."""
 
+    life_s: float | None = None
     renew_every_s: float | None = None
     quiet = False
 
