@@ -12,7 +12,6 @@ from engine.model import (
     Order,
     OrderReport,
     OrderState,
-    Severity,
     amend_settled,
     cancelled_never_placed,
     to_unknown,
@@ -103,7 +102,4 @@ class Finding(Sending):
     def _needs_a_person(self, order: Order, kind: str, text: str) -> None:
         """Say so once; the search goes on."""
         if not order.review:
-            notice = self._notice(Severity.EMERGENCY, kind, f"{order.instrument}: {text}", order)
-            self._save_and_tell(
-                "order.review", up_for_review(order, text, now_ms=self._now_ms()), notice, "review.durable"
-            )
+            self._put_up(up_for_review(order, text, now_ms=self._now_ms()), kind, f"{order.instrument}: {text}")

@@ -116,14 +116,15 @@ class Keeper(Actor):
         puts = (Put("orders", order.order_id, order) for order in orders)
         self._ledger.write(self._commit(kind, (*puts, *extra)), partial(self._saved_all, tuple(orders), then))
 
-    def _save_and_tell(self, kind: str, order: Order, notice: Notice, point: str) -> None:
-        """As `_save`, with what people must hear of it: it is stored with the change that makes it true."""
+    def _put_up(self, order: Order, kind: str, text: str) -> None:
+        """Save an order that is up for review, with what people must hear of it: one is not on disk without the other."""
+        notice = self._notice(Severity.EMERGENCY, kind, text, order)
 
         def told() -> None:
-            self._desk.point(point)
+            self._desk.point("review.durable")
             self._desk.notifier.tell(Notify(notice))
 
-        self._save(kind, order, told, extra=(Put("notices", notice.notice_id, notice),))
+        self._save("order.review", order, told, extra=(Put("notices", notice.notice_id, notice),))
 
     def _saved_all(self, orders: tuple[Order, ...], then: Callable[[], None] | None, seq: int) -> None:
         for order in orders:

@@ -225,10 +225,8 @@ class Sending(Releasing):
             waiting = refused_for_now(current, text, again_in_s=again_in_s, now_ms=now_ms)
             self._save("order.refused", waiting, partial(self._desk.point, "refused.retry"))
         elif ours and policy is ErrorPolicy.MANUAL:
-            notice = self._notice(Severity.EMERGENCY, "order.review", f"{order.instrument}: {text}", order)
-            self._save_and_tell(
-                "order.review", refused_and_kept(current, text, now_ms=now_ms), notice, "review.durable"
-            )
+            kept = refused_and_kept(current, text, now_ms=now_ms)
+            self._put_up(kept, "order.review", f"{order.instrument}: {text}")
         else:
             text = f"{text} (refused {current.refusals + 1} times)" if current.refusals else text
             self._save_if_new("order.rejected", current, to_rejected(current, text, now_ms=now_ms))

@@ -19,11 +19,13 @@ from engine.model import (
     CancelState,
     Fill,
     Order,
+    OrderLimits,
     OrderReport,
     OrderRequest,
     OrderState,
     OrderType,
     ProofRules,
+    SelfTrade,
     Severity,
     Side,
     TriggerBy,
@@ -192,7 +194,8 @@ def same_schedule_for_a_seed(request: pytest.FixtureRequest, monkeypatch: pytest
 async def test_whatever_happens_nothing_is_lost_nothing_twice_and_both_sides_agree(
     tmp_path: Path, autojump_clock: object, seed: int
 ) -> None:
-    settings = OrdersSettings(proof=ProofRules(margin_s=11.0, repeat_s=1.0))  # placed 5 s late, and denied for 5 s more
+    limits = OrderLimits(self_trade=SelfTrade.ALLOW)
+    settings = OrdersSettings(limits=limits, proof=ProofRules(margin_s=11.0, repeat_s=1.0))  # placed 5 s late, and denied for 5 s more
     async with (
         order_rig(tmp_path, seed=seed, behaviour=STORM, settings=settings) as rig,
         trio.open_nursery() as nursery,

@@ -256,7 +256,7 @@ class AdversarialVenue:
 
     async def _refuse(self, order: Order) -> None:
         self.refused.add(order.client_order_id)
-        raise Refused("not_enough_funds", code=10009)
+        raise Refused("not_enough_funds", code=10009, passing=True)
 
     async def _lose_request(self, order: Order) -> None:
         raise OutcomeUnknown("timeout")
