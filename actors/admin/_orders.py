@@ -15,6 +15,12 @@ class One(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_id: OrderId
 
 
+class Stats(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Figures of the orders that pass the filters, those of the last day unless a time is said, and in periods of `period_s`."""
+
+    period_s: float = 3600.0
+
+
 class Plans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Those at work, and with `all` the newest that are over."""
 
@@ -34,6 +40,10 @@ class CancelPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def history(desk: Desk, filters: Filters) -> Record:
     return await desk.trading.get_order_history(filters)
+
+
+async def stats(desk: Desk, params: Stats) -> Record:
+    return await desk.trading.get_order_statistics(params, params.period_s)
 
 
 async def review(desk: Desk, _: Nothing) -> Listing[Record]:
@@ -62,6 +72,7 @@ async def plan_cancel(desk: Desk, params: CancelPlan) -> Record:
 
 METHODS = {
     "order.history": Method(Filters, history),
+    "order.stats": Method(Stats, stats),
     "order.review": Method(Nothing, review),
     "order.monitor": Method(One, monitor),
     "order.conditions": Method(One, conditions),

@@ -72,11 +72,38 @@ def watched(answer: Answer) -> str:
 
 
 def monitored(answer: Answer) -> str:
-    told = [pairs(answer["order"]), f"waits for: {cell(answer['waits_for'])}"]
+    record = {name: value for name, value in answer["order"].items() if value not in (None, "", [], {}, False)}
+    told = [
+        pairs({name: value for name, value in record.items() if name not in ("id", "conditions")}),
+        f"waits for: {cell(answer['waits_for'])}",
+    ]
     if answer["conditions"]:
         told.append(watched(answer["conditions"]))
     fills = [(name, key(name)) for name in ("executed_at", "amount", "price", "fee", "fee_currency", "trade_id")]
     return "\n\n".join([*told, f"fills:\n{table(answer['fills'], fills)}"])
+
+
+_FIGURES: tuple[Column, ...] = (
+    ("orders", key("orders")),
+    ("processed", key("orders_processed")),
+    ("failed", key("orders_failed")),
+    ("success", lambda row: f"{row['success_rate']:.1%}"),
+    ("seconds", lambda row: f"{row['avg_processing_time']:.3f}"),
+    ("retries", key("retry_count")),
+)
+_DIMENSIONS = ("account", "instrument", "direction", "strategy")
+
+
+def figures(answer: Answer) -> str:
+    """The whole, then by everything it is told apart by."""
+    told = [table([answer], _FIGURES), pairs(answer["by_status"])]
+    for name in _DIMENSIONS:
+        rows = [{"name": value} | found for value, found in answer[f"by_{name}"].items()]
+        told.append(table(rows, ((name, key("name")), *_FIGURES)))
+    told.append(table(answer["by_period"], (("from", _time("start")), *_FIGURES)))
+    if not answer["complete"]:
+        told.append("there were more orders than were looked at: these are the newest")
+    return "\n\n".join(told)
 
 
 PLAN_COLUMNS: tuple[Column, ...] = (

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from actors.cli._remote import Options, Remote, ask, given, patience, show
 from actors.cli._values import decimal, limit, pair, seconds, trail
 from engine.model import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
-Answer = Any
 Add = Callable[..., argparse.ArgumentParser]
 MAX_FILE_BYTES = 1 << 20
 VERDICTS = ("retry", "close", "ask")
@@ -101,7 +101,17 @@ def oto(options: Options) -> dict[str, Any]:
 
 
 def history(options: Options) -> dict[str, Any]:
-    names = ("limit", "status", "direction", "strategy", "plan", "group", "cursor", "start_time", "end_time")
+    own = ("limit", "cursor", "period_s")
+    names = (
+        "status",
+        "direction",
+        "strategy",
+        "plan",
+        "group",
+        "start_time",
+        "end_time",
+        *filter(partial(hasattr, options), own),
+    )
     named = {"instrument_name": options.instrument, "account_id": options.account}
     return given(options, *names) | {name: value for name, value in named.items() if value}
 
@@ -133,6 +143,7 @@ def _read_orders(file: str) -> list[Any]:
 
 # ── the commands ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_STATS = Remote("order.stats", _order_views.figures, history)
 FIGURE = Remote("figure", _order_views.published, lambda o: given(o, "name", "value"))
 
 
@@ -171,6 +182,9 @@ def add_order_commands(add: Add) -> None:
     resolve.add_argument("verdict", choices=VERDICTS, help="let it be sent again, call it over, or look for it now")
     resolve.add_argument("--note", default="", help="why; it is kept with the order")
     _history(add("history", "orders there were, newest first", Remote("order.history", _order_views.page, history)))
+    counted = add("stats", "how orders fared, those of the last day unless a time is said", _STATS)
+    _filters(counted)
+    counted.add_argument("--period", dest="period_s", type=seconds, metavar="SECONDS", help="default: 3600")
 
 
 def _one(method: str, view: Callable[[Any], str]) -> Remote:
@@ -271,11 +285,15 @@ def _linked(add: Add) -> None:
 
 
 def _history(parser: argparse.ArgumentParser) -> None:
+    _filters(parser)
     parser.add_argument("--limit", type=limit, metavar="N", help="at most this many (default: 100)")
+    parser.add_argument("--cursor", default="", help="where the page before ended")
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
     for name in ("instrument", "account", "strategy", "plan", "group"):
         parser.add_argument(f"--{name}", default="", metavar="NAME")
     parser.add_argument("--status", action="append", metavar="STATUS", help="one of several may be said")
     parser.add_argument("--side", dest="direction", choices=list(map(str, Side)))
     parser.add_argument("--from", dest="start_time", default="", metavar="TIME", help="2026-01-31T12:00:00Z")
     parser.add_argument("--to", dest="end_time", default="", metavar="TIME")
-    parser.add_argument("--cursor", default="", help="where the page before ended")

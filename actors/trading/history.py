@@ -81,20 +81,19 @@ def _converted(given: dict[str, Any]) -> Filters:
 
 async def page_of(store: Store, filters: Filters) -> Page:
     """The newest orders that pass the filters, from the cursor on."""
-    keep = _keeper(filters)
-    looking = _Looking(filters)
+    keep, walk = keeper(filters), Walk(filters)
     found: list[Order] = []
-    while looking.left > 0:
+    while walk.left > 0:
         with store.snapshot() as view:
-            for order in looking.turn(view):
+            for order in walk.turn(view):
                 if keep(order):
                     found.append(order)
                     if len(found) == filters.limit:
-                        return Page(found, looking.cursor)
-        if looking.ended:
+                        return Page(found, walk.cursor)
+        if walk.ended:
             return Page(found, "")
         await trio.lowlevel.checkpoint()
-    return Page(found, looking.cursor)
+    return Page(found, walk.cursor)
 
 
 async def records_of(store: Store, orders: Iterable[Order]) -> list[dict[str, Any]]:
@@ -113,8 +112,8 @@ def record_in(store: Store, order: Order) -> dict[str, Any]:
     return order_record(order, executed_at_ms=executed_at_ms(fills))
 
 
-class _Looking:
-    """A walk over the index by state, all wanted states merged by age, that can be left and taken up again."""
+class Walk:
+    """A walk over the index by state, all wanted states merged by age, newest first, that can be left and taken up again."""
 
     def __init__(self, filters: Filters) -> None:
         statuses = _statuses(filters)
@@ -160,7 +159,7 @@ class _Looking:
                 yield place
 
 
-def _keeper(filters: Filters) -> Callable[[Order], bool]:
+def keeper(filters: Filters) -> Callable[[Order], bool]:
     """Whether an order is wanted, as far as the index does not say."""
     statuses = frozenset(_statuses(filters))
 

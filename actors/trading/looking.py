@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from actors.messages import ConditionsSeen, GetConditions, GetPlans
 from actors.trading.caller import Caller, Record
-from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError
+from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError, bad_field
 from actors.trading.history import Filters, filters_of, is_account, page_of, record_in, records_of
 from actors.trading.plans import plan_record
 from actors.trading.records import fill_record
+from actors.trading.statistics import statistics_of
 from actors.trading.when import condition_text
 from engine.model import Order, OrderState
+
+DAY_S = 86_400.0
 
 
 class Looking(Caller):
@@ -20,6 +25,22 @@ class Looking(Caller):
         """`{orders, next}`: records, newest first; see `Filters`. Raises AdvancedOrderError."""
         page = await page_of(self._parts.store, filters_of(filters, self._parts.default_venue))
         return {"orders": await records_of(self._parts.store, page.orders), "next": page.next}
+
+    async def get_order_statistics(
+        self, filters: Mapping[str, Any] | Filters | None = None, period_s: float = 3600.0
+    ) -> Record:
+        """How the orders of a time fared, by status, account, instrument, direction, strategy and periods of `period_s`. Raises
+        AdvancedOrderError.
+
+        Without a `start_time` those of the last day; success, failure and processing time as in `get_queue_statistics`.
+        """
+        if not 1.0 <= period_s <= 366 * DAY_S:
+            raise bad_field("period_s", "1 second to a year", period_s)
+        wanted = filters_of(filters, self._parts.default_venue)
+        if wanted.start_time is None:
+            since_ms = self._parts.clock.wall_ms() - int(DAY_S * 1000)
+            wanted = msgspec.structs.replace(wanted, start_time=since_ms)
+        return await statistics_of(self._parts.store, wanted, period_s)
 
     async def review_orders(self) -> list[Record]:
         """Records of the orders that wait for a person, oldest first; `review` says why."""

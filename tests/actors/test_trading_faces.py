@@ -282,6 +282,8 @@ async def test_orders_are_changed_looked_for_and_decided_about(tmp_path, said):
             "order resolve testnode-7 ask --note look",
             "order review",
             "order history --status open --status filled --limit 1 --side buy",
+            "order stats --instrument X-PERPETUAL --period 60 --from 2020-01-01T00:00:00Z",
+            "order monitor testnode-7",
             "figure mood 0.5",
         ):
             assert (command, await tradenode(rig, *command.split())) == (command, 0)

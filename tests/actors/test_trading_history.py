@@ -9,6 +9,7 @@ import pytest
 from actors.trading import STATUS, AdvancedOrderError, order_record, status_of
 from actors.trading import history as rooms
 from actors.trading.history import filters_of, page_of, records_of
+from actors.trading.statistics import statistics_of
 from engine.model import Link, LinkKind, OrderState, Side
 from tests.support.stores import EPOCH_MS, fill, open_store, order, put, put_fill
 
@@ -142,3 +143,30 @@ def test_every_state_has_a_public_name_and_waiting_says_for_what():
     waiting = order(1, link=Link(group="g", kind=LinkKind.OTO, after="testnode-9"))
     assert status_of(waiting) == "untriggered"
     assert status_of(order(1, met_at_ms=5)) == "triggered"
+
+
+async def test_statistics_count_what_the_venue_took_what_it_never_had_and_how_long_it_took(tmp_path):
+    with open_store(tmp_path / "store") as store:
+        done = [
+            order(n, OrderState.FILLED, attempt=n, opened_at_ms=EPOCH_MS + n * 1000, instrument=f"deribit:{n % 2}")
+            for n in (1, 2, 3)
+        ]
+        never = [order(4, OrderState.REJECTED), order(5, OrderState.EXPIRED), order(6), order(7, OrderState.CANCELLED)]
+        store.commit([put(one) for one in done + never])
+        figures = await statistics_of(store, filters_of({}, VENUE), 60.0)
+        none = await statistics_of(store, filters_of({"strategy": "nobody"}, VENUE), 60.0)
+    assert (figures["orders"], figures["orders_processed"], figures["orders_failed"]) == (7, 3, 2)
+    assert (figures["success_rate"], figures["avg_processing_time"], figures["retry_count"]) == (3 / 5, 2.0, 3)
+    assert figures["by_status"] == {"cancelled": 1, "created": 1, "expired": 1, "filled": 3, "rejected": 1}
+    assert figures["by_instrument"]["deribit:1"]["orders_processed"] == 2
+    assert [row["orders"] for row in figures["by_period"]] == [7]
+    assert figures["complete"]
+    assert (none["orders"], none["success_rate"], none["avg_processing_time"]) == (0, 0.0, 0.0)
+
+
+async def test_statistics_of_more_orders_than_may_be_looked_at_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "MAX_LOOKED_AT", 100)
+    with open_store(tmp_path / "store") as store:
+        store.commit([put(one) for one in some(300)])
+        figures = await statistics_of(store, filters_of({}, VENUE), 60.0)
+    assert (figures["orders"], figures["complete"]) == (100, False)
