@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
@@ -166,7 +166,10 @@ class Limited(RuleBasedStateMachine):
         self.now_ms = 10
         self.untold: list[tuple[int, Decimal]] = []
 
-    @initialize(most=lots, position=st.integers(-12, 12).map(lambda count: D(10 * count)))
+    @initialize(
+        most=st.integers(3, 6).map(lambda count: D(10 * count)),
+        position=st.integers(-9, 9).map(lambda count: D(10 * count)),
+    )
     def begin(self, most: Decimal, position: Decimal) -> None:
         self.limits = InstrumentLimits(max_position=most)
         self.position = position
@@ -180,43 +183,44 @@ class Limited(RuleBasedStateMachine):
     def refused(self, order: OrderRequest | Order, more: Decimal) -> bool:
         return deny_position(order, more, LINEAR, self.exposure.of(NAME), self.limits, None) is not None
 
-    @rule(side=sides, amount=lots, reduce_only=st.booleans(), later=st.booleans())
-    def ask(self, side: Side, amount: Decimal, reduce_only: bool, later: bool) -> None:
+    def among(self, state: OrderState) -> list[Order]:
+        return [order for order in self.orders.values() if order.state is state]
+
+    @rule(side=sides, amount=lots, reduce_only=st.integers(0, 4).map(lambda roll: roll == 0), when=st.integers(0, 3))
+    def ask(self, side: Side, amount: Decimal, reduce_only: bool, when: int) -> None:
+        """It leaves at once, or waits its turn, or for something else."""
         request = OrderRequest(instrument=NAME, side=side, amount=amount, price=D(100), reduce_only=reduce_only)
+        later = when == 0
         if later or not self.refused(request, amount):
             changes = {"side": side, "amount": amount, "reduce_only": reduce_only}
-            self.become(an_order(len(self.orders), conditions=LATER if later else (), **changes))
+            order = an_order(len(self.orders), conditions=LATER if later else (), **changes)
+            self.become(order)
+            if when > 1:
+                self.become(opened(order))
 
+    @precondition(lambda self: self.among(OrderState.WAITING))
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         """As before every attempt: what breaks the limit now does not leave."""
-        waiting = [order for order in self.orders.values() if order.state is OrderState.WAITING]
-        if not waiting:
-            return
-        order = data.draw(st.sampled_from(waiting))
+        order = data.draw(st.sampled_from(self.among(OrderState.WAITING)))
         if self.refused(order, order.remaining - counted(order)):
             self.become(cancelled_unsent(order, now_ms=5))
         else:
             self.become(opened(order))
 
+    @precondition(lambda self: self.among(OrderState.OPEN))
     @rule(data=st.data(), amount=lots)
     def amend(self, data: st.DataObject, amount: Decimal) -> None:
-        at_venue = [order for order in self.orders.values() if order.state is OrderState.OPEN]
-        if not at_venue:
-            return
-        order = data.draw(st.sampled_from(at_venue))
-        if amount > order.filled_amount and not self.refused(
-            order, max(ZERO, amount - order.filled_amount - counted(order))
-        ):
+        order = data.draw(st.sampled_from(self.among(OrderState.OPEN)))
+        more = max(ZERO, amount - order.filled_amount - counted(order))
+        if amount > order.filled_amount and not self.refused(order, more):
             self.become(msgspec.structs.replace(order, amount=amount))
 
-    @rule(data=st.data(), amount=lots)
-    def fill(self, data: st.DataObject, amount: Decimal) -> None:
-        at_venue = [order for order in self.orders.values() if order.state is OrderState.OPEN]
-        if not at_venue:
-            return
-        order = data.draw(st.sampled_from(at_venue))
-        amount = min(amount, order.remaining)
+    @precondition(lambda self: self.among(OrderState.OPEN))
+    @rule(data=st.data(), amount=st.none() | lots)
+    def fill(self, data: st.DataObject, amount: Decimal | None) -> None:
+        order = data.draw(st.sampled_from(self.among(OrderState.OPEN)))
+        amount = order.remaining if amount is None else min(amount, order.remaining)
         if order.reduce_only:  # the venue clips it to what there is to close
             amount = min(amount, max(ZERO, -order.side.sign * self.position))
         if amount:
@@ -231,6 +235,7 @@ class Limited(RuleBasedStateMachine):
         at_ms, amount = self.untold.pop(0)
         self.exposure.report([a_position(amount, at_ms)], looked_ms=10)
 
+    @precondition(lambda self: self.untold)
     @rule()
     def look(self) -> None:
         self.untold.clear()
@@ -243,6 +248,7 @@ class Limited(RuleBasedStateMachine):
 
 
 TestLimited = Limited.TestCase
+TestLimited.settings = settings(max_examples=200, stateful_step_count=30)
 
 
 @given(st.lists(st.tuples(st.booleans(), prices), max_size=200), sides)
@@ -356,3 +362,21 @@ def test_an_unknown_instrument_is_not_remembered_by_asking_for_it() -> None:
     assert isinstance(exposure.of("sim:OTHER"), Stake)
     assert exposure.stakes == {}
     assert deny_exposure(ZERO, D(1)) is None
+
+
+def test_a_long_that_a_reduce_only_order_may_close_first_makes_no_room_to_sell_more() -> None:
+    """60 held, 60 reduce-only and 80 plain to be sold: if the reduce-only one is filled first, 80 would be short."""
+    exposure, limits = Exposure(), InstrumentLimits(max_position=D(60))
+    exposure.report([a_position(D(60), 5)], looked_ms=5)
+    for amount, refused in ((60, False), (80, True)):
+        request = OrderRequest(instrument=NAME, side=Side.SELL, amount=D(amount), price=D(100))
+        denial = deny_position(request, request.amount, LINEAR, exposure.of(NAME), limits, None)
+        assert (denial is not None) is refused
+
+
+def test_only_what_is_held_in_both_views_may_be_closed_beyond_the_limit() -> None:
+    stake, limits = Stake(), InstrumentLimits(max_position=D(60))
+    request = OrderRequest(instrument=NAME, side=Side.SELL, amount=D(100), price=D(100))
+    for own, refused in ((100, False), (90, True), (-10, True)):
+        stake.reported, stake.own = D(100), D(own)
+        assert (deny_position(request, request.amount, LINEAR, stake, limits, None) is not None) is refused
