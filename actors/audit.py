@@ -201,8 +201,8 @@ class _Seen:
 
     def __init__(self, quality: Quality) -> None:
         self.told = False
-        self.unrepaired = self.lost = 0
-        self.repaired = quality.repaired
+        self.unrepaired, self.lost = 0, quality.lost
+        self.repaired = quality.repaired + quality.lost  # settled, one way or the other
         self.out_of_order = quality.out_of_order
         self.mismatched = quality.mismatched
 
@@ -211,11 +211,11 @@ class _Seen:
 
         What is missing now may be on its way: lost is what was missing at the visit before and was not brought since.
         """
-        lost = max(0, self.unrepaired - (quality.repaired - self.repaired))
+        lost = quality.lost + max(0, self.unrepaired - (quality.repaired + quality.lost - self.repaired))
         missing = lost - self.lost
         mismatched = quality.mismatched - self.mismatched
         out_of_order = quality.out_of_order - self.out_of_order
-        self.lost, self.unrepaired, self.repaired = lost, quality.unrepaired, quality.repaired
+        self.lost, self.unrepaired, self.repaired = lost, quality.unrepaired, quality.repaired + quality.lost
         self.mismatched, self.out_of_order = quality.mismatched, quality.out_of_order
         if missing > limits.missing:
             yield f"{missing} missing, and not brought back"

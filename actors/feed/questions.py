@@ -47,13 +47,15 @@ class MarketQuestions:
         answer, began_s = await self._ask("mark", lambda rest: rest.mark(self._symbol))
         return answer, self._as_of(answer.venue_ms, began_s)
 
-    async def trades(self, limit: int, *, after_seq: int | None = None) -> tuple[tuple[TradeRow, ...], float]:
-        """In the line for what can wait: of one symbol they may cost as much as the bars of twenty."""
+    async def trades(
+        self, limit: int, *, after_seq: int | None = None, timeout_s: float | None = None, history: bool = True
+    ) -> tuple[tuple[TradeRow, ...], float]:
+        """In the line for what can wait, unless it cannot: of one symbol they may cost as much as the bars of twenty."""
 
         async def ask(rest: PublicRest) -> tuple[TradeRow, ...]:
-            return await rest.trades(self._symbol, limit, after_seq=after_seq, history=True)
+            return await rest.trades(self._symbol, limit, after_seq=after_seq, history=history)
 
-        return await self._ask("trades", ask, self._settings.history_timeout_s, history=True)
+        return await self._ask("trades", ask, timeout_s or self._settings.history_timeout_s, history=history)
 
     async def bars(self, interval: str, start_ms: int, end_ms: int) -> tuple[Columns, float]:
         return await self._ask(f"bars {interval}", lambda rest: rest.bars(self._symbol, interval, start_ms, end_ms))

@@ -16,6 +16,8 @@ from engine.model import DataClass
 from engine.venues.base import Applied, RateLimited, VenueError
 
 _PAGES = 20  # of trades for one repair
+_LEAVES_SOON_S = 60.0  # trades that can only be had for so long do not wait for what the budget leaves over
+_TIME = 0
 _SEQ = 4
 _BARS = int(Applied.BARS)
 
@@ -75,25 +77,24 @@ class Repair:
 
     # ── counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _count_trades(self) -> int:
+    def _count_trades(self, brought: int = 0) -> int:
+        """How many are missing, `brought` being how many have just come."""
         seat = self._seat
         if not self._has_trades:
             return 0
         seat.trades_given_up = min(seat.trades_given_up, seat.state.trades.missed)
         missing = seat.state.trades.missed - seat.trades_given_up
-        if missing != seat.trades_missing:
-            self._note(DataClass.TRADES, missing - seat.trades_missing)
-            seat.trades_missing = missing
+        self._note(DataClass.TRADES, missing - seat.trades_missing, brought)
+        seat.trades_missing = missing
         return missing
 
-    def _count_bars(self) -> int:
+    def _count_bars(self, brought: int = 0) -> int:
         seat = self._seat
         if not self._has_bars:
             return 0
         missing = sum(self._bars_missing(interval) for interval in self._loaded())
-        if missing != seat.bars_missing:
-            self._note(DataClass.BARS, missing - seat.bars_missing)
-            seat.bars_missing = missing
+        self._note(DataClass.BARS, missing - seat.bars_missing, brought)
+        seat.bars_missing = missing
         return missing
 
     def _bars_missing(self, interval: str) -> int:
@@ -101,10 +102,13 @@ class Repair:
         given_up[interval] = min(given_up.get(interval, 0), missing)  # old holes leave with the old bars
         return missing - given_up[interval]
 
-    def _note(self, data_class: DataClass, more: int) -> None:
+    def _note(self, data_class: DataClass, more: int, brought: int) -> None:
+        """Fewer are missing because they were brought, or because they can be missed no more."""
         quality = self._seat.state.quality[data_class]
         quality.missing += max(0, more)
-        quality.repaired += max(0, -more)
+        fewer = max(0, -more)
+        quality.repaired += min(fewer, brought)
+        quality.lost += max(0, fewer - brought)
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -141,8 +145,9 @@ class Repair:
     async def _take_bars(self, interval: str, from_ms: int) -> None:
         bars = self._seat.state.bars[interval]
         before_ms = bars.last_key() or 0.0
-        await self._rest.take_bars(interval, from_ms)
         self._count_bars()
+        await self._rest.take_bars(interval, from_ms)
+        self._count_bars(brought=bars.capacity)
         if (bars.last_key() or 0.0) <= before_ms + bars.interval_ms:  # else another hole may have come meanwhile
             self._seat.bars_given_up[interval] = bars.missing()
 
@@ -158,11 +163,23 @@ class Repair:
             hole = self._first_trade_before_a_hole()
             if hole is None:
                 break
-            if not await self._rest.take_trades_after(hole):
+            spare_s = self._leaves_in_s(hole) - _LEAVES_SOON_S
+            patience_s = spare_s if spare_s > 0 else _LEAVES_SOON_S
+            brought = await self._rest.take_trades_after(hole, timeout_s=patience_s, history=spare_s > 0)
+            if not brought:
                 seat.trades_whole_to = hole + 1
-            self._count_trades()
+            self._count_trades(brought)
         seat.trades_given_up = seat.state.trades.missed
         self._count_trades()
+
+    def _leaves_in_s(self, hole: int) -> float:
+        """How long until a hole is older than the trades that are kept, at the pace of those: then nobody can fill it."""
+        trades = self._seat.state.trades
+        rows = trades.view()
+        newer = len(rows) - int(np.searchsorted(rows[:, _SEQ], hole))
+        per_s = len(rows) / max(1.0, (rows[-1, _TIME] - rows[0, _TIME]) / 1000)
+        leaves_in_s = float(max(1, trades.capacity - newer) / per_s)
+        return min(self._seat.settings.history_timeout_s, leaves_in_s)
 
     def _first_trade_before_a_hole(self) -> int | None:
         seqs = self._seat.state.trades.view()[:, _SEQ]

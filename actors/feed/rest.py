@@ -89,9 +89,10 @@ class MarketRest(MarketQuestions):
         bars.merge(rows)
         self.touch(DataClass.BARS, began_s)
 
-    async def take_trades_after(self, seq: int) -> int:
+    async def take_trades_after(self, seq: int, *, timeout_s: float | None, history: bool) -> int:
         """The trades after number `seq`; how many of them were new. Raises `VenueError`."""
-        rows, _ = await self.trades(self._state.trades.capacity, after_seq=seq)
+        capacity = self._state.trades.capacity
+        rows, _ = await self.trades(capacity, after_seq=seq, timeout_s=timeout_s, history=history)
         return self._state.trades.merge(trade_columns(rows))
 
     def touch(self, data_class: DataClass, as_of_s: float) -> None:

@@ -16,6 +16,7 @@ class Quality:
         "duplicates",
         "lag_max_ms",
         "lag_ms",
+        "lost",
         "mismatched",
         "missing",
         "out_of_order",
@@ -26,6 +27,9 @@ class Quality:
     def __init__(self) -> None:
         self.missing = 0  # messages, trades or bars known to have been lost on the way
         self.repaired = 0  # of those, how many a request brought back
+        self.lost = (
+            0  # of those, how many nothing can bring back: the venue has none, or they are older than what is kept
+        )
         self.out_of_order = 0
         self.duplicates = 0
         self.unreadable = 0
@@ -41,8 +45,8 @@ class Quality:
 
     @property
     def unrepaired(self) -> int:
-        """What is still missing."""
-        return max(0, self.missing - self.repaired)
+        """What is still missing, and may come back."""
+        return max(0, self.missing - self.repaired - self.lost)
 
     def summary(self) -> "QualitySummary":
         return QualitySummary(**{name: getattr(self, name) for name in QualitySummary.__struct_fields__})
@@ -53,6 +57,7 @@ class QualitySummary(msgspec.Struct, frozen=True):
 
     missing: int
     repaired: int
+    lost: int
     out_of_order: int
     duplicates: int
     unreadable: int

@@ -159,26 +159,24 @@ class Bars(Series):
 class Trades(Series):
     """Public trades, columns `TRADE_COLUMNS`; `taker_side` is 1 for a buyer, -1 for a seller.
 
-    Venues number an instrument's trades without holes, so `missed` is exact: how many between the first and the last
-    were never seen.
+    Venues number an instrument's trades without holes, so `missed` is exact.
     """
 
-    __slots__ = ("_first_seq", "last_seq", "missed")
+    __slots__ = ("last_seq",)
 
     def __init__(self, capacity: int = 1000) -> None:
         super().__init__(capacity, len(TRADE_COLUMNS))
-        self._first_seq = -1
         self.last_seq = -1
-        self.missed = 0
+
+    @property
+    def missed(self) -> int:
+        """How many between the oldest and the newest that are kept are not there."""
+        return self.last_seq - int(self._rows[self._start, _SEQ]) + 1 - len(self) if len(self) else 0
 
     def add(self, *, time_ms: int, price: float, amount: float, taker_side: int, trade_seq: int) -> bool:
         """Append one trade; a sequence number not above the last is a replay and changes nothing (False)."""
         if trade_seq <= self.last_seq:
             return False
-        if self.last_seq >= 0:
-            self.missed += trade_seq - self.last_seq - 1
-        else:
-            self._first_seq = trade_seq
         self.last_seq = trade_seq
         self.append((float(time_ms), price, amount, float(taker_side), float(trade_seq)))
         return True
@@ -195,10 +193,6 @@ class Trades(Series):
         both = np.concatenate((self.view(), rows))
         merged = both[np.unique(both[:, _SEQ], return_index=True)[1]]
         new = len(merged) - len(self)
-        first, last = int(merged[0, _SEQ]), int(merged[-1, _SEQ])
-        known = self.last_seq - self._first_seq + 1 - self.missed if self.last_seq >= 0 else 0
-        self._first_seq = first if self._first_seq < 0 else min(self._first_seq, first)
-        self.last_seq = max(self.last_seq, last)
-        self.missed = self.last_seq - self._first_seq + 1 - known - new
+        self.last_seq = int(merged[-1, _SEQ])
         self._load(merged)
         return new

@@ -111,10 +111,10 @@ class Rig:
         return classes + [(name, samples.fresh) for name, samples in market.samples.items()]
 
     def gaps(self) -> tuple[int, int, int]:
-        """How many messages, trades and bars were missed, how many of them came back, and how many are still missing."""
+        """How many messages, trades and bars were missed, how many of them came back, and how many did not."""
         qualities = [quality for market in self.markets.values() for quality in market.quality.values()]
         found, repaired = sum(q.missing for q in qualities), sum(q.repaired for q in qualities)
-        return found, repaired, sum(map(unrepaired, self.markets.values()))
+        return found, repaired, sum(map(unrepaired, self.markets.values())) + sum(q.lost for q in qualities)
 
     def restarts(self) -> int:
         return sum(node.restarts for node in self.node.system.tree().walk())

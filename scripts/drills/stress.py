@@ -208,10 +208,12 @@ class Stress:
         if not await self._within(self._size.whole_within_s, self._rig.whole):
             self._failed["stuck"] += 1
             self._stories.append(f"{story}: stuck: {self._rig.why_not_whole()}")
-        self._recovered_s[kind] = max(self._recovered_s.get(kind, 0.0), round(trio.current_time() - since_s, 2))
+            print(self._stories[-1], flush=True)
+        took_s = round(trio.current_time() - since_s, 2)
+        self._recovered_s[kind] = max(self._recovered_s.get(kind, 0.0), took_s)
         found = await self._compare.all()
         self._tell(story, found)
-        print(f"{story}: whole after {self._recovered_s[kind]:.1f} s, {len(found)} differences", *found[:3], flush=True)
+        print(f"{story}: after {took_s:.1f} s, {len(found)} differences", *found[:3], flush=True)
 
     def _tell(self, story: str, found: Sequence[Difference]) -> None:
         for difference in found:

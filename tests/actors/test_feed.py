@@ -273,7 +273,24 @@ async def test_a_short_disconnection_is_ridden_out_and_its_hole_filled_before_li
         await soon(lambda: b.market.mode == "streaming", within_s=1)
         assert b.market.trades.view()[:, 4].tolist() == [*range(1, 15), 16]
         assert b.market.trades.missed == 1
+        quality = b.market.quality[DataClass.TRADES]
+        assert (quality.missing, quality.repaired, quality.lost) == (12, 11, 1)
         assert b.moves == []
+
+
+async def test_a_hole_that_leaves_with_the_old_trades_is_lost_and_not_repaired(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with bench() as (b, _):
+        await b.live()
+        b.send("X 2")
+        b.venue.client().delay_s = 1e6
+        b.send("X 10")
+        quality = b.market.quality[DataClass.TRADES]
+        await soon(lambda: quality.unrepaired == 7)
+        b.send(*(f"X {n}" for n in range(11, 11 + b.market.trades.capacity)))
+        await soon(lambda: quality.unrepaired == 0)
+        assert (b.market.trades.missed, quality.missing, quality.repaired, quality.lost) == (0, 7, 0, 7)
 
 
 async def test_a_long_disconnection_steps_down(autojump_clock: trio.testing.MockClock) -> None:

@@ -101,14 +101,15 @@ def test_missing_counts_the_holes(slots: set[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 30), max_size=40))
-def test_trades_never_run_backwards_and_count_what_was_skipped(sequence: list[int]) -> None:
+def test_trades_never_run_backwards_and_count_what_is_missing_among_those_kept(sequence: list[int]) -> None:
     trades, kept = Trades(CAPACITY), []
     for seq in sequence:
         assert add(trades, seq) is (not kept or seq > kept[-1])
         if not kept or seq > kept[-1]:
             kept.append(seq)
     assert trades.view()[:, 4].tolist() == kept[-CAPACITY:]
-    assert trades.missed == (kept[-1] - kept[0] + 1 - len(kept) if kept else 0)
+    window = kept[-CAPACITY:]
+    assert trades.missed == (window[-1] - window[0] + 1 - len(window) if window else 0)
 
 
 @given(
