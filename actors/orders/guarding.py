@@ -32,6 +32,7 @@ from engine.model import (
     deny_at_door,
     deny_by_gate,
     deny_by_lists,
+    deny_by_venue,
     deny_count,
     deny_exposure,
     deny_meeting,
@@ -162,6 +163,7 @@ class Guarding(Linking):
         mark = self._mark(wanted.instrument)
         return (
             self._deny_kind(wanted, instrument)
+            or deny_by_venue(wanted, instrument, mark)
             or deny_price(wanted, limits, mark)
             or deny_meeting(wanted, stake, self._limits.self_trade, self._reach(wanted, instrument, stake))
             or deny_position(wanted, more, instrument, stake, limits, mark)

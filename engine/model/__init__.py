@@ -24,7 +24,15 @@ from engine.model.holding import (
     up_for_review,
 )
 from engine.model.inquiry import Inquiry, ProofRules
-from engine.model.instruments import Instrument, InstrumentKind, Snap, TickStep, instrument_id, split_instrument
+from engine.model.instruments import (
+    Instrument,
+    InstrumentKind,
+    PriceBand,
+    Snap,
+    TickStep,
+    instrument_id,
+    split_instrument,
+)
 from engine.model.lifecycle import (
     ConditionalOrders,
     NonImmediateOrders,
@@ -139,8 +147,10 @@ from engine.model.samples import Samples
 from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 from engine.model.throttle import Throttle
+from engine.model.venue_rules import VENUE_RULE, deny_by_venue
 
 __all__ = [
+    "VENUE_RULE",
     "Throttle",
     "Alarms",
     "Moment",
@@ -213,6 +223,7 @@ __all__ = [
     "deny_at_door",
     "deny_by_gate",
     "deny_by_lists",
+    "deny_by_venue",
     "deny_count",
     "deny_exposure",
     "deny_meeting",
@@ -274,6 +285,7 @@ __all__ = [
     "PartialFill",
     "Position",
     "PositionSide",
+    "PriceBand",
     "Priority",
     "ProofRules",
     "Quality",

@@ -39,6 +39,7 @@ CODES = {
     "STOPPING": "the node is stopping",
     "STORE_FULL": "the store has room left only for what makes positions smaller",
     "TOO_MANY_ORDERS": "too many orders are live",
+    "VENUE_RULE": "the venue takes no such order: its sizes, its least value, its band of prices",
 }
 
 

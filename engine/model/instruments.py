@@ -36,8 +36,19 @@ class TickStep(msgspec.Struct, frozen=True):
     tick_size: Decimal
 
 
+class PriceBand(msgspec.Struct, frozen=True):
+    """The venue takes no bid above the mark times `up`, and no offer below the mark times `down`."""
+
+    up: Decimal
+    down: Decimal
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """One tradable contract as its venue describes it. `expires_at_ms` is None for what never expires."""
+    """One tradable contract as its venue describes it. `expires_at_ms` is None for what never expires, any other rule for what
+    the venue does not say.
+
+    `min_notional` is of orders that may open a position; `max_market_amount` of orders without a price, `max_amount` of others.
+    """
 
     instrument_id: str  # "<venue>:<symbol>"
     venue: str
@@ -51,6 +62,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     tick_steps: tuple[TickStep, ...] = ()
     lot_size: Decimal  # amounts are multiples of it
     min_amount: Decimal
+    max_amount: Decimal | None = None
+    max_market_amount: Decimal | None = None
+    min_notional: Decimal | None = None
+    price_band: PriceBand | None = None
     contract_size: Decimal
     maker_fee: Decimal = ZERO
     taker_fee: Decimal = ZERO

@@ -30,12 +30,31 @@ async def test_an_order_rests_is_changed_and_is_cancelled(tmp_path: Path) -> Non
         assert [row["status"] for row in node.placed(order_id)] == ["CANCELED"]
 
 
+@pytest.mark.parametrize(
+    ("field", "wanted"),
+    [
+        ("notional", {"amount": D("0.001"), "factor": "0.0004"}),
+        ("amount", {"amount": D(500), "order_type": OrderType.MARKET}),
+        ("price", {"factor": "1.2"}),
+    ],
+)
+async def test_what_the_venue_is_known_to_refuse_is_not_asked_for(
+    tmp_path: Path, field: str, wanted: dict[str, Any]
+) -> None:
+    async with binance_node(tmp_path) as node:
+        await node.until(lambda: node.mark is not None)
+        factor = wanted.pop("factor", None)
+        refusal = await node.ask_for(**wanted, price=node.at(factor) if factor else None)
+        assert (refusal.code, refusal.field) == ("VENUE_RULE", field)
+        assert node.truth["orders"] == {}
+
+
 async def test_fills_positions_and_balances_are_the_venues(tmp_path: Path) -> None:
     async with binance_node(tmp_path) as node:
         taken = await node.submit(order_type=OrderType.MARKET, amount=D("0.030"))
         rests = await node.submit(post_only=True, price=node.inside)
         await node.until_state(taken, OrderState.FILLED)
-        await node.until_state(rests, OrderState.OPEN)
+        await node.until_state(rests, OrderState.OPEN, OrderState.FILLED)
         await node.fill(rests)
         filled = await node.until_state(rests, OrderState.FILLED)
         assert filled.average_price == filled.price
@@ -66,14 +85,20 @@ async def test_a_stop_lives_under_one_id_and_is_filled_when_it_is_triggered(tmp_
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.EndListenKeys(), faults.DayCut(channel="private/"), faults.Drop(channel="private/", reset=True)]
+    "fault",
+    [
+        faults.EndListenKeys(),
+        faults.DayCut(channel="private/"),
+        faults.Drop(channel="private/", reset=True),
+        faults.HalfOpen(channel="private/", sockets_only=True, duration_s=2.0),
+    ],
 )
 async def test_the_end_of_the_private_stream_closes_the_gate_until_the_account_is_in_step_again(
     tmp_path: Path, fault: faults.AnyFault
 ) -> None:
     async with binance_node(tmp_path) as node:
         rests = await node.submit(price=node.inside)
-        await node.until_state(rests, OrderState.OPEN)
+        await node.until_state(rests, OrderState.OPEN, OrderState.FILLED)
         before = len(node.live.log)
         node.sim.faults.add(fault)
         await node.fill(rests)
@@ -96,7 +121,7 @@ async def test_a_node_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> Non
                 trigger_by=TriggerBy.MARK,
             )
             for order_id in (rests, filled, stop):
-                await node.until_state(order_id, OrderState.OPEN)
+                await node.until_state(order_id, OrderState.OPEN, OrderState.FILLED)
             sim.faults.add(faults.LoseReply(method="POST /fapi/v1/order", count=1))
             lost = await node.submit(price=node.at("0.94"))
             await node.until(lambda: node.placed(lost))

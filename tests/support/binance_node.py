@@ -14,7 +14,7 @@ from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder, ask_
 from actors.node import BinanceAccountSection, BinanceUsdmSection, NodeSettings
 from actors.orders import OrdersSettings
 from actors.parts import AccountParts
-from engine.model import Order, OrderRequest, OrderState, OrderType, ProofRules, Side, order_id_of
+from engine.model import Denial, Order, OrderRequest, OrderState, OrderType, ProofRules, Side, order_id_of
 from engine.settings import Secret
 from engine.simulator import Simulator
 from engine.simulator.orders import Side as SimulatedSide
@@ -32,7 +32,15 @@ ORDERS = OrdersSettings(
     ask_s=0.2,
     proof=ProofRules(margin_s=0.5, repeat_s=0.2, may_resubmit=False),
 )
-SYNC = AccountSettings(sync_every_s=30.0, sync_retry_s=0.2, query_timeout_s=3.0, backoff_min_s=0.05, backoff_max_s=0.2)
+SYNC = AccountSettings(
+    sync_every_s=30.0,
+    sync_retry_s=0.2,
+    query_timeout_s=3.0,
+    ping_every_s=0.3,
+    pong_timeout_s=1.0,
+    backoff_min_s=0.05,
+    backoff_max_s=0.2,
+)
 
 
 def trading(sim: Simulator, **changes: Any) -> BinanceUsdmSection:
@@ -124,16 +132,25 @@ class BinanceNode:
         session = self.live.node.parts.venues["binance"].session
         return await ask_venue(session, "a test", do, account="binance:main", timeout_s=5.0)
 
+    @property
+    def mark(self) -> float | None:
+        """As the node knows it."""
+        market = self.live.node.parts.market(NAME)
+        return market.ticker.mark if market else None
+
     async def submit(self, **fields: Any) -> str:
         """A limit order to buy 0.010, unless said otherwise; its id."""
+        answer = await self.ask_for(**fields)
+        assert isinstance(answer, Accepted), answer
+        return answer.order_id
+
+    async def ask_for(self, **fields: Any) -> Accepted | Denial:
         request = OrderRequest(
             **{"instrument": NAME, "side": Side.BUY, "amount": D("0.010"), "good_for_s": 20.0} | fields
         )
         if request.order_type is OrderType.LIMIT and request.price is None:
             request = msgspec.structs.replace(request, price=self.at("0.97"))
-        answer = await self.account.orders.call(SubmitOrder(request), timeout_s=5.0)
-        assert isinstance(answer, Accepted), answer
-        return answer.order_id
+        return await self.account.orders.call(SubmitOrder(request), timeout_s=5.0)
 
     async def cancel(self, order_id: str) -> None:
         await self.account.orders.call(CancelOrder(order_id), timeout_s=5.0)

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 from loguru import logger
 
-from engine.model import Instrument, InstrumentKind, ModelError, instrument_id, positive
+from engine.model import Instrument, InstrumentKind, ModelError, PriceBand, instrument_id, positive
 from engine.venues.binance_usdm.wire import FilterData, SymbolData, SymbolKindData, decoder
 from engine.venues.decoding import WireError, decode, wire_error
 
@@ -33,8 +33,8 @@ def read_instruments(rows: list[msgspec.Raw], venue: str) -> tuple[Instrument, .
 
 def to_instrument(data: SymbolData, venue: str) -> Instrument:
     """Raises `WireError` for a listing without its filters, or with figures that make no rule."""
-    price = _filter(data, "PRICE_FILTER")
-    lot = _filter(data, "LOT_SIZE")
+    price, lot = _filter(data, "PRICE_FILTER"), _filter(data, "LOT_SIZE")
+    at_market, value = _filter_or_none(data, "MARKET_LOT_SIZE"), _filter_or_none(data, "MIN_NOTIONAL")
     try:
         return Instrument(
             instrument_id=instrument_id(venue, data.symbol),
@@ -48,6 +48,10 @@ def to_instrument(data: SymbolData, venue: str) -> Instrument:
             tick_size=positive(price.tickSize or Decimal(0), "tickSize"),
             lot_size=positive(lot.stepSize or Decimal(0), "stepSize"),
             min_amount=positive(lot.minQty or Decimal(0), "minQty"),
+            max_amount=_rule(lot.maxQty, "maxQty"),
+            max_market_amount=_rule(at_market.maxQty, "maxQty") if at_market else None,
+            min_notional=_rule(value.notional, "notional") if value else None,
+            price_band=_band(_filter_or_none(data, "PERCENT_PRICE")),
             contract_size=_ONE,
             expires_at_ms=data.deliveryDate if 0 < data.deliveryDate < _NEVER_MS else None,
             active=data.status == "TRADING",
@@ -57,7 +61,22 @@ def to_instrument(data: SymbolData, venue: str) -> Instrument:
 
 
 def _filter(data: SymbolData, kind: str) -> FilterData:
-    found = next((rule for rule in data.filters if rule.filterType == kind), None)
+    found = _filter_or_none(data, kind)
     if found is None:
         raise WireError(f"{data.symbol}.filters", f"one of type {kind}", "none")
     return found
+
+
+def _filter_or_none(data: SymbolData, kind: str) -> FilterData | None:
+    return next((rule for rule in data.filters if rule.filterType == kind), None)
+
+
+def _rule(value: Decimal | None, field: str) -> Decimal | None:
+    """Zero switches a rule off."""
+    return positive(value, field) if value else None
+
+
+def _band(rule: FilterData | None) -> PriceBand | None:
+    if rule is None or not rule.multiplierUp or not rule.multiplierDown:
+        return None
+    return PriceBand(positive(rule.multiplierUp, "multiplierUp"), positive(rule.multiplierDown, "multiplierDown"))

@@ -157,6 +157,10 @@ class FilterData(msgspec.Struct):
     tickSize: Decimal | None = None  # noqa: N815
     stepSize: Decimal | None = None  # noqa: N815
     minQty: Decimal | None = None  # noqa: N815
+    maxQty: Decimal | None = None  # noqa: N815
+    notional: Decimal | None = None
+    multiplierUp: Decimal | None = None  # noqa: N815
+    multiplierDown: Decimal | None = None  # noqa: N815
 
 
 class SymbolKindData(msgspec.Struct):
