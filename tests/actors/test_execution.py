@@ -226,4 +226,5 @@ async def test_a_plan_goes_on_where_it_was_after_a_kill(tmp_path: Path, autojump
         plan = await rig.until(plan_id)
         assert (plan.state, len(rig.rig.venue.truth)) == (PlanState.DONE, 1)
         status = await rig.execution.call(GetPlan(plan_id), timeout_s=10)
+        assert status is not None
         assert status.plan == plan
