@@ -27,8 +27,10 @@ from actors.messages.orders import (
     FillUpdate,
     GetOrder,
     GetOrdersStatus,
+    GetQueueStatistics,
     OrdersStatus,
     OrderUpdate,
+    QueueStatistics,
     QuiesceOrders,
     ResolveOrder,
     SetGate,
@@ -61,6 +63,8 @@ from actors.messages.triggers import (
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
+    "GetQueueStatistics",
+    "QueueStatistics",
     "CancelPlan",
     "CancelPlans",
     "Execute",

@@ -158,3 +158,36 @@ class ResolveOrder(Request[Accepted | Denial], frozen=True):
     order_id: str
     verdict: Verdict
     note: str = ""
+
+
+class QueueStatistics(msgspec.Struct, frozen=True):
+    """How an order queue stands, and what it did since the process began (`actors.orders.QueueFigures`).
+
+    `queue_length` counts all orders that wait: those ready to leave, asleep until a due time or after a failed attempt
+    (`delayed`), waiting for conditions or a price to trail (`conditional`), for the order they are linked to (`linked`) and
+    for a person (`in_review`, which counts orders of unknown fate too). `in_flight` is being sent or asked for now. Ages and
+    times are in seconds; 0.0 where there is nothing.
+    """
+
+    account: str
+    queue_length: int
+    queue_by_priority: dict[str, int]
+    ready: int
+    delayed: int
+    conditional: int
+    linked: int
+    in_review: int
+    in_flight: int
+    open: int
+    unknown: int
+    oldest_ready: float  # since the order that waits longest was free to leave
+    oldest_waiting: float  # since the oldest waiting order was accepted
+    orders_processed: int
+    orders_failed: int
+    retry_count: int
+    avg_processing_time: float
+    success_rate: float
+
+
+class GetQueueStatistics(Request[QueueStatistics], frozen=True):
+    """How the queue stands, and what it did."""

@@ -4,10 +4,6 @@ from functools import partial
 from typing import ClassVar
 
 from actors.messages import (
-    GetOrder,
-    GetOrderByKey,
-    GetOrdersStatus,
-    OrdersStatus,
     QuiesceOrders,
     Reconcile,
     SetGate,
@@ -15,7 +11,7 @@ from actors.messages import (
     Unsynced,
     VenueReachable,
 )
-from actors.orders.reviewing import Reviewing
+from actors.orders.telling import Telling
 from actors.recorder import Observe, Record
 from engine.kernel import Message, Overflow, on
 from engine.model import (
@@ -34,7 +30,7 @@ class Tick(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Orders(Reviewing):
+class Orders(Telling):
     """See the package's page. The layers below keep, hear, send, find out and change; this one is asked and told."""
 
     async def on_start(self) -> None:
@@ -153,26 +149,3 @@ class Orders(Reviewing):
             return
         self._quiesced.send(sum(order.state.may_be_live for order in self._orders.values()))
         self._quiesced = None
-
-    @on(GetOrder)
-    def get_order(self, message: GetOrder) -> Order | None:
-        return self._orders.get(message.order_id) or self._stored(message.order_id)
-
-    @on(GetOrderByKey)
-    def get_order_by_key(self, message: GetOrderByKey) -> None:
-        reply = self.defer_reply()
-        order_id = self._known_key(message.request_key)
-        self._ledger.after(lambda: reply.send(self._stored(order_id) if order_id else None))
-
-    @on(GetOrdersStatus)
-    def get_status(self, _message: GetOrdersStatus) -> OrdersStatus:
-        return OrdersStatus(
-            account=self._desk.account,
-            gate=self._gate,
-            synced=self._synced,
-            waiting=self._counts[OrderState.WAITING],
-            submitting=self._counts[OrderState.SUBMITTING],
-            open=self._counts[OrderState.OPEN],
-            unknown=self._counts[OrderState.UNKNOWN],
-            closed_instruments=tuple(sorted(self._unknown)),
-        )

@@ -1,42 +1,72 @@
 """Taking orders: checked, stored, acknowledged; the same request key twice is one order."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import msgspec
 import pykka
 
-from actors.messages import Accepted, SubmitOrder
+from actors.messages import Accepted, SubmitBatch, SubmitOrder
 from actors.orders.guarding import Guarding
 from actors.recorder import StoreUsage
-from engine.kernel import Reply, on
+from engine.kernel import on
 from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, deny_waiting, new_order
+
+MAX_BATCH = 200
+
+
+def _nothing(_order_id: str) -> None:
+    pass
 
 
 class Taking(Guarding):
     """A refusal is a value; what is accepted is on disk."""
 
     @on(SubmitOrder)
-    def submit(self, message: SubmitOrder) -> Accepted | Denial | None:
-        request = message.request
+    def submit(self, message: SubmitOrder) -> None:
+        reply = self.defer_reply()
+        answer = self._place(message.request, message.owner, lambda order_id: reply.send(Accepted(order_id)))
+        if isinstance(answer, Denial):
+            reply.send(answer)
+
+    @on(SubmitBatch)
+    def submit_batch(self, message: SubmitBatch) -> None:
+        """Each as if it were asked for alone, and all that are taken in one group of commits."""
+        reply = self.defer_reply()
+        if len(message.requests) > MAX_BATCH:
+            refusal = denied("BATCH_TOO_LARGE", "requests", f"at most {MAX_BATCH}", str(len(message.requests)))
+            reply.send((refusal,) * len(message.requests))
+            return
+        answers = [self._place(request, message.owner) for request in message.requests]
+        said = tuple(answer if isinstance(answer, Denial) else Accepted(answer) for answer in answers)
+        self._ledger.after(partial(reply.send, said))
+
+    def _place(
+        self, request: OrderRequest, owner: pykka.ActorRef[Any] | None, then: Callable[[str], None] = _nothing
+    ) -> str | Denial:
+        """The id of the order that is asked for, now or before with the same key; `then` gets it once it is on disk."""
         malformed = self._malformed(request)
         if malformed is not None:
             return malformed
         known = request.request_key and self._known_key(request.request_key)
         if known:
-            reply = self.defer_reply()
-            self._ledger.after(partial(reply.send, Accepted(known)))
-            return None
+            self._ledger.after(partial(then, known))
+            return known
         admitted = self._admitted(request)
         if isinstance(admitted, Denial):
             return admitted
         order = new_order(
             admitted, order_id=self._desk.numbers.next_id(), account=self._desk.account, now_ms=self._now_ms()
         )
-        self._take(order, message.owner)
+        self._take(order, owner)
         self._desk.point("accept.decided")
-        self._save("order.accepted", order, partial(self._accepted, order, self.defer_reply()))
-        return None
+        self._save("order.accepted", order, partial(self._accepted, order, then))
+        return order.order_id
+
+    def _accepted(self, order: Order, then: Callable[[str], None]) -> None:
+        self._desk.point("accept.durable")
+        then(order.order_id)
 
     def _malformed(self, request: OrderRequest) -> Denial | None:
         """What needs no knowledge of the account's state to be refused."""
@@ -66,10 +96,6 @@ class Taking(Guarding):
             self._owners[order.order_id] = owner
         if order.request_key:
             self._keys[order.request_key] = order.order_id
-
-    def _accepted(self, order: Order, reply: Reply[Accepted | Denial]) -> None:
-        self._desk.point("accept.durable")
-        reply.send(Accepted(order.order_id))
 
     def _check_account(self, account: str) -> None:
         """Bare or full name, or none: an order that names another account must not be placed in this one."""

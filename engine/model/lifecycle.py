@@ -14,10 +14,8 @@ from engine.model.alarms import Moment
 from engine.model.denials import Denial, denied
 from engine.model.money import ZERO
 from engine.model.orders import CancelState, Order, OrderState
-from engine.model.requests import OrderRequest
+from engine.model.requests import MAX_S, OrderRequest
 from engine.model.terms import ErrorPolicy, PartialFill
-
-MAX_S = 31_622_400.0  # a leap year
 
 
 class NonImmediateOrders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

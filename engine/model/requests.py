@@ -12,6 +12,10 @@ from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Si
 from engine.model.text import name
 
 
+MAX_S = 31_622_400.0  # a leap year
+MAX_METADATA = 32
+
+
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a strategy or a person asks for.
 
@@ -55,11 +59,30 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ModelError(
                 "post_only", "a good-till-cancelled order with a price", f"{self.order_type} {self.time_in_force}"
             )
+        self._check_times()
+        _check_metadata(self.metadata)
+        check_conditions(self.conditions, self.any_of, self.trail, self.order_type)
+        for field in ("instrument", "account", "strategy", "request_key", "plan"):
+            name(getattr(self, field), field, may_be_empty=True)
+
+    def _check_times(self) -> None:
         if not 0 < self.good_for_s <= 86_400:
             raise ModelError("good_for_s", "seconds above 0 and at most 86400", str(self.good_for_s))
-        check_conditions(self.conditions, self.any_of, self.trail, self.order_type)
-        for field in ("instrument", "account", "strategy", "request_key"):
-            name(getattr(self, field), field, may_be_empty=True)
+        if not 0 <= self.delay_s <= MAX_S:
+            raise ModelError("delay_s", f"seconds from 0 to {MAX_S:.0f}", str(self.delay_s))
+        if self.auto_cancel_s is not None and not 0 <= self.auto_cancel_s <= MAX_S:
+            raise ModelError("auto_cancel_s", f"seconds from 0 (never) to {MAX_S:.0f}", str(self.auto_cancel_s))
+        if self.expires_after_s is not None and not self.delay_s < self.expires_after_s <= MAX_S:
+            wanted = f"seconds above the delay of {self.delay_s:g} and at most {MAX_S:.0f}"
+            raise ModelError("expires_after_s", wanted, str(self.expires_after_s))
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    if len(metadata) > MAX_METADATA:
+        raise ModelError("metadata", f"at most {MAX_METADATA} entries", str(len(metadata)))
+    for key, value in metadata.items():
+        name(key, "metadata")
+        name(value, f"metadata.{key}", may_be_empty=True)
 
 
 def _check_pair(wanted: bool, value: Decimal | None, field: str, order_type: OrderType) -> None:
