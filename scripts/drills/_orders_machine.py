@@ -13,17 +13,52 @@ import trio
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from actors.messages import AmendOrder, CancelAll, CancelOrder, GetOrdersStatus, SetGate, SubmitOrder
+from actors.messages import (
+    Accepted,
+    AcceptedLinked,
+    AmendOrder,
+    CancelAll,
+    CancelOrder,
+    GetOrdersStatus,
+    ResolveOrder,
+    SetGate,
+    SubmitBatch,
+    SubmitLinked,
+    SubmitOrder,
+    Verdict,
+)
 from engine.kernel import Entropy
-from engine.model import Denial, GateState, Order, OrderRequest, OrderState, OrderType, Side
+from engine.model import (
+    Condition,
+    ConditionType,
+    Denial,
+    ErrorPolicy,
+    GateState,
+    LinkKind,
+    Operator,
+    Order,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    PartialFill,
+    Priority,
+    Side,
+    Trail,
+    TriggerBy,
+    TriggerFill,
+)
 from scripts.drills._guest_loop import GuestLoop
 from scripts.drills._orders_model import Model, Wish
-from scripts.drills._orders_world import PROOF, SETTLED_S, World
+from scripts.drills._orders_world import FRESH_S, PROOF, SETTLED_S, World
 from tests.support.adversary import HONEST, PERPETUAL, Behaviour
 
 MARK = Decimal(50_000)
+MARKS = (49_800.0, 49_950.0, 50_000.0, 50_050.0, 50_100.0, 50_300.0)
+ANSWERED_S = 0.1  # until a venue that behaves has answered
 READY_S = 3.0  # until the venue was reached and a pass made
-SETTLE_LOOKS, LOOK_S = 600, 5.0
+SETTLE_LOOKS, LOOK_S = 600, 5.0  # less than prices count
+LAST_MARK = 50_100.0
+CUSTOM_MS = 65_000  # a published figure counts for a minute from when it is heard
 LATEST_S = 60.0  # more than anything at the venue is late, denied, or told late
 CALM = Behaviour(fill=0.3)
 WEATHER = {
@@ -44,16 +79,65 @@ PAUSES_S = (0.0, 0.01, 0.1, 0.3, 1.0, 4.0, 12.0, 60.0, 300.0)
 
 lots = st.integers(1, 6)
 turns = st.integers(0, 12)
-limits = st.just({"price": MARK})
-stops = st.just({"order_type": OrderType.STOP_LIMIT, "price": MARK, "trigger_price": MARK})
-plain = st.builds(
-    lambda kind, **fields: {**kind, **fields},
-    limits | stops,
-    side=st.sampled_from(Side),
-    amount=lots.map(PERPETUAL.lot_size.__mul__),
-    reduce_only=st.booleans(),
-    good_for_s=st.sampled_from((3.0, 30.0, 3600.0)),
+
+
+def optional(*values: float) -> st.SearchStrategy[float | None]:
+    return st.none() | st.sampled_from(values)
+
+
+#: (what, operator, threshold); of the time: seconds from now.
+conditions = st.tuples(
+    st.just("mark"), st.sampled_from((">", ">=", "<", "<=", "crosses_above", "crosses_below")), st.sampled_from(MARKS)
+) | st.sampled_from(
+    (("time", ">=", 2.0), ("time", ">", 20.0), ("time", "<", 5.0), ("custom", ">", 1.0), ("custom", "==", 2.0))
 )
+plain = st.fixed_dictionaries(
+    {
+        "side": st.sampled_from(Side),
+        "amount": lots,
+        "stop": st.booleans(),
+        "reduce_only": st.booleans(),
+        "good_for_s": st.sampled_from((3.0, 30.0, 3600.0)),
+        "priority": st.sampled_from(Priority),
+    }
+)
+special = st.fixed_dictionaries(
+    {},
+    optional={
+        "delay_s": st.sampled_from((0.5, 5.0, 30.0)),
+        "expires_after_s": st.sampled_from((2.0, 40.0)),
+        "auto_cancel_s": st.sampled_from((1.0, 20.0)),
+        "partial_fill": st.sampled_from(PartialFill),
+        "on_error": st.sampled_from(ErrorPolicy),
+    },
+)
+waits = st.fixed_dictionaries(
+    {"conditions": st.lists(conditions, min_size=1, max_size=2)},
+    optional={"any_of": st.lists(conditions, min_size=1, max_size=2)},
+) | st.fixed_dictionaries({"trail": st.sampled_from((50, 200))})
+
+
+def request_of(fields: dict[str, Any], key: str, now_ms: int) -> OrderRequest:
+    """An order in the words of the drill as one in the words of the queue. Buyers and sellers do not meet."""
+    wanted = dict(fields)
+    price = MARK - 100 * wanted["side"].sign
+    if wanted.pop("stop", False) and "trail" not in wanted:
+        wanted |= {"order_type": OrderType.STOP_LIMIT, "trigger_price": price}
+    if "conditions" in wanted:
+        wanted["conditions"] = tuple(condition_of(*each, now_ms) for each in wanted["conditions"])
+    if "any_of" in wanted:
+        wanted["any_of"] = (tuple(condition_of(*each, now_ms) for each in wanted["any_of"]),)
+    if "trail" in wanted:
+        wanted["trail"] = Trail(by=TriggerBy.MARK, distance=Decimal(wanted["trail"]))
+    amount = PERPETUAL.lot_size * wanted.pop("amount")
+    return OrderRequest(instrument=PERPETUAL.instrument_id, amount=amount, price=price, request_key=key, **wanted)
+
+
+def condition_of(what: str, operator: str, threshold: float, now_ms: int) -> Condition:
+    if what == "time":
+        return Condition(type=ConditionType.TIME, operator=Operator(operator), value=now_ms + int(threshold * 1000))
+    field = "figure" if what == "custom" else ""
+    return Condition(type=ConditionType(what), operator=Operator(operator), value=threshold, field=field)
 
 
 class OrdersMachine(RuleBasedStateMachine):
@@ -70,11 +154,12 @@ class OrdersMachine(RuleBasedStateMachine):
         self._directory = Path(tempfile.mkdtemp(prefix="orders-", dir=shm if shm.is_dir() else None))
         self._loop = GuestLoop()
         self._begun = False
+        self._sets: dict[str, SubmitLinked] = {}  # by request key
         self.counts["examples"] += 1
 
     @initialize(seed=st.integers(0, 2**16))
     def begin(self, seed: int) -> None:
-        self._model = Model()
+        self._model = Model(int(FRESH_S * 1000), CUSTOM_MS)
         self._world = World(self._directory, Entropy(seed), self.climate, self.proof)
         self._world.venue.watch = self._left
         self._loop.run(self._world.boot)
@@ -84,25 +169,87 @@ class OrdersMachine(RuleBasedStateMachine):
     def _left(self, order: Order) -> None:
         """An order reached the venue."""
         world = self._world
-        self._model.leaves(order, world.clock.wall_ms(), synced=world.may_be_synced, others=world.orders())
+        self._model.leaves(
+            order, world.clock.wall_ms(), synced=world.may_be_synced, others=world.orders(), truth=world.venue.truth
+        )
         self.counts["sent"] += 1
 
     # ── people ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @rule(target=keys, fields=plain, patient=st.booleans())
-    def submit(self, fields: dict[str, Any], patient: bool) -> str:
-        return self._wish(fields, patient)
-
-    @rule(target=keys, several=st.lists(plain, min_size=2, max_size=5))
-    def submit_at_once(self, several: list[dict[str, Any]]) -> Any:
-        return multiple(*(self._wish(fields, patient=False) for fields in several))
-
-    def _wish(self, fields: dict[str, Any], patient: bool) -> str:
-        key = f"k{len(self._model.wishes)}"
-        request = OrderRequest(instrument=PERPETUAL.instrument_id, request_key=key, **fields)
-        self._model.wishes[key] = Wish(request, self._world.clock.wall_ms())
+    @rule(target=keys, fields=plain, more=special, patient=st.booleans())
+    def submit(self, fields: dict[str, Any], more: dict[str, Any], patient: bool) -> str:
+        key = self._wish({**fields, **more})
         self._ask(patient, partial(self._submit, key))
         return key
+
+    @rule(target=keys, fields=plain, more=special, waits=waits, patient=st.booleans())
+    def submit_waiting(self, fields: dict[str, Any], more: dict[str, Any], waits: dict[str, Any], patient: bool) -> str:
+        key = self._wish({**fields, **more, **waits})
+        self._ask(patient, partial(self._submit, key))
+        return key
+
+    @rule(target=keys, several=st.lists(plain, min_size=2, max_size=5), batch=st.booleans())
+    def submit_at_once(self, several: list[dict[str, Any]], batch: bool) -> Any:
+        made = [self._wish(fields) for fields in several]
+        if batch:
+            self._ask(False, partial(self._submit_batch, made))
+        else:
+            for key in made:
+                self._ask(False, partial(self._submit, key))
+        return multiple(*made)
+
+    @rule(
+        target=keys,
+        entry=st.none() | plain,
+        exit_=plain,
+        exits=st.integers(1, 3),
+        rivals=st.booleans(),
+        releases_at=st.sampled_from(TriggerFill),
+        complete=st.booleans(),
+        patient=st.booleans(),
+    )
+    def submit_linked(
+        self,
+        entry: dict[str, Any] | None,
+        exit_: dict[str, Any],
+        exits: int,
+        rivals: bool,
+        releases_at: TriggerFill,
+        complete: bool,
+        patient: bool,
+    ) -> str:
+        kind = LinkKind.OCO if entry is None else LinkKind.OTOCO if rivals else LinkKind.OTO
+        side = exit_["side"] if entry is None else Side.SELL if entry["side"] is Side.BUY else Side.BUY
+        amount = exit_["amount"] if entry is None else entry["amount"]
+        leaving = {**exit_, "side": side, "amount": amount}
+        key = self._wish(leaving if entry is None else entry)
+        first = self._model.wishes[key].request
+        others = [
+            request_of(leaving | {"stop": bool(number % 2)}, "", 0)
+            for number in range(max(exits, 2) if rivals or entry is None else exits)
+        ]
+        if entry is None:
+            others = [first, *others[1:]]
+        self._sets[key] = SubmitLinked(
+            kind=kind,
+            entry=None if entry is None else first,
+            exits=tuple(others),
+            releases_at=releases_at,
+            cancels_at=TriggerFill.COMPLETE_FILL if complete else TriggerFill.FIRST_HIT,
+        )
+        self._ask(patient, partial(self._submit, key))
+        return key
+
+    def _wish(self, fields: dict[str, Any]) -> str:
+        key, now_ms = f"k{len(self._model.wishes)}", self._world.clock.wall_ms()
+        self._model.wishes[key] = Wish(request_of(fields, key, now_ms), now_ms)
+        return key
+
+    async def _submit_batch(self, made: list[str]) -> None:
+        wishes = [self._model.wishes[key].request for key in made]
+        answers = await self._world.ask(SubmitBatch(tuple(wishes)))
+        for key, answer in zip(made, answers or [None] * len(made), strict=True):
+            self._answered(key, answer)
 
     @rule(key=keys, patient=st.booleans())
     def submit_again(self, key: str, patient: bool) -> None:
@@ -110,9 +257,16 @@ class OrdersMachine(RuleBasedStateMachine):
         self._ask(patient, partial(self._submit, key))
 
     async def _submit(self, key: str) -> None:
+        asked = self._sets.get(key) or SubmitOrder(self._model.wishes[key].request)
+        answer = await self._world.ask(asked)
+        if isinstance(answer, AcceptedLinked):
+            self.counts["sets"] += 1
+            answer = Accepted(answer.order_ids[0])
+        self._answered(key, answer)
+
+    def _answered(self, key: str, answer: Accepted | Denial | None) -> None:
         wish = self._model.wishes[key]
-        answer = await self._world.ask(SubmitOrder(wish.request))
-        if not self._said("submit", answer):
+        if not self._said("submit", answer) or not isinstance(answer, Accepted):
             return
         if wish.order_id not in ("", answer.order_id):
             self._model.wrong.append(f"doubled: {key} was {wish.order_id} and is {answer.order_id}")
@@ -166,17 +320,27 @@ class OrdersMachine(RuleBasedStateMachine):
             wish.cancelled = wish.cancelled or not orders[wish.order_id].state.terminal
         self.counts["cancels of all"] += 1
 
+    @rule(key=keys, verdict=st.sampled_from((Verdict.RETRY, Verdict.CLOSE)))
+    def resolve(self, key: str, verdict: Verdict) -> None:
+        """Somebody decides about an order that the venue refused."""
+        order = self._world.orders().get(self._model.wishes[key].order_id)
+        if order is not None and order.review and order.state is OrderState.WAITING:
+            self._said("resolve", self._loop.run(lambda _: self._world.ask(ResolveOrder(order.order_id, verdict))))
+
     # ── the venue, the stream, the power supply, time ─────────────────────────────────────────────────────────────────
 
     @rule(weather=st.sampled_from(sorted(WEATHER)))
     def weather(self, weather: str) -> None:
         self._world.venue.behaviour = WEATHER[weather]
 
-    @rule(key=keys, amount=lots)
-    def fill(self, key: str, amount: int) -> None:
-        self._at_venue(
-            key, lambda held: self._world.venue.fill(held, min(held.amount - held.filled, PERPETUAL.lot_size * amount))
-        )
+    @rule(which=st.integers(0, 9), amount=lots)
+    def fill(self, which: int, amount: int) -> None:
+        """One of the orders that rest there, the newest first."""
+        live = [held for held in self._world.venue.truth if held.state is OrderState.OPEN]
+        if live:
+            held = live[-1 - which % len(live)]
+            self._world.venue.fill(held, min(held.amount - held.filled, PERPETUAL.lot_size * amount))
+            self.counts["fills"] += 1
 
     @rule(meddle=st.booleans())
     def churn(self, meddle: bool) -> None:
@@ -186,12 +350,25 @@ class OrdersMachine(RuleBasedStateMachine):
         venue.churn()
         venue.behaviour = before
 
-    def _at_venue(self, key: str, do: Any) -> None:
-        order_id = self._model.wishes[key].order_id
-        for held in self._world.venue.truth:
-            if held.client_order_id.startswith(f"{order_id}-") and held.state is OrderState.OPEN:
-                do(held)
-                self.counts["fills"] += 1
+    @rule(moves=st.lists(st.sampled_from(MARKS), min_size=1, max_size=3), together=st.booleans())
+    def price(self, moves: list[float], together: bool) -> None:
+        """The market moves; `together`: faster than anybody looks."""
+        for mark in moves:
+            self._move(mark)
+            if not together:
+                self._wait(SETTLED_S * 2)
+
+    def _move(self, mark: float) -> None:
+        self._model.figures["mark"].put(self._world.clock.wall_ms(), mark)
+        self._world.move(mark)
+
+    @rule(value=st.sampled_from((0, 1, 2, 3)))
+    def publish(self, value: int) -> None:
+        self._publish(Decimal(value))
+
+    def _publish(self, value: Decimal) -> None:
+        self._model.figures["custom"].put(self._world.clock.wall_ms(), value)
+        self._world.publish("figure", value)
 
     @rule(up=st.booleans())
     def stream(self, up: bool) -> None:
@@ -209,6 +386,8 @@ class OrdersMachine(RuleBasedStateMachine):
         """The whole process ends where it stands, and another one begins."""
         self._turn(after)
         self._loop.run(lambda _: self._world.crash())
+        for figure in self._model.figures.values():
+            figure.put(self._world.clock.wall_ms(), None)
         self._wait(down_s)
         self._loop.run(self._world.boot)
         self._wait(READY_S if ready else 0.0)
@@ -257,19 +436,33 @@ class OrdersMachine(RuleBasedStateMachine):
         assert world.venue.overlapping_amends == 0
         self.counts["orders"] += len(before)
         self.counts.update(f"ended {order.state}" for order in before.values())
+        self.counts["met"] += sum(order.met_at_ms is not None for order in before.values())
+        self.counts["exits released"] += sum(
+            order.link is not None and order.link.entry != "" and order.link.after == "" for order in before.values()
+        )
 
     def _settle(self) -> None:
-        world = self._world
+        self._publish(Decimal(2))
         for _ in range(SETTLE_LOOKS):
-            if not self._model.undecided(world.orders()):
+            if not self._undecided():
                 break
+            self._pass_time(LOOK_S)
+        self._hold([f"stuck: {order}" for order in self._undecided()])
+        self._pass_time(LATEST_S)
+
+    def _undecided(self) -> list[Order]:
+        world = self._world
+        return self._model.undecided(world.orders(), world.clock.wall_ms())
+
+    def _pass_time(self, pause_s: float) -> None:
+        """While the market says the same again and again."""
+        for _ in range(int(pause_s / LOOK_S)):
+            self._move(LAST_MARK)
             self._wait(LOOK_S)
-        self._hold([f"stuck: {order}" for order in self._model.undecided(world.orders())])
-        self._wait(LATEST_S)
 
     def _same(self, orders: dict[str, Order]) -> None:
         venue = self._world.venue
-        self._hold(self._model.compare_settled(orders, self._world.fills(), venue.truth, venue.refused))
+        self._hold(self._model.compare_settled(orders, self._world.fills(), venue.truth, venue.turned_away))
 
     def _hold(self, wrong: list[str]) -> None:
         assert not wrong, "\n".join(wrong)
@@ -277,11 +470,12 @@ class OrdersMachine(RuleBasedStateMachine):
     # ── turning the world ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _ask(self, patient: bool, work: Any) -> None:
-        """Wait for the answer, or let it come while other things happen."""
+        """Wait for the answer and for what follows from it, or let it come while other things happen."""
 
         async def ask(nursery: trio.Nursery) -> None:
             if patient:
                 await work()
+                await trio.sleep(ANSWERED_S)
             else:
                 nursery.start_soon(work)
 

@@ -6,13 +6,23 @@ does: a stream that is up or down, a pass after every reconnect, on a timer, and
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from actors.messages import Reconcile, SyncSoon, Unsynced, VenueWord
+from actors.messages import (
+    GetHoldings,
+    Holdings,
+    MarketChanged,
+    PublishFigure,
+    Reconcile,
+    SyncSoon,
+    Unsynced,
+    VenueWord,
+)
 from actors.orders import OrderNumbers, Orders, OrdersDesk, OrdersSettings
 from actors.recorder import Recorder
 from actors.session import Session, SessionSettings
@@ -33,15 +43,27 @@ from engine.kernel import (
     on,
     open_system,
 )
-from engine.model import Fill, Instrument, Order, OrderReport, ProofRules, VenueState, split_instrument
+from engine.model import (
+    DataClass,
+    Fill,
+    Instrument,
+    MarketState,
+    Order,
+    OrderReport,
+    ProofRules,
+    Source,
+    VenueState,
+    split_instrument,
+)
 from engine.store import Store
-from engine.venues.base import VenueError
+from engine.venues.base import Applied, NotSent, RateLimited, Refused, Unavailable, VenueError
 from scripts.drills._simulation_world import MortalHost, Plug
-from tests.support.adversary import AdversarialVenue, Behaviour
+from tests.support.adversary import PERPETUAL, AdversarialVenue, Behaviour
 from tests.support.order_rig import ACCOUNT, EPOCH_MS, Ear, OneVenue, patient
 from tests.support.stores import MAP_SIZE
 
 CALL_S = 30.0
+FRESH_S = 10.0  # as long as a price counts
 PASS_EVERY_S = 20.0
 PASS_AGAIN_S = 1.0
 SETTLED_S = 0.001  # what was decided at a moment has happened this much later: nothing here takes time but the venue
@@ -54,11 +76,15 @@ class Witness(AdversarialVenue):
     def __init__(self, entropy: Entropy, behaviour: Behaviour, now_ms: Callable[[], int]) -> None:
         super().__init__(entropy, behaviour, ACCOUNT, PROOF, now_ms)
         self.watch: Callable[[Order], None] = lambda _order: None
+        self.turned_away: set[str] = set()  # client ids of attempts whose callers know that they were not placed
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         self.watch(order)
         try:
             return await super().submit(order, instrument)
+        except (NotSent, RateLimited, Refused, Unavailable):
+            self.turned_away.add(order.client_order_id)
+            raise
         except trio.Cancelled:
             if self._entropy.random() < 0.5:
                 self.place(order)
@@ -81,6 +107,10 @@ class Passes(Actor):
     @on(SyncSoon)
     def sync_soon(self, _message: SyncSoon) -> None:
         self._wanted.set()
+
+    @on(GetHoldings)
+    def get_holdings(self, _message: GetHoldings) -> Holdings:
+        return Holdings((), ())
 
     async def _keep_in_step(self) -> None:
         while True:
@@ -121,6 +151,7 @@ class World:
         self.may_be_synced = False  # False: nothing may leave
         self.system: System | None = None  # None: down
         self.store: Store | None = None
+        self.market: MarketState | None = None
         self.lives = 0
         self._nursery: trio.Nursery | None = None
         self._plug = Plug()
@@ -155,12 +186,14 @@ class World:
                     task_status.started()
                     await trio.sleep_forever()
         finally:
-            self.system = self.store = None
+            self.system = self.store = self.market = None
             self.may_be_synced = False
             ended.set()
 
     def _children(self, system: System, store: Store, plug: Plug) -> tuple[ChildSpec, ...]:
         state, address = VenueState("sim"), system.address
+        self.market = MarketState(PERPETUAL.instrument_id, bounds_s={DataClass.TICKER: FRESH_S})
+        state.markets[PERPETUAL.symbol] = self.market
         desk = OrdersDesk(
             account=ACCOUNT,
             venue=state,
@@ -222,6 +255,21 @@ class World:
         await trio.sleep(delay_s)
         if self.system is system:
             system.address("root/orders").tell(word)
+
+    # ── the market ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move(self, mark: float) -> None:
+        """The venue told a price."""
+        if self.system is not None and self.market is not None:
+            self.market.ticker.mark = mark
+            self.market.touch(DataClass.TICKER, Source.STREAM, self.clock.monotonic_s())
+            moved = MarketChanged(PERPETUAL.instrument_id, Applied.TICKER)
+            self.system.address("root/triggers").tell(moved)
+
+    def publish(self, name: str, value: Decimal) -> None:
+        """Somebody told a figure of their own."""
+        if self.system is not None:
+            self.system.address("root/triggers").tell(PublishFigure(name, value))
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -34,7 +34,19 @@ BATCH = 25
 STEPS = 40
 WORKERS = 2
 BATCH_TIMEOUT_S = 1800.0
-KINDS = ("lost", "doubled", "illegal", "invented", "missing", "revived", "diverged", "stuck", "restart", "crashed")
+KINDS = (
+    "lost",
+    "doubled",
+    "illegal",
+    "starved",
+    "invented",
+    "missing",
+    "revived",
+    "diverged",
+    "stuck",
+    "restart",
+    "crashed",
+)
 CONTROLS, CONTROL_EXAMPLES = 2, 60
 FORK = get_context("fork")
 

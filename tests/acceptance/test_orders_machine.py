@@ -4,7 +4,7 @@ from loguru import logger
 
 from scripts.drills import orders
 
-EXAMPLES = 15
+EXAMPLES = 25
 SEED = 20_260_101
 
 
