@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
-from actors.execution.working import Working
+from actors.execution.learning import ENDED, Learning
 from actors.messages import (
     Accepted,
     CancelPlan,
@@ -22,16 +22,12 @@ from actors.messages import (
 from actors.recorder import Record
 from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, Reply, on
 from engine.model import (
-    ChosenBy,
     Denial,
-    ExecutionRequest,
     ExecutionStyle,
     Instrument,
     ModelError,
-    Pace,
     Plan,
     PlanState,
-    Progressive,
     bad_request,
     check_shape,
     child_key,
@@ -40,7 +36,6 @@ from engine.model import (
     new_plan,
 )
 
-ENDED = tuple(state for state in PlanState if state.terminal)
 MAX_LISTED = 1000
 
 
@@ -50,13 +45,14 @@ class Tick(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Execution(Working):
+class Execution(Learning):
     """See the package's page."""
 
     async def on_start(self) -> None:
         """Read what the last incarnation left, after its last commit is on disk."""
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
+        await self._begin_learning()
         for plan in list(self._desk.store.plans_in([PlanState.WORKING])):
             if plan.account == self._desk.account:
                 self._recover(plan)
@@ -141,17 +137,6 @@ class Execution(Working):
             reply.send(Denial("QUEUE_DOWN", str(error)))
         except (CallTimeout, CallFailed) as error:
             reply.fail(error)
-
-    def _pace(self, request: ExecutionRequest, instrument: Instrument) -> Pace | None:
-        """The parameters a progressive order is worked with."""
-        if request.style is not ExecutionStyle.PROGRESSIVE:
-            return None
-        asked = request.progressive or Progressive()
-        return Pace(
-            distance_ticks=self._settings.distance_ticks if asked.distance_ticks is None else asked.distance_ticks,
-            step_s=self._settings.step_s if asked.step_s is None else asked.step_s,
-            by=ChosenBy.REQUEST,
-        )
 
     def _check_account(self, account: str) -> None:
         own = self._desk.account

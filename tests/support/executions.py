@@ -110,9 +110,9 @@ def _quote(mid: float) -> Quote:
 GROUND = Ground(half_spread_bp=SPREAD_TICKS / 2 * TICK / MID * 1e4, tick_bp=TICK / MID * 1e4)
 
 
-def history(market: Market, plans: int, rules: Rules) -> list[Plan]:
+def history(market: Market, plans: int, rules: Rules, *, begin_ms: int = 1_000_000) -> list[Plan]:
     """As a node makes it: each plan at the pace that what was over before it taught."""
-    model, made, at_ms = FillModel(), [], 1_000_000
+    model, made, at_ms = FillModel(), [], begin_ms
     for number in range(plans):
         choice = choose(
             model,
