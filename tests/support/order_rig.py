@@ -73,13 +73,20 @@ class Rig:
     """What a test holds."""
 
     def __init__(
-        self, system: System, store: Store, venue: AdversarialVenue, orders: Ref, heard: list[Message]
+        self,
+        system: System,
+        store: Store,
+        venue: AdversarialVenue,
+        orders: Ref,
+        heard: list[Message],
+        state: VenueState,
     ) -> None:
         self.system = system
         self.store = store
         self.venue = venue
         self.orders = orders
         self.heard = heard
+        self.state = state
 
     async def sync(self) -> None:
         """The account's pass, as the account actor makes it."""
@@ -164,7 +171,7 @@ async def order_rig(
                 patient("execution", partial(execution, system, store, state) if execution else partial(Ear, told)),
             )
             await system.start(SupervisorSpec("root", children=children))
-            rig = Rig(system, store, venue, system.address("root/orders"), heard)
+            rig = Rig(system, store, venue, system.address("root/orders"), heard, state)
             while state.now_ms(clock.monotonic_s()) is None or not state.instruments:
                 await trio.sleep(0.1)
             if account is None:
