@@ -59,6 +59,7 @@ LINEAR = msgspec.structs.replace(PERPETUAL, inverse=False)
 ELSEWHERE = {
     "ACCOUNT_UNKNOWN": "tests/actors/test_strategy.py",
     "PLAN_NOT_FOUND": "tests/actors/test_execution.py",
+    "QUEUE_DOWN": "tests/actors/test_strategy.py",
     "TOO_MANY_PLANS": "tests/actors/test_execution.py",
 }
 

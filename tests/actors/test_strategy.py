@@ -143,6 +143,19 @@ async def test_an_order_for_an_account_that_is_not_there_is_refused_by_value(
         assert [answer.code for answer in heard] == ["ACCOUNT_UNKNOWN", "ACCOUNT_UNKNOWN"]
 
 
+async def test_an_order_for_a_queue_that_is_being_started_anew_is_refused_by_value(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    heard: list[Any] = []
+    async with running(tmp_path, lambda name, parts: Diary(name, parts, None, heard)) as (rig, _parts, _ref):
+        strategy = heard.pop()
+        rig.system.kill("root/orders")
+        await trio.sleep(0.001)
+        strategy.submit(a_request())
+        await trio.sleep(0.001)
+        assert [answer.code for answer in heard] == ["QUEUE_DOWN"]
+
+
 async def test_following_what_the_node_does_not_feed_says_what_it_does_feed(
     tmp_path: Path, autojump_clock: object
 ) -> None:
