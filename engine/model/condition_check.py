@@ -58,7 +58,7 @@ def figure_of(condition: Condition, own: str) -> Figure:
         case ConditionType.PRICE:
             return Figure(named, condition.field or PRICES[0])
         case _:
-            return Figure(named, condition.type.value)
+            return Figure(named, str(condition.type))
 
 
 def threshold_of(condition: Condition) -> Number:
