@@ -59,7 +59,8 @@ class Keeping(Actor):
 
     def _saved(self, plan: Plan, then: Callable[[], None], seq: int) -> None:
         self._desk.point("plan.durable")
-        self._tell(self._owners.get(plan.plan_id), PlanUpdate(plan, seq))
+        owner = self._owners.get(plan.plan_id) or self._desk.owner_of(plan.request.order.strategy)
+        self._tell(owner, PlanUpdate(plan, seq))
         then()
 
     def _note(self, order: Order) -> None:
