@@ -6,9 +6,7 @@ from functools import partial
 from actors.messages import (
     Accepted,
     AmendOrder,
-    CancelAll,
     CancelOrder,
-    CancelPlans,
 )
 from actors.orders.finding import Finding
 from actors.orders.sending import CERTAINLY_NOT_EXECUTED, words
@@ -82,22 +80,6 @@ class Changing(Finding):
             self._hear(report)
         elif self._current(order).state is OrderState.OPEN and order.order_id not in self._inquiries:
             self._inquire(order)  # "no such live order" proves nothing: find out what it is
-
-    @on(CancelAll)
-    def cancel_all(self, message: CancelAll) -> int | None:
-        chosen = [
-            order
-            for order in self._orders.values()
-            if not order.state.terminal
-            and message.instrument in ("", order.instrument)
-            and message.strategy in ("", order.strategy)
-        ]
-        for order in chosen:
-            self._want_cancel(order, message.reason)
-        self._desk.execution.tell(CancelPlans(message.instrument, message.strategy, message.reason))
-        reply = self.defer_reply()
-        self._ledger.after(partial(reply.send, len(chosen)))
-        return None
 
     @on(AmendOrder)
     def amend(self, message: AmendOrder) -> Accepted | Denial | None:

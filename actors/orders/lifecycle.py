@@ -23,7 +23,9 @@ class Lifecycle(TakingSets):
 
     def _durable(self, order: Order) -> None:
         super()._durable(order)
-        current = self._current(order)
+        self._give_up_rest(self._current(order))
+
+    def _give_up_rest(self, current: Order) -> None:
         if gives_up_rest(current, self._settings.order_lifecycle):
             self._want_cancel(current, "the rest after a partial fill")
 

@@ -55,12 +55,14 @@ class Orders(Telling):
         elif order.state is OrderState.WAITING and not self._is_of_this_store(order):
             self._expire(order, "it came with a restored backup, and may have been sent since that was made")
         elif order.state is OrderState.WAITING:
-            self._release(order)
+            self._wait_again(order)
         elif order.state is OrderState.SUBMITTING:
             lost = to_unknown(order, "the node stopped while it was being sent", now_ms=self._now_ms())
             self._save("order.unknown", lost)
         elif order.amend is not None and not order.amend.unsettled:
             self._save("order.amend_unsettled", amend_unsettled(order, now_ms=self._now_ms()))
+        else:
+            self._give_up_rest(order)
         if order.state in (OrderState.SUBMITTING, OrderState.UNKNOWN):
             self._inquire(order)
 

@@ -35,6 +35,12 @@ class Releasing(Hearing):
         elif not self._sleeps(order_id):
             self._ready.add(current)
 
+    def _wait_again(self, order: Order) -> None:
+        """After a restart. The watcher is restarted with the queue, and finds what it is to watch in the store."""
+        if order.conditional and not (order.link is not None and order.link.after):
+            self._armed.add(order.order_id)
+        self._release(order)
+
     def _sleeps(self, order_id: str) -> bool:
         now_s = self.ctx.clock.monotonic_s()
         return any((self._alarms.at_s(order_id, what) or 0.0) > now_s for what in (Moment.DUE, Moment.AGAIN))

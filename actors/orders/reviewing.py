@@ -3,7 +3,7 @@
 from functools import partial
 
 from actors.messages import Accepted, ResolveOrder, Verdict
-from actors.orders.lifecycle import Lifecycle
+from actors.orders.sweeping import Sweeping
 from engine.kernel import Reply, on
 from engine.model import (
     Denial,
@@ -17,7 +17,7 @@ from engine.model import (
 )
 
 
-class Reviewing(Lifecycle):
+class Reviewing(Sweeping):
     """A person knows what no question to the venue brought to light, and may be wrong: the venue's later word still counts."""
 
     @on(ResolveOrder)
