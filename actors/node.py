@@ -249,6 +249,7 @@ def _parts(
         notifier=system.address("root/services/notifier"),
         started_s=clock.monotonic_s(),
         default_venue=settings.default_venue or next(iter(settings.venues), ""),
+        routes=settings.routes,
     )
 
 

@@ -11,19 +11,22 @@ from pathlib import Path
 import msgspec
 
 from actors.data import DataManager, Follow
+from actors.orders.figures import QueueFigures
+from actors.routing import RouteSettings
 from engine.kernel import Clock, Entropy, Ref, System
 from engine.model import DataClass, DataRow, MarketState, VenueState, split_instrument
 from engine.store import Store
 
 
 class AccountParts(msgspec.Struct):
-    """One account at a venue; `name` is `<venue>:<key in the config>`."""
+    """One account at a venue; `name` is `<venue>:<key in the config>`. `figures`: what its order queue did, read in place."""
 
     name: str
     account: Ref
     orders: Ref
     triggers: Ref
     execution: Ref
+    figures: QueueFigures = msgspec.field(default_factory=QueueFigures)
 
 
 class VenueParts(msgspec.Struct):
@@ -60,6 +63,7 @@ class NodeParts(msgspec.Struct, dict=True):
     default_venue: str
     venues: dict[str, VenueParts] = {}
     strategies: dict[str, Ref] = {}
+    routes: dict[str, RouteSettings] = {}
 
     @cached_property
     def data(self) -> DataManager:

@@ -143,6 +143,7 @@ from engine.model.risk import (
     deny_size,
     no_mark,
 )
+from engine.model.route_prices import Walk, walk
 from engine.model.samples import Samples
 from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
@@ -150,6 +151,8 @@ from engine.model.throttle import Throttle
 from engine.model.venue_rules import VENUE_RULE, deny_by_venue
 
 __all__ = [
+    "Walk",
+    "walk",
     "VENUE_RULE",
     "Throttle",
     "Alarms",
