@@ -10,15 +10,27 @@ connection beside the first.
 """
 
 import math
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 import trio
+from loguru import logger
 
 from actors._account_desk import AccountDesk
 from actors.messages import ask_venue
 from engine.kernel import Backoff, Context, Message, Overflow
+from engine.model import OrderState, split_instrument
 from engine.net import Connection, Library, WebSocketError, WebSocketLimits, connect
-from engine.venues.base import Connected, PrivateAdapter, PrivateEvent, Refused, StreamTrouble, VenueError
+from engine.venues.base import (
+    Connected,
+    PrivateAdapter,
+    PrivateEvent,
+    Refused,
+    StreamTrouble,
+    VenueError,
+    VenueRest,
+)
 
 _LULL_S = 2.0  # nothing was told for so long: a good moment to leave
 _NO_LULL_S = 600.0  # a moment that never comes is not waited for longer
@@ -50,6 +62,7 @@ class PrivateStream:
         self._desk = desk
         self._settings = desk.settings
         self._ctx = ctx
+        self._log = logger.bind(actor=ctx.path)
         self._listening = trio.CancelScope()
         self._attending = trio.CancelScope()
         self._present: tuple[PrivateAdapter, Connection] | None = None
@@ -106,6 +119,8 @@ class PrivateStream:
                 nursery.start_soon(self._keep_renewed, adapter, adapter.renew_every_s)
             if adapter.quiet:
                 nursery.start_soon(self._keep_asking, socket)
+            if adapter.guard_every_s is not None:
+                nursery.start_soon(self._keep_guarded, adapter, adapter.guard_every_s)
 
     async def _keep_asking(self, socket: Connection) -> None:
         while True:
@@ -115,6 +130,19 @@ class PrivateStream:
             except WebSocketError as error:
                 self.give_up(str(error))
                 return
+
+    async def _keep_guarded(self, adapter: PrivateAdapter, every_s: float) -> None:
+        """The venue waits for this; when it does not come, orders are cancelled, which is what it is for."""
+        while True:
+            try:
+                await self._ask("countdown", partial(adapter.guard, symbols=self._symbols_with_orders()))
+            except VenueError as error:
+                self._log.warning("the venue's countdown was not put off: {}", error)
+            await self._ctx.clock.sleep(every_s)
+
+    def _symbols_with_orders(self) -> set[str]:
+        live = self._desk.store.live_orders(self._desk.account)
+        return {split_instrument(order.instrument, "")[1] for order in live if order.state is not OrderState.WAITING}
 
     async def _keep_renewed(self, adapter: PrivateAdapter, every_s: float) -> None:
         """Until the venue says that it is lost: the connection is then given up before it falls silent. Anything else that goes
@@ -132,12 +160,11 @@ class PrivateStream:
                 pause_s = min(every_s, self._settings.backoff_max_s)
 
     async def _renew(self, adapter: PrivateAdapter) -> None:
+        await self._ask("private stream", adapter.renew)
+
+    async def _ask(self, what: str, do: Callable[[VenueRest], Awaitable[None]]) -> None:
         await ask_venue(
-            self._desk.session,
-            "private stream",
-            adapter.renew,
-            account=self._desk.account,
-            timeout_s=self._settings.query_timeout_s,
+            self._desk.session, what, do, account=self._desk.account, timeout_s=self._settings.query_timeout_s
         )
 
     async def _listen(self) -> str:

@@ -166,6 +166,11 @@ class Assembly:
             clock=parts.clock,
             entropy=parts.entropy.fork(f"venue {name}"),
             credentials=_credentials(name, section, handed_out),
+            countdowns={
+                f"{name}:{key}": account.countdown_cancel_s
+                for key, account in section.accounts.items()
+                if account.countdown_cancel_s is not None
+            },
         )
 
     def _deribit(self, name: str, section: DeribitSection) -> DeribitVenue:
@@ -200,6 +205,7 @@ class Assembly:
             execution=mine.execution,
             owner_of=node.strategies.get,
             point=self._seams.point,
+            figures=mine.figures,
         )
         account = AccountDesk(
             account=full,

@@ -20,7 +20,7 @@ A failed query is never an empty answer, and only `Refused` is final. `dispositi
 which is all that a policy needs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntFlag, StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -337,6 +337,9 @@ class PrivateAdapter(Protocol):
     Where a connection needs something from REST, `renew_every_s` is a number: `renew` is awaited once before `url` is used,
     and that often while the connection lasts. `quiet`: the venue says nothing unless something happens, so being open is all
     there is to wait for, and silence means nothing. `life_s` is how long the venue lets a connection live, None: for ever.
+
+    Where the venue is to cancel the account's orders by itself when it has not heard of us for long, `guard_every_s` is how often
+    `guard` is awaited while the connection lasts.
     """
 
     url: str
@@ -346,10 +349,15 @@ class PrivateAdapter(Protocol):
     @property
     def renew_every_s(self) -> float | None: ...
     @property
+    def guard_every_s(self) -> float | None: ...
+    @property
     def quiet(self) -> bool: ...
 
     async def renew(self, rest: Any) -> None:
         """Ask the venue's own `VenueRest` for what the connection needs. Raises `VenueError`; `Refused` when it is lost."""
+
+    async def guard(self, rest: Any, symbols: Collection[str]) -> None:
+        """Put off the moment the venue cancels by itself; `symbols` are those with live orders. Raises `VenueError`."""
 
     def greet(self) -> tuple[bytes, ...]:
         """Login frames, signed now."""

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from engine.model import CancelState, OrderState, OrderType, Side, TriggerBy
 from engine.simulator import faults
-from tests.support.binance_node import NAME, SYMBOL, binance_node, node_at
+from tests.support.binance_node import NAME, SYMBOL, accounts, binance_node, node_at
 from tests.support.live_node import simulator
 
 D = Decimal
@@ -162,3 +163,15 @@ async def test_everything_is_cancelled_by_one_word_of_the_venue(tmp_path: Path) 
         for order_id in (*rests, stop):
             await node.until_state(order_id, OrderState.CANCELLED)
         assert await node.ask_venue(lambda rest: rest.open_orders()) == ()
+
+
+async def test_the_venue_cancels_the_orders_of_a_node_that_is_gone_and_of_no_other(tmp_path: Path) -> None:
+    async with simulator(binance=("127.0.0.1", 0), binance_symbols=[SYMBOL]) as sim:
+        async with node_at(sim, tmp_path, accounts=accounts(sim, countdown_cancel_s=1.0)) as node:
+            order_id = await node.submit()
+            await node.until_state(order_id, OrderState.OPEN)
+            await trio.sleep(2.5)
+            assert node.order(order_id).state is OrderState.OPEN
+            node.live.node.abandon()
+        await trio.sleep(1.5)
+        assert [row["status"] for row in node.placed(order_id)] == ["CANCELED"]

@@ -43,13 +43,15 @@ SYNC = AccountSettings(
 )
 
 
+def accounts(sim: Simulator, **changes: Any) -> dict[str, BinanceAccountSection]:
+    keys = sim.binance
+    parts = {"api_key": Secret(keys.api_key), "api_secret": Secret(keys.api_secret), "orders": ORDERS, "sync": SYNC}
+    return {"main": BinanceAccountSection(**parts | changes)}
+
+
 def trading(sim: Simulator, **changes: Any) -> BinanceUsdmSection:
     """One symbol and one account."""
-    keys = sim.binance
-    account = BinanceAccountSection(
-        api_key=Secret(keys.api_key), api_secret=Secret(keys.api_secret), orders=ORDERS, sync=SYNC
-    )
-    return binance(sim, **{"symbols": (SYMBOL,), "accounts": {"main": account}} | changes)
+    return binance(sim, **{"symbols": (SYMBOL,), "accounts": accounts(sim)} | changes)
 
 
 class BinanceNode:

@@ -1,6 +1,6 @@
 """A private stream that a test plays: each connection is a script of events, waits and breakages."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, repeat
 from typing import Any
@@ -62,10 +62,14 @@ class Reader:
     url = "played"
     life_s: float | None = None
     renew_every_s: float | None = None
+    guard_every_s: float | None = None
     quiet = False
 
     async def renew(self, rest: Any) -> None:
         """Nothing to ask for."""
+
+    async def guard(self, rest: Any, symbols: Collection[str]) -> None:
+        """Nothing to put off."""
 
     def greet(self) -> tuple[bytes, ...]:
         return (b"login",)

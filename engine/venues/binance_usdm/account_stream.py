@@ -12,6 +12,7 @@ What is not understood – a new state, a new kind of event, a field of another 
 over REST bring what it said, and a connection that fails on it would fail on the next one too.
 """
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,6 +39,7 @@ from engine.venues.decoding import WireError, decode
 T = TypeVar("T")
 
 LATE_MS = 5_000
+_RENEWALS = 4  # of a countdown: three may be lost
 _MOST_ANNOUNCED = 1_000
 _MOST_WARNINGS = 20  # of one connection
 _FRAME = decoder(Framed[msgspec.Raw])
@@ -58,9 +60,18 @@ class BinanceUsdmPrivate:
     quiet = True
 
     def __init__(
-        self, ws_url: str, view: AccountView, memory: AccountMemory, *, renew_every_s: float, life_s: float
+        self,
+        ws_url: str,
+        view: AccountView,
+        memory: AccountMemory,
+        *,
+        renew_every_s: float,
+        life_s: float,
+        countdown_s: float | None = None,
     ) -> None:
         self.url = ""
+        self.guard_every_s = None if countdown_s is None else countdown_s / _RENEWALS
+        self._countdown_s = countdown_s or 0.0
         self.life_s: float | None = life_s
         self.renew_every_s: float | None = renew_every_s
         self._base = ws_url.rstrip("/")
@@ -77,6 +88,9 @@ class BinanceUsdmPrivate:
             self.url = f"{self._base}/private/ws/{await rest.open_key()}"
         else:
             await rest.renew_key()
+
+    async def guard(self, rest: BinanceUsdmTrader, symbols: Collection[str]) -> None:
+        await rest.count_down(symbols, self._countdown_s)
 
     def greet(self) -> tuple[bytes, ...]:
         return ()

@@ -6,13 +6,14 @@ from engine.net import Priority
 
 
 class Call(msgspec.Struct, frozen=True):
-    """`weight` is of the address, `orders` is how much it counts as for the account. `signed` False: the key alone will do."""
+    """`weight` is of the address; `orders` is how much it counts as for the account, in ten seconds and in a minute. `signed`
+    False: the key alone will do."""
 
     method: str
     path: str
     weight: float
     priority: Priority = Priority.QUERY
-    orders: int = 0
+    orders: tuple[int, int] = (0, 0)
     acts: bool = False
     signed: bool = True
 
@@ -25,13 +26,16 @@ _ORDER = "/fapi/v1/order"
 _ALGO = "/fapi/v1/algoOrder"
 _KEY = "/fapi/v1/listenKey"
 
-PLACE = Call("POST", _ORDER, 0, Priority.ORDER, orders=1, acts=True)
-AMEND = Call("PUT", _ORDER, 0, Priority.ORDER, orders=1, acts=True)
+PLACE = Call("POST", _ORDER, 0, Priority.ORDER, orders=(1, 1), acts=True)
+AMEND = Call("PUT", _ORDER, 0, Priority.ORDER, orders=(1, 1), acts=True)
 CANCEL = Call("DELETE", _ORDER, 1, Priority.CANCEL, acts=True)
-PLACE_ALGO = Call("POST", _ALGO, 0, Priority.ORDER, orders=1, acts=True)
+PLACE_ALGO = Call("POST", _ALGO, 0, Priority.ORDER, orders=(1, 1), acts=True)
 CANCEL_ALGO = Call("DELETE", _ALGO, 1, Priority.CANCEL, acts=True)
+PLACE_BATCH = Call("POST", "/fapi/v1/batchOrders", 5, Priority.ORDER, orders=(5, 1), acts=True)
+CANCEL_BATCH = Call("DELETE", "/fapi/v1/batchOrders", 1, Priority.CANCEL, acts=True)
 CANCEL_ALL = Call("DELETE", "/fapi/v1/allOpenOrders", 1, Priority.CANCEL, acts=True)
 CANCEL_ALL_ALGOS = Call("DELETE", "/fapi/v1/algoOpenOrders", 1, Priority.CANCEL, acts=True)
+COUNT_DOWN = Call("POST", "/fapi/v1/countdownCancelAll", 10, Priority.CANCEL, acts=True)
 
 GET_ORDER = Call("GET", _ORDER, 1)
 OPEN_ORDERS_OF = Call("GET", "/fapi/v1/openOrders", 1)

@@ -89,8 +89,19 @@ def error_of(what: str, reply: HttpReply, *, acts: bool = False) -> VenueError |
     if meaning is None:
         return None
     text = f"{what}: HTTP {reply.status}" + (f": code {body.code}: {body.msg[:_TEXT_LIMIT]}" if body else "")
+    return _made(meaning, text, code, retry_after_s(reply, code))
+
+
+def error_in_list(what: str, error: ErrorReply) -> VenueError:
+    """What an element of the reply to several acts means."""
+    text = f"{what}: code {error.code}: {error.msg[:_TEXT_LIMIT]}"
+    wait_s = _ORDER_WINDOW_S if error.code == TOO_MANY_ORDERS else _LEAST_S
+    return _made(meaning_of(error.code) or Meaning.UNKNOWN, text, error.code, wait_s)
+
+
+def _made(meaning: Meaning, text: str, code: int, wait_s: float) -> VenueError:
     if meaning is Meaning.LIMITED:
-        return RateLimited(text, code=code, retry_after_s=retry_after_s(reply, code))
+        return RateLimited(text, code=code, retry_after_s=wait_s)
     if meaning is Meaning.REFUSED:
         return Refused(text, code=code, passing=code in PASSING)
     kind: type[VenueError] = meaning.value

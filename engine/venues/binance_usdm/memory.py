@@ -54,10 +54,12 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class AccountMemory:
-    """`hedge`: whether the account holds long and short positions side by side, as far as its answers have shown."""
+    """`hedge`: whether the account holds long and short positions side by side, as far as its answers have shown. `counting`: the
+    symbols whose orders the venue is to cancel when it hears nothing of us."""
 
     def __init__(self) -> None:
         self.hedge = False
+        self.counting: set[str] = set()
         self.balances: Bounded[str, Balance] = Bounded(_MOST_SYMBOLS)
         self._became: Bounded[tuple[str, int], str] = Bounded(_MOST_CONDITIONAL)  # order → client id of the condition
         self._becomes: Bounded[str, int] = Bounded(_MOST_CONDITIONAL)  # the other way round

@@ -1,6 +1,6 @@
 """Orders and account queries over REST."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from engine.venues.binance_usdm.account_wire import (
     Nothing,
     PositionData,
 )
+from engine.venues.binance_usdm.batching import Batches
 from engine.venues.binance_usdm.credits import Limits
 from engine.venues.binance_usdm.endpoints import (
     ACCOUNT,
@@ -83,7 +84,8 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         self._client = client
         self._view = view
         self._memory = memory
-        self._sweeper = Sweeper(client)
+        self._sweeper = Sweeper(client, memory)
+        self._batches = Batches(client, view, memory)
         self._finder = OrderFinder(client, view, clock)
         self._fills = FillReader(client, view, memory, self._finder, clock)
 
@@ -114,6 +116,23 @@ class BinanceUsdmTrader(BinanceUsdmRest):
 
     async def cancel_everything(self, symbol: str = "") -> None:
         await self._sweeper.everything(symbol)
+
+    async def count_down(self, symbols: Collection[str], after_s: float) -> None:
+        """The venue is to cancel all orders of these symbols in `after_s` seconds unless it is told anew before, and no others
+        any more that it was told of by this account. Conditional orders are not among them."""
+        await self._sweeper.count_down(symbols, after_s)
+
+    async def place_batch(self, orders: Sequence[tuple[Order, Instrument]]) -> tuple[OrderReport | VenueError, ...]:
+        """Up to `MOST_PLACED` orders without a trigger at once, each with an answer of its own."""
+        for _, instrument in orders:
+            self._memory.see(instrument.symbol, self._clock.now_ms())
+        return await self._batches.place(orders)
+
+    async def cancel_batch(
+        self, orders: Sequence[Order], instrument: Instrument
+    ) -> tuple[OrderReport | VenueError | None, ...]:
+        """Up to `MOST_CANCELLED` orders of one symbol at once, conditions not among them."""
+        return await self._batches.cancel(orders, instrument)
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
         """Conditional ones first: one that is triggered between the two questions is then in both answers, not in neither."""

@@ -101,17 +101,16 @@ class SignedClient:
         try:
             return self._host.read(call.what, reply, decoding, price, acts=call.acts)
         except RateLimited as error:
-            if call.orders:
+            if any(call.orders):
                 for pool in _COUNTS:
                     self._orders.drain(pool, error.retry_after_s)
             raise
 
     async def _count(self, call: Call, deadline_s: float) -> None:
-        if not call.orders:
-            return
         try:
-            for pool in _COUNTS:
-                await self._orders.take(pool, call.orders, call.priority, max(0.0, deadline_s - trio.current_time()))
+            for pool, cost in zip(_COUNTS, call.orders, strict=True):
+                if cost:
+                    await self._orders.take(pool, cost, call.priority, max(0.0, deadline_s - trio.current_time()))
         except BudgetExceeded as error:
             raise RateLimited(f"{call.what}: {error}", retry_after_s=error.wait_s) from error
 
@@ -130,7 +129,7 @@ class SignedClient:
 
     def _heed_the_word(self, call: Call) -> None:
         """What was counted and had to wait for a connection may have been overtaken by the venue's word that it takes no order."""
-        wait_s = max(self._orders.shut_s(pool) for pool in _COUNTS) if call.orders else 0.0
+        wait_s = max(self._orders.shut_s(pool) for pool in _COUNTS) if any(call.orders) else 0.0
         if wait_s > 0.0:
             raise RateLimited(f"{call.what}: the venue takes no order for {wait_s:.1f} s", retry_after_s=wait_s)
 

@@ -5,15 +5,16 @@ orders before normal ones: one that is triggered in between is then in both list
 since sweeps of conditions are waited for before those of orders are sent.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Literal
 
 import msgspec
 import trio
 
 from engine.venues.base import VenueError
-from engine.venues.binance_usdm.endpoints import CANCEL_ALL, CANCEL_ALL_ALGOS, OPEN_ALGOS, OPEN_ORDERS, Call
+from engine.venues.binance_usdm.endpoints import CANCEL_ALL, CANCEL_ALL_ALGOS, COUNT_DOWN, OPEN_ALGOS, OPEN_ORDERS, Call
 from engine.venues.binance_usdm.listing import ROWS
+from engine.venues.binance_usdm.memory import AccountMemory
 from engine.venues.binance_usdm.signed import SignedClient
 from engine.venues.binance_usdm.wire import decoder
 from engine.venues.decoding import Text, decode
@@ -25,6 +26,13 @@ class Swept(msgspec.Struct):
     code: Literal[200]
 
 
+class Counting(msgspec.Struct):
+    """A countdown as it is set, its time as a string."""
+
+    symbol: Text
+    countdownTime: int  # noqa: N815 - the wire's name
+
+
 class Placed(msgspec.Struct):
     """Of a row only where the order is."""
 
@@ -33,6 +41,7 @@ class Placed(msgspec.Struct):
 
 
 _SWEPT = decoder(Swept)
+_COUNTING = decoder(Counting)
 _PLACED = decoder(Placed)
 _AT_ONCE = 8
 
@@ -40,16 +49,34 @@ _AT_ONCE = 8
 class Sweeper:
     """See the module's page."""
 
-    def __init__(self, client: SignedClient) -> None:
+    def __init__(self, client: SignedClient, memory: AccountMemory) -> None:
         self._client = client
+        self._memory = memory
 
     async def everything(self, symbol: str) -> None:
         """Of one symbol, or of all where `symbol` is empty. Every sweep is tried; raises the first `VenueError` of them after
         the last."""
         algos = {symbol} if symbol else await self._symbols(OPEN_ALGOS)
         orders = {symbol} if symbol else await self._symbols(OPEN_ORDERS) | algos
-        errors = await self._sweep(CANCEL_ALL_ALGOS, algos)
-        errors += await self._sweep(CANCEL_ALL, orders)
+        errors = await self._each(algos, lambda name: self._client.ask(CANCEL_ALL_ALGOS, {"symbol": name}, _SWEPT))
+        errors += await self._each(orders, lambda name: self._client.ask(CANCEL_ALL, {"symbol": name}, _SWEPT))
+        if errors:
+            raise errors[0]
+
+    async def count_down(self, symbols: Collection[str], after_s: float) -> None:
+        """Of each symbol on its own. One that is not named any more is called off, or its countdown would meet the next order
+        there. Every symbol is tried; raises the first `VenueError` of them after the last."""
+        counting = self._memory.counting
+
+        async def set_one(symbol: str) -> None:
+            wait_ms = int(after_s * 1000) if symbol in symbols else 0
+            if wait_ms:
+                counting.add(symbol)
+            await self._client.ask(COUNT_DOWN, {"symbol": symbol, "countdownTime": wait_ms}, _COUNTING)
+            if not wait_ms:
+                counting.discard(symbol)
+
+        errors = await self._each({*symbols, *counting}, set_one)
         if errors:
             raise errors[0]
 
@@ -57,17 +84,18 @@ class Sweeper:
         rows = [decode(_PLACED, row) for row in await self._client.ask(listing, {}, ROWS)]
         return {row.symbol for row in rows if row.st == 1}
 
-    async def _sweep(self, call: Call, symbols: Iterable[str]) -> list[VenueError]:
+    async def _each(self, symbols: Iterable[str], act: Callable[[str], Awaitable[object]]) -> list[VenueError]:
         errors: list[VenueError] = []
         places = trio.CapacityLimiter(_AT_ONCE)
+
+        async def one(symbol: str) -> None:
+            async with places:
+                try:
+                    await act(symbol)
+                except VenueError as error:
+                    errors.append(error)
+
         async with trio.open_nursery() as nursery:
             for symbol in sorted(symbols):
-                nursery.start_soon(self._sweep_one, call, symbol, places, errors)
+                nursery.start_soon(one, symbol)
         return errors
-
-    async def _sweep_one(self, call: Call, symbol: str, places: trio.CapacityLimiter, errors: list[VenueError]) -> None:
-        async with places:
-            try:
-                await self._client.ask(call, {"symbol": symbol}, _SWEPT)
-            except VenueError as error:
-                errors.append(error)

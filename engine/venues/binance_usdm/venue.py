@@ -27,6 +27,7 @@ from engine.venues.clock import VenueClock
 
 _NEVER_S = 604_800.0
 _NOBODY: Mapping[str, Credentials] = MappingProxyType({})
+_NO_COUNTDOWN: Mapping[str, float] = MappingProxyType({})
 # While their streams are away, symbols share one budget of requests, about 1,900 a minute. A question for trades costs 20, for
 # a book 2, for the bars of an interval 1. Trades of 200 symbols every 10 s would cost 24,000 and starve the books; every five
 # minutes they cost 800. What that leaves out is asked for when the stream is back: trades are numbered.
@@ -41,7 +42,8 @@ _POLICY = {
 
 
 class BinanceUsdmVenue:
-    """See `engine.venues.base.Venue`. `credentials` by the name the node gives an account; `transport` replaces the network.
+    """See `engine.venues.base.Venue`. `credentials` by the name the node gives an account, and seconds after which the venue is to
+    cancel an account's orders when it hears nothing of us; `transport` replaces the network.
 
     The limits of an address are shared by all clients made here; what is learned of an account by its requests and its
     stream."""
@@ -58,11 +60,13 @@ class BinanceUsdmVenue:
         clock: Clock,
         entropy: Entropy,
         credentials: Mapping[str, Credentials] = _NOBODY,
+        countdowns: Mapping[str, float] = _NO_COUNTDOWN,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
         self._credentials = dict(credentials)
+        self._countdowns = dict(countdowns)
         self._transport = transport
         self._memories: dict[str, AccountMemory] = {}
         self._clock = VenueClock(clock)
@@ -101,7 +105,12 @@ class BinanceUsdmVenue:
         memory, settings = self._memory(account), self._settings
         view = AccountView(self.name, account, memory)
         return BinanceUsdmPrivate(
-            settings.ws_url, view, memory, renew_every_s=settings.renew_key_s, life_s=settings.rotate_after_s
+            settings.ws_url,
+            view,
+            memory,
+            renew_every_s=settings.renew_key_s,
+            life_s=settings.rotate_after_s,
+            countdown_s=self._countdowns.get(account),
         )
 
     def stream(self, route: str, classes: frozenset[DataClass]) -> BinanceUsdmStream:

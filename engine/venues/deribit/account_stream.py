@@ -4,7 +4,7 @@ Login is a signature, never the secret itself. The token it brings dies with the
 heartbeat comes after that. Any trouble with login or channels ends the connection: the account then asks REST for what it missed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -40,6 +40,7 @@ class DeribitPrivate:
 
     life_s: float | None = None
     renew_every_s: float | None = None
+    guard_every_s: float | None = None
     quiet = False
 
     def __init__(
@@ -65,6 +66,9 @@ class DeribitPrivate:
 
     async def renew(self, rest: Any) -> None:
         """Nothing to ask for."""
+
+    async def guard(self, rest: Any, symbols: Collection[str]) -> None:
+        """This venue counts down for nobody."""
 
     def greet(self) -> tuple[bytes, ...]:
         timestamp_ms, nonce = self._clock.now_ms(), self._entropy.token(_NONCE_CHARS)
