@@ -24,7 +24,8 @@ class GuestLoop:
         self._turns: deque[Callable[[], object]] = deque()
         self._job: Job | None = None
         self._answer: outcome.Outcome[Any] | None = None
-        self._ended: outcome.Outcome[Any] | None = None
+        self._over = False
+        self._failure: BaseException | None = None
         trio.lowlevel.start_guest_run(
             self._serve,
             run_sync_soon_threadsafe=self._turns.append,
@@ -33,23 +34,22 @@ class GuestLoop:
         )
 
     def run(self, job: Callable[[trio.Nursery], Awaitable[T]]) -> T:
-        """The value of `job`, which gets a nursery that lives as long as the loop. Raises what the job raises."""
+        """The value of `job`, which gets a nursery that lives as long as the loop. Raises what the job raises, and
+        `RuntimeError` when something else has ended the loop.
+        """
         self._job, self._answer = job, None
         while self._answer is None:
-            if self._ended is not None:
-                self._ended.unwrap()
-                raise RuntimeError("the loop has ended")
+            if self._over:
+                raise RuntimeError("the loop has ended") from self._failure
             self._turns.popleft()()
         answer: T = self._answer.unwrap()
         return answer
 
     def close(self) -> None:
         """Cancel what is left and let the loop come to its end."""
-        if self._ended is None:
-            self._job = _cancel
-            while self._ended is None:
-                self._turns.popleft()()
-        self._ended.unwrap()
+        self._job = _cancel
+        while not self._over:
+            self._turns.popleft()()
 
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -60,7 +60,8 @@ class GuestLoop:
                 self._answer = await outcome.acapture(job, nursery)
 
     def _done(self, ended: outcome.Outcome[Any]) -> None:
-        self._ended = ended
+        self._over = True
+        self._failure = ended.error if isinstance(ended, outcome.Error) else None
 
 
 async def _cancel(nursery: trio.Nursery) -> None:

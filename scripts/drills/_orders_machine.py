@@ -3,10 +3,11 @@
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import trio
@@ -51,6 +52,8 @@ from scripts.drills._guest_loop import GuestLoop
 from scripts.drills._orders_model import Model, Wish
 from scripts.drills._orders_world import FRESH_S, PROOF, SETTLED_S, World
 from tests.support.adversary import HONEST, PERPETUAL, Behaviour
+
+T = TypeVar("T")
 
 MARK = Decimal(50_000)
 MARKS = (49_800.0, 49_950.0, 50_000.0, 50_050.0, 50_100.0, 50_300.0)
@@ -154,6 +157,7 @@ class OrdersMachine(RuleBasedStateMachine):
         self._directory = Path(tempfile.mkdtemp(prefix="orders-", dir=shm if shm.is_dir() else None))
         self._loop = GuestLoop()
         self._begun = False
+        self._broken = False  # something was found already
         self._sets: dict[str, SubmitLinked] = {}  # by request key
         self.counts["examples"] += 1
 
@@ -162,7 +166,7 @@ class OrdersMachine(RuleBasedStateMachine):
         self._model = Model(int(FRESH_S * 1000), CUSTOM_MS)
         self._world = World(self._directory, Entropy(seed), self.climate, self.proof)
         self._world.venue.watch = self._left
-        self._loop.run(self._world.boot)
+        self._do(self._world.boot)
         self._wait(READY_S)
         self._begun = True
 
@@ -306,13 +310,13 @@ class OrdersMachine(RuleBasedStateMachine):
 
     def _set_gate(self, state: GateState) -> None:
         self._model.gates.add(state)
-        if self._loop.run(lambda _: self._world.ask(SetGate(state, "the drill"))) is not None:
+        if self._do(lambda _: self._world.ask(SetGate(state, "the drill"))) is not None:
             self._wait(SETTLED_S)
             self._model.gates = {state}
 
     def _cancel_all(self) -> None:
         before = [wish for wish in self._model.wishes.values() if wish.order_id]
-        if self._loop.run(lambda _: self._world.ask(CancelAll())) is None:
+        if self._do(lambda _: self._world.ask(CancelAll())) is None:
             return
         self._wait(SETTLED_S)
         orders = self._world.orders()
@@ -325,7 +329,7 @@ class OrdersMachine(RuleBasedStateMachine):
         """Somebody decides about an order that the venue refused."""
         order = self._world.orders().get(self._model.wishes[key].order_id)
         if order is not None and order.review and order.state is OrderState.WAITING:
-            self._said("resolve", self._loop.run(lambda _: self._world.ask(ResolveOrder(order.order_id, verdict))))
+            self._said("resolve", self._do(lambda _: self._world.ask(ResolveOrder(order.order_id, verdict))))
 
     # ── the venue, the stream, the power supply, time ─────────────────────────────────────────────────────────────────
 
@@ -372,7 +376,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     @rule(up=st.booleans())
     def stream(self, up: bool) -> None:
-        self._loop.run(lambda _: self._world.set_stream(up=up))
+        self._do(lambda _: self._world.set_stream(up=up))
 
     @rule(victim=st.sampled_from(VICTIMS), after=turns)
     def kill(self, victim: str, after: int) -> None:
@@ -385,11 +389,11 @@ class OrdersMachine(RuleBasedStateMachine):
     def crash(self, after: int, down_s: float, ready: bool) -> None:
         """The whole process ends where it stands, and another one begins."""
         self._turn(after)
-        self._loop.run(lambda _: self._world.crash())
+        self._do(lambda _: self._world.crash())
         for figure in self._model.figures.values():
             figure.put(self._world.clock.wall_ms(), None)
         self._wait(down_s)
-        self._loop.run(self._world.boot)
+        self._do(self._world.boot)
         self._wait(READY_S if ready else 0.0)
         self.counts["crashes"] += 1
 
@@ -408,7 +412,7 @@ class OrdersMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self._begun:
+            if self._begun and not self._broken:
                 self._judge()
         finally:
             self._loop.close()
@@ -418,7 +422,7 @@ class OrdersMachine(RuleBasedStateMachine):
         """The weather clears, time passes, and both sides say the same; and so they do after one more start."""
         world = self._world
         world.venue.behaviour = CALM
-        self._loop.run(lambda _: world.set_stream(up=True))
+        self._do(lambda _: world.set_stream(up=True))
         self._wait(LATEST_S)
         self._set_gate(GateState.ACTIVE)
         self._settle()
@@ -431,7 +435,7 @@ class OrdersMachine(RuleBasedStateMachine):
         self._hold(
             [f"restart: {order} {after[key]}" for key, order in before.items() if not _same_order(order, after[key])]
         )
-        status = self._loop.run(lambda _: world.ask(GetOrdersStatus()))
+        status = self._do(lambda _: world.ask(GetOrdersStatus()))
         assert (status.unknown, status.closed_instruments, status.synced) == (0, (), True), status
         assert world.venue.overlapping_amends == 0
         self.counts["orders"] += len(before)
@@ -465,9 +469,17 @@ class OrdersMachine(RuleBasedStateMachine):
         self._hold(self._model.compare_settled(orders, self._world.fills(), venue.truth, venue.turned_away))
 
     def _hold(self, wrong: list[str]) -> None:
+        self._broken = self._broken or bool(wrong)
         assert not wrong, "\n".join(wrong)
 
     # ── turning the world ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _do(self, job: Callable[[trio.Nursery], Awaitable[T]]) -> T:
+        try:
+            return self._loop.run(job)
+        except BaseException:
+            self._broken = True
+            raise
 
     def _ask(self, patient: bool, work: Any) -> None:
         """Wait for the answer and for what follows from it, or let it come while other things happen."""
@@ -479,14 +491,14 @@ class OrdersMachine(RuleBasedStateMachine):
             else:
                 nursery.start_soon(work)
 
-        self._loop.run(ask)
+        self._do(ask)
 
     def _wait(self, pause_s: float) -> None:
 
         async def wait(_nursery: trio.Nursery) -> None:
             await trio.sleep(pause_s)
 
-        self._loop.run(wait)
+        self._do(wait)
 
     def _turn(self, times: int) -> None:
         """Let everybody who can run do so that many times; no time passes."""
@@ -495,7 +507,7 @@ class OrdersMachine(RuleBasedStateMachine):
             for _ in range(times):
                 await trio.lowlevel.checkpoint()
 
-        self._loop.run(turn)
+        self._do(turn)
 
 
 def _same_order(before: Order, after: Order) -> bool:
