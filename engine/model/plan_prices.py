@@ -3,9 +3,12 @@
 from decimal import Decimal
 
 from engine.model.instruments import Instrument, Snap
-from engine.model.money import ZERO, floor_to, plain
+from engine.model.money import ZERO, ceil_to, floor_to, plain
 from engine.model.plans import Plan, Progressive, Quote
+from engine.model.requests import OrderRequest
 from engine.model.terms import Side
+
+VALUE_MARGIN = Decimal("1.02")  # above the least value: it is told by a mark price that is not the book's
 
 
 def progressive_price(plan: Plan, quote: Quote, instrument: Instrument, *, before: Decimal | None) -> Decimal:
@@ -47,8 +50,25 @@ def _farther(side: Side, one: Decimal, other: Decimal) -> Decimal:
     return min(one, other) if side is Side.BUY else max(one, other)
 
 
-def next_slice(plan: Plan, instrument: Instrument, now_ms: int) -> tuple[int, Decimal]:
-    """Number and amount of the slice that is due at `now_ms`; an amount of zero is left to later ones.
+def least_amount(order: OrderRequest, instrument: Instrument, quote: Quote) -> Decimal:
+    """The least the venue takes in one order at about these prices, by amount and by value."""
+    least = max(instrument.min_amount, instrument.lot_size)
+    if instrument.min_notional is None or order.reduce_only:
+        return least
+    wanted = instrument.min_notional * VALUE_MARGIN
+    if instrument.inverse:
+        return max(least, ceil_to(wanted, instrument.lot_size))
+    price = quote.bid if order.price is None else min(order.price, quote.bid)
+    return max(least, ceil_to(wanted / price, instrument.lot_size))
+
+
+def most_amount(instrument: Instrument, price: Decimal | None) -> Decimal | None:
+    """The most the venue takes in one order, at the market if `price` is None."""
+    return instrument.max_market_amount if price is None else instrument.max_amount
+
+
+def next_slice(plan: Plan, instrument: Instrument, least: Decimal, now_ms: int) -> tuple[int, Decimal]:
+    """Number and amount of the slice that is due at `now_ms`; an amount of zero, for want of `least`, is left to later ones.
 
     Slice k brings the total to `amount * k / slices`, in whole lots. What is missing of earlier ones is added, up to
     `catch_up` of a slice; after the last there are as many more of its size as it takes.
@@ -61,11 +81,11 @@ def next_slice(plan: Plan, instrument: Instrument, now_ms: int) -> tuple[int, De
     number = max(1, min(int(passed) + 1, plan.slices))
     after = _target(plan, number, instrument)
     share = after - _target(plan, number - 1, instrument)
-    most = max(share * (1 + twap.catch_up), instrument.min_amount)
+    most = max(share * (1 + twap.catch_up), least)
     amount = floor_to(min(max(after - plan.worked.amount, ZERO), most), instrument.lot_size)
-    if ZERO < plan.remaining - amount < instrument.min_amount:
+    if ZERO < plan.remaining - amount < least:
         amount = plan.remaining
-    return number, amount if amount >= instrument.min_amount else ZERO
+    return number, amount if amount >= least else ZERO
 
 
 def _target(plan: Plan, number: int, instrument: Instrument) -> Decimal:

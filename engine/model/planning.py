@@ -17,7 +17,15 @@ from engine.model.errors import ModelError
 from engine.model.instruments import Instrument
 from engine.model.money import ZERO, plain
 from engine.model.orders import MAX_TEXT, CancelState, Order, OrderState
-from engine.model.plan_prices import next_slice, next_slice_ms, progressive_price, slice_ms, slice_price
+from engine.model.plan_prices import (
+    least_amount,
+    most_amount,
+    next_slice,
+    next_slice_ms,
+    progressive_price,
+    slice_ms,
+    slice_price,
+)
 from engine.model.plans import (
     MAX_CHILDREN,
     MAX_KEPT,
@@ -223,7 +231,7 @@ def _closed(plan: Plan, child: Child, order: Order, facts: Facts) -> Plan:
         return ended(
             plan, PlanState.CANCELLED, f"its order was cancelled elsewhere: {order.reason or 'no reason given'}"
         )
-    if child.kind is ChildKind.LAST and order.attempt:
+    if child.kind is ChildKind.LAST and order.attempt and order.state is not OrderState.FILLED:
         return ended(plan, PlanState.EXPIRED, "the market did not have the rest within its price")
     return plan
 
@@ -239,7 +247,7 @@ def _without_child(plan: Plan, facts: Facts) -> Step:
         return Step(plan, waits_for="its next step" if plan.children else "its beginning")
     if facts.quote is None or facts.instrument is None:
         return Step(plan, waits_for=facts.stale or "fresh prices")
-    if plan.remaining < facts.instrument.min_amount:
+    if plan.remaining < least_amount(plan.request.order, facts.instrument, facts.quote):
         left = f"what is left, {plain(plan.remaining)}, is less than the venue takes"
         return _over(plan, PlanState.EXPIRED, left, facts)
     if plan.children >= MAX_CHILDREN and plan.child is None:
@@ -275,7 +283,8 @@ def _next_child(plan: Plan, quote: Quote, instrument: Instrument, facts: Facts) 
 
 
 def _place_slice(plan: Plan, quote: Quote, instrument: Instrument, facts: Facts) -> Step:
-    number, amount = next_slice(plan, instrument, facts.now_ms)
+    least = least_amount(plan.request.order, instrument, quote)
+    number, amount = next_slice(plan, instrument, least, facts.now_ms)
     due_ms = next_slice_ms(plan, number, facts.now_ms, facts.roll)
     if plan.request.on_end is OnEnd.CROSS:
         due_ms = min(due_ms, max(_crosses_at_ms(plan), facts.now_ms + 1))
@@ -299,7 +308,9 @@ def _crosses_at_ms(plan: Plan) -> int:
 
 def _place(plan: Plan, kind: ChildKind, amount: Decimal, price: Decimal | None, facts: Facts) -> Step:
     """A new number, or the one of the last child if the queue did not take it."""
-    assert facts.quote is not None
+    assert facts.quote is not None and facts.instrument is not None
+    most = most_amount(facts.instrument, price)
+    amount = amount if most is None else min(amount, most)
     assert amount <= plan.remaining, f"{plan.plan_id}: {amount} is more than what is left"
     number = plan.child.number if plan.child is not None else plan.children + 1
     plan = msgspec.structs.replace(
@@ -307,7 +318,7 @@ def _place(plan: Plan, kind: ChildKind, amount: Decimal, price: Decimal | None, 
         children=number,
         child=Child(number=number, kind=kind, amount=amount, price=price, tries=1),
         arrival=plan.arrival or facts.quote,
-        tick=plan.tick or (facts.instrument.tick_at(facts.quote.mid) if facts.instrument else None),
+        tick=plan.tick or facts.instrument.tick_at(facts.quote.mid),
         updated_at_ms=facts.now_ms,
     )
     if kind is ChildKind.REST and price is not None:

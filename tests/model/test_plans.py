@@ -249,11 +249,39 @@ def test_whatever_fills_when_the_slices_never_exceed_the_amount_and_reach_it(
 
 def test_a_slice_of_the_schedule_is_its_share_of_the_whole() -> None:
     plan = PlanWorld(twap(whole(amount=70), duration_s=30.0)).plan
-    assert [next_slice(plan, PERPETUAL, plan.started_at_ms + at) for at in (0, 10_000, 20_000)] == [
+    assert [next_slice(plan, PERPETUAL, D(10), plan.started_at_ms + at) for at in (0, 10_000, 20_000)] == [
         (1, D(20)),
         (2, D(40)),
         (3, D(60)),
     ]
+
+
+def test_a_slice_worth_too_little_waits_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = msgspec.structs.replace(
+        PERPETUAL, inverse=False, lot_size=D("0.001"), min_amount=D("0.001"), min_notional=D(100)
+    )
+    monkeypatch.setattr("tests.support.plan_world.PERPETUAL", linear)
+    order = msgspec.structs.replace(whole(), amount=D("0.010"))
+    world = PlanWorld(twap(order, duration_s=50.0, interval_s=5.0))
+    for _ in range(12):
+        world.look()
+        if world.live:
+            world.fill()
+        world.look(seconds=5)
+    assert [str(child.amount) for child in world.orders.values()] == ["0.003", "0.003", "0.004"]
+    assert world.plan.state is PlanState.DONE
+
+
+def test_more_than_the_venue_takes_in_one_order_is_taken_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = msgspec.structs.replace(PERPETUAL, max_market_amount=D(40))
+    monkeypatch.setattr("tests.support.plan_world.PERPETUAL", small)
+    world = PlanWorld(progressive(whole(price=None), max_steps=0, on_end=OnEnd.CROSS))
+    for _ in range(5):
+        world.look(seconds=5)
+        if world.order.order_type is OrderType.MARKET:
+            world.fill()
+    assert [int(child.amount) for child in world.orders.values()] == [100, 40, 40, 20]
+    assert world.plan.state is PlanState.DONE
 
 
 # ── both ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
