@@ -4,6 +4,7 @@ import msgspec
 
 from actors.parts import NodeParts
 from actors.progress import HistoryCounts, history_counts
+from actors.trading import OrderMetrics, metrics_of
 from engine.kernel import State, TreeNode
 from engine.model import Gate, GateState, MarketState
 
@@ -46,6 +47,7 @@ class Status(msgspec.Struct, frozen=True):
     fills: int
     positions: int
     dead_letters: int
+    metrics: OrderMetrics
 
 
 def status(parts: NodeParts) -> Status:
@@ -75,6 +77,7 @@ def status(parts: NodeParts) -> Status:
         fills=counts["fills"],
         positions=sum(position.amount != 0 for _, position in parts.store.table("positions").iterate()),
         dead_letters=parts.system.dead_letters.count,
+        metrics=metrics_of((account.figures for account in parts.accounts()), parts.store),
     )
 
 

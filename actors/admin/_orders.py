@@ -6,7 +6,7 @@ import msgspec
 
 from actors.admin._desk import Desk, Limit, Method, Nothing, OrderId, Text
 from actors.admin._look import DEFAULT_LIMIT, Listing
-from actors.trading import Filters
+from actors.trading import Filters, OrderMetrics
 
 Record = dict[str, Any]
 
@@ -19,6 +19,12 @@ class Stats(Filters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Figures of the orders that pass the filters, those of the last day unless a time is said, and in periods of `period_s`."""
 
     period_s: float = 3600.0
+
+
+class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one account, in full or without its venue, or of all."""
+
+    account_id: Text = ""
 
 
 class Plans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +50,14 @@ async def history(desk: Desk, filters: Filters) -> Record:
 
 async def stats(desk: Desk, params: Stats) -> Record:
     return await desk.trading.get_order_statistics(params, params.period_s)
+
+
+async def queue(desk: Desk, params: Queue) -> Record:
+    return await desk.trading.get_queue_statistics(params.account_id)
+
+
+async def metrics(desk: Desk, _: Nothing) -> OrderMetrics:
+    return desk.trading.get_metrics()
 
 
 async def review(desk: Desk, _: Nothing) -> Listing[Record]:
@@ -73,6 +87,8 @@ async def plan_cancel(desk: Desk, params: CancelPlan) -> Record:
 METHODS = {
     "order.history": Method(Filters, history),
     "order.stats": Method(Stats, stats),
+    "order.queue": Method(Queue, queue),
+    "order.metrics": Method(Nothing, metrics),
     "order.review": Method(Nothing, review),
     "order.monitor": Method(One, monitor),
     "order.conditions": Method(One, conditions),

@@ -83,6 +83,21 @@ def monitored(answer: Answer) -> str:
     return "\n\n".join([*told, f"fills:\n{table(answer['fills'], fills)}"])
 
 
+_QUEUE = ("queue_length", "ready", "delayed", "conditional", "linked", "in_review", "in_flight", "open", "unknown")
+_DID = ("orders_processed", "orders_failed", "retry_count")
+
+
+def queue(answer: Answer) -> str:
+    """A line for every account."""
+    columns: list[Column] = [("account", key("account"))]
+    columns += [(name.replace("_", " "), key(name)) for name in (*_QUEUE, *_DID)]
+    columns += [
+        ("seconds", lambda row: f"{row['avg_processing_time']:.3f}"),
+        ("oldest", lambda row: f"{row['oldest_ready']:.1f}s"),
+    ]
+    return table(list(answer["accounts"].values()), columns)
+
+
 _FIGURES: tuple[Column, ...] = (
     ("orders", key("orders")),
     ("processed", key("orders_processed")),

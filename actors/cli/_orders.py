@@ -116,6 +116,10 @@ def history(options: Options) -> dict[str, Any]:
     return given(options, *names) | {name: value for name, value in named.items() if value}
 
 
+def _account(options: Options) -> dict[str, Any]:
+    return {"account_id": options.account}
+
+
 def batch(options: Options) -> int:
     """Place the orders of a file; one that was refused is a failure, the others stand."""
     orders = _read_orders(options.file)
@@ -182,6 +186,8 @@ def add_order_commands(add: Add) -> None:
     resolve.add_argument("verdict", choices=VERDICTS, help="let it be sent again, call it over, or look for it now")
     resolve.add_argument("--note", default="", help="why; it is kept with the order")
     _history(add("history", "orders there were, newest first", Remote("order.history", _order_views.page, history)))
+    queue = add("queue", "how the order queues stand", Remote("order.queue", _order_views.queue, _account))
+    queue.add_argument("--account", default="", metavar="NAME")
     counted = add("stats", "how orders fared, those of the last day unless a time is said", _STATS)
     _filters(counted)
     counted.add_argument("--period", dest="period_s", type=seconds, metavar="SECONDS", help="default: 3600")

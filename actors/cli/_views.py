@@ -17,9 +17,17 @@ def status(answer: Answer) -> str:
             f"history    {history['loaded']} of {history['wanted']} loaded",
             f"orders     {orders['open']} open, {orders['unknown']} unknown",
             f"of all     {orders['accepted']} accepted, {orders['filled']} filled, {orders['rejected']} rejected",
+            f"queue      {_queue(answer['metrics'])}",
             f"fills      {answer['fills']}",
             f"positions  {answer['positions']}",
         )
+    )
+
+
+def _queue(metrics: Answer) -> str:
+    took = f"{metrics['orders_processed']} processed in {metrics['avg_processing_time']:.3f} s each"
+    return (
+        f"{metrics['queue_length']} wait, {took}, {metrics['orders_failed']} failed, {metrics['retry_count']} retries"
     )
 
 

@@ -11,6 +11,7 @@ from actors.trading.errors import (
 from actors.trading.forms import Figure, OrderForm, OrderOptions
 from actors.trading.history import Filters
 from actors.trading.interface import Trading
+from actors.trading.metrics import OrderMetrics, metrics_of
 from actors.trading.records import STATUS, fill_record, order_record, status_of
 from actors.trading.when import condition_text, conditions_of
 
@@ -22,6 +23,7 @@ __all__ = [
     "Filters",
     "NotificationError",
     "OrderForm",
+    "OrderMetrics",
     "OrderOptions",
     "OrderQueueError",
     "PositionRecordingError",
@@ -30,6 +32,7 @@ __all__ = [
     "condition_text",
     "conditions_of",
     "fill_record",
+    "metrics_of",
     "order_record",
     "status_of",
 ]

@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import ConditionsSeen, GetConditions, GetPlans
+from actors.messages import ConditionsSeen, GetConditions, GetPlans, GetQueueStatistics
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError, bad_field
 from actors.trading.history import Filters, filters_of, is_account, page_of, record_in, records_of
+from actors.trading.metrics import OrderMetrics, metrics_of
 from actors.trading.plans import plan_record
 from actors.trading.records import fill_record
-from actors.trading.statistics import statistics_of
+from actors.trading.statistics import statistics_of, together
 from actors.trading.when import condition_text
 from engine.model import Order, OrderState
 
@@ -25,6 +26,21 @@ class Looking(Caller):
         """`{orders, next}`: records, newest first; see `Filters`. Raises AdvancedOrderError."""
         page = await page_of(self._parts.store, filters_of(filters, self._parts.default_venue))
         return {"orders": await records_of(self._parts.store, page.orders), "next": page.next}
+
+    async def get_queue_statistics(self, account_id: str = "") -> Record:
+        """How the order queues stand and what they did since the process began: `{…of all together, accounts: {name: {…}}}`, see
+        `QueueStatistics`. Raises AdvancedOrderError.
+        """
+        asked = [account for account in self._parts.accounts() if is_account(account_id, account.name)]
+        if account_id and not asked:
+            known = ", ".join(account.name for account in self._parts.accounts()) or "none is configured"
+            raise AdvancedOrderError("ACCOUNT_UNKNOWN", "account_id", f"one of: {known}", account_id)
+        found = [await self._call(account.orders, GetQueueStatistics()) for account in asked]
+        return together(found) | {"accounts": {one.account: msgspec.structs.asdict(one) for one in found}}
+
+    def get_metrics(self) -> OrderMetrics:
+        """Figures of all queues together under the names of a metrics page; asks nobody."""
+        return metrics_of((account.figures for account in self._parts.accounts()), self._parts.store)
 
     async def get_order_statistics(
         self, filters: Mapping[str, Any] | Filters | None = None, period_s: float = 3600.0

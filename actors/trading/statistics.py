@@ -1,13 +1,16 @@
 """Figures over stored orders: how many, how they fared, how fast they were, by account, instrument, direction and period."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import trio
 
+from actors.messages import QueueStatistics
+from actors.orders.figures import QueueFigures
 from actors.trading.history import Filters, Walk, keeper
+from actors.trading.metrics import sum_of
 from actors.trading.records import moment, status_of
 from engine.model import Order, OrderState, free_since_ms
 from engine.store import Store
@@ -99,3 +102,29 @@ async def statistics_of(store: Store, filters: Filters, period_s: float) -> Figu
                     counting.add(order)
         await trio.lowlevel.checkpoint()
     return counting.figures() | {"complete": walk.ended}
+
+
+def together(queues: Sequence[QueueStatistics]) -> Figures:
+    """Of all queues: counts added up, the oldest of all, the mean over all their orders."""
+    figures = sum_of(
+        QueueFigures(one.orders_processed, one.orders_failed, one.retry_count, one.avg_processing_time)
+        for one in queues
+    )
+    counted = {name: sum(getattr(one, name) for one in queues) for name in _COUNTS}
+    priorities: Counter[str] = Counter()
+    for one in queues:
+        priorities.update(one.queue_by_priority)
+    return {
+        **counted,
+        "queue_by_priority": dict(priorities),
+        "oldest_ready": max((one.oldest_ready for one in queues), default=0.0),
+        "oldest_waiting": max((one.oldest_waiting for one in queues), default=0.0),
+        "orders_processed": figures.orders_processed,
+        "orders_failed": figures.orders_failed,
+        "retry_count": figures.retry_count,
+        "avg_processing_time": figures.avg_processing_time,
+        "success_rate": figures.get_success_rate(),
+    }
+
+
+_COUNTS = ("queue_length", "ready", "delayed", "conditional", "linked", "in_review", "in_flight", "open", "unknown")

@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 import trio
 
@@ -18,9 +19,10 @@ from actors.messages import (
     SubmitOrder,
     Verdict,
 )
-from engine.model import LinkKind, OrderState, OrderType, Priority, Side, Trail, TriggerBy
+from engine.model import LinkKind, OrderState, OrderType, Priority, Severity, Side, Trail, TriggerBy
+from engine.store import Commit, Put
 from tests.support.faces import ACCOUNT, INSTRUMENT, faces
-from tests.support.stores import fill, put_fill
+from tests.support.stores import fill, notice, put_fill
 
 T = 10.0
 PLAIN = {"instrument_name": "X-PERPETUAL", "amount": 5, "direction": "buy", "price": 60}
@@ -165,6 +167,43 @@ async def test_the_history_is_paged_and_filtered(tmp_path):
         assert (await refusal(client, "order.history", {"status": "lost"})).data.field == "status"
 
 
+async def test_the_queues_are_counted_together_and_each(tmp_path):
+    async with faces(tmp_path) as rig, rig.client() as client:
+        queue = await client.call("order.queue", timeout_s=T)
+        assert (queue["queue_length"], queue["queue_by_priority"]) == (3, {"high": 1, "normal": 2})
+        assert (queue["success_rate"], queue["avg_processing_time"]) == (0.5, 1.0)
+        assert list(queue["accounts"]) == [ACCOUNT]
+        assert (await refusal(client, "order.queue", {"account_id": "other"})).data.code == "ACCOUNT_UNKNOWN"
+
+
+async def test_metrics_have_the_documented_names_and_ask_nobody(tmp_path):
+    async with faces(tmp_path) as rig, rig.client() as client:
+        nothing = await client.call("order.metrics", timeout_s=T)
+        assert nothing == {
+            "orders_processed": 0,
+            "orders_failed": 0,
+            "avg_processing_time": 0.0,
+            "queue_length": 0,
+            "retry_count": 0,
+            "success_rate": 0.0,
+            "notification_success_rate": None,
+        }
+        await rig.parts.system.stop_child("root/orders")
+        await rig.store_orders(1, 2)
+        figures = next(rig.parts.accounts()).figures
+        for seconds in (1.0, 2.0):
+            figures.record_order_processed(seconds)
+        figures.record_order_failed()
+        errors = [msgspec.structs.replace(notice(n), severity=Severity.ERROR) for n in (1, 2)]
+        errors[0] = msgspec.structs.replace(errors[0], delivered_to=("phone",))
+        await rig.record(*(Commit("test", (Put("notices", one.notice_id, one),)) for one in (*errors, notice(3))))
+        metrics = await client.call("order.metrics", timeout_s=T)
+        assert (metrics["orders_processed"], metrics["orders_failed"], metrics["queue_length"]) == (2, 1, 2)
+        assert (metrics["avg_processing_time"], metrics["success_rate"]) == (1.5, 2 / 3)
+        assert metrics["notification_success_rate"] == 0.5
+        assert (await client.call("status", timeout_s=T))["metrics"] == metrics
+
+
 # ── the command line ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -284,6 +323,7 @@ async def test_orders_are_changed_looked_for_and_decided_about(tmp_path, said):
             "order history --status open --status filled --limit 1 --side buy",
             "order stats --instrument X-PERPETUAL --period 60 --from 2020-01-01T00:00:00Z",
             "order monitor testnode-7",
+            "order queue",
             "figure mood 0.5",
         ):
             assert (command, await tradenode(rig, *command.split())) == (command, 0)

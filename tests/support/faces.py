@@ -18,10 +18,12 @@ from actors.messages import (
     CancelOrder,
     GetHoldings,
     GetOrdersStatus,
+    GetQueueStatistics,
     Holdings,
     MarketChanged,
     OrdersStatus,
     PublishFigure,
+    QueueStatistics,
     ResolveOrder,
     SetGate,
     SubmitBatch,
@@ -130,6 +132,11 @@ class ScriptedOrders(Actor):
     def status(self, message: GetOrdersStatus) -> OrdersStatus:
         live = self._live.pop(0) if self._live else 0
         return OrdersStatus(ACCOUNT, GateState.ACTIVE, True, 0, 0, live, 0, ())
+
+    @on(GetQueueStatistics)
+    def statistics(self, message: GetQueueStatistics) -> QueueStatistics:
+        names = QueueStatistics.__struct_fields__[3:]
+        return QueueStatistics(ACCOUNT, 3, {"high": 1, "normal": 2}, **dict.fromkeys(names, 1))
 
 
 class ScriptedAccount(Actor):
