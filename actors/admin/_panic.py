@@ -5,6 +5,7 @@ every account is an error that says which, after all were tried: a half-stopped 
 """
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -23,12 +24,16 @@ from actors.messages import (
     SyncNow,
 )
 from actors.parts import AccountParts
-from engine.model import GateState, OrderRequest, OrderType, Position, Side
+from engine.model import GateState, OrderRequest, OrderType, Position, Side, floor_to, split_instrument
 
 R = TypeVar("R")
 
 SYNC_TIMEOUT_S = 15.0
 POLL_S = 0.1
+CLOSE_WITHIN_S = (
+    600.0  # a venue that is down is closed at when it is back; it clips what is more than the position by then
+)
+MAX_PIECES = 100  # of one position
 
 
 class Pause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,10 +143,10 @@ async def cancel_all(desk: Desk, params: CancelMany) -> Cancelled:
 
 
 async def flatten(desk: Desk, params: Flatten) -> Flattened:
-    return Flattened(await everywhere(desk, lambda account: _flatten(account, params.timeout_s)))
+    return Flattened(await everywhere(desk, lambda account: _flatten(desk, account, params.timeout_s)))
 
 
-async def _flatten(account: AccountParts, timeout_s: float) -> Closing:
+async def _flatten(desk: Desk, account: AccountParts, timeout_s: float) -> Closing:
     """Cancel, wait until nothing is live, look what is held, close it."""
     await ask(account.orders, SetGate(GateState.REDUCING, "flatten"))
     cancelled = await ask(account.orders, CancelAll(reason="flatten"))
@@ -151,8 +156,8 @@ async def _flatten(account: AccountParts, timeout_s: float) -> Closing:
     orders: list[str] = []
     denied: list[str] = []
     for position in holdings.positions:
-        if position.amount != 0:
-            outcome = await ask(account.orders, SubmitOrder(closing_order(position)))
+        for request in closing_orders(position, _most_at_market(desk, account, position.instrument)):
+            outcome = await ask(account.orders, SubmitOrder(request))
             if isinstance(outcome, Accepted):
                 orders.append(outcome.order_id)
             else:
@@ -160,16 +165,34 @@ async def _flatten(account: AccountParts, timeout_s: float) -> Closing:
     return Closing(cancelled, left, synced, orders, denied)
 
 
-def closing_order(position: Position) -> OrderRequest:
-    """A reduce-only market order for the whole of a position."""
-    return OrderRequest(
-        instrument=position.instrument,
-        side=Side.SELL if position.amount > 0 else Side.BUY,
-        amount=abs(position.amount),
-        order_type=OrderType.MARKET,
-        reduce_only=True,
-        account=position.account,
-    )
+def closing_orders(position: Position, most: Decimal | None) -> list[OrderRequest]:
+    """Reduce-only market orders for the whole of a position, of at most `most` each."""
+    left = abs(position.amount)
+    orders: list[OrderRequest] = []
+    while left > 0 and len(orders) < MAX_PIECES:
+        piece = left if most is None else min(left, most)
+        left -= piece
+        orders.append(
+            OrderRequest(
+                instrument=position.instrument,
+                side=Side.SELL if position.amount > 0 else Side.BUY,
+                amount=piece,
+                order_type=OrderType.MARKET,
+                reduce_only=True,
+                account=position.account,
+                good_for_s=CLOSE_WITHIN_S,
+            )
+        )
+    return orders
+
+
+def _most_at_market(desk: Desk, account: AccountParts, name: str) -> Decimal | None:
+    """What the venue takes in one market order, in whole lots; None where it does not say."""
+    venue = desk.parts.venues[account.name.partition(":")[0]]
+    instrument = venue.state.instruments.get(split_instrument(name, venue.name)[1])
+    if instrument is None or instrument.max_market_amount is None:
+        return None
+    return floor_to(instrument.max_market_amount, instrument.lot_size) or None
 
 
 async def _until_cancelled(account: AccountParts, timeout_s: float) -> int:
