@@ -14,7 +14,7 @@ from actors.admin._look import Listing, full_name
 from actors.messages import Accepted, SubmitOrder, Verdict
 from actors.parts import AccountParts
 from actors.trading import OrderForm
-from engine.model import ModelError, OrderRequest, OrderType, TriggerBy, TriggerFill, split_instrument
+from engine.model import ModelError, OrderRequest, OrderType, Side, TriggerBy, TriggerFill, split_instrument
 
 Record = dict[str, Any]
 Orders = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1000)]
@@ -65,6 +65,21 @@ class Linked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entry: dict[str, Any] | None = None
     releases_at: TriggerFill = TriggerFill.INCREMENTAL
     cancels_at: TriggerFill = TriggerFill.FIRST_HIT
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`amount` of the coin."""
+
+    route: Text
+    amount: Decimal
+    direction: Side
+
+
+class Routed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`order`: `order.submit_advanced`'s parameters without an instrument; its amount is of the coin."""
+
+    route: Text
+    order: dict[str, Any]
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +146,14 @@ def _given(params: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not None}
 
 
+async def route(desk: Desk, params: Route) -> Record:
+    return await desk.trading.choose_route(params.route, params.amount, params.direction)
+
+
+async def submit_by_route(desk: Desk, params: Routed) -> Record:
+    return await desk.trading.submit_by_route(params.route, params.order)
+
+
 async def linked(desk: Desk, params: Linked) -> Record:
     return await desk.trading.submit_linked_orders(**msgspec.structs.asdict(params))
 
@@ -163,6 +186,8 @@ METHODS = {
     "order.trailing_stop": Method(TrailingStop, trailing_stop),
     "order.bracket": Method(Bracket, bracket),
     "order.linked": Method(Linked, linked),
+    "order.route": Method(Route, route),
+    "order.submit_by_route": Method(Routed, submit_by_route),
     "order.batch": Method(Batch, batch),
     "order.cancel": Method(Cancel, cancel),
     "order.amend": Method(Amend, amend),

@@ -96,6 +96,10 @@ async def backup(desk: Desk, params: Backup) -> Any:
     return await _upkeep(desk, "backup", params.dest)
 
 
+async def execution_report(desk: Desk, _: Nothing) -> Any:
+    return await _upkeep(desk, "execution", "report")
+
+
 async def _upkeep(desk: Desk, *arguments: str) -> Any:
     """Run one of our own commands on the store in a process of its own: it reads for minutes, and this one has the store open already."""
     command = [sys.executable, "-m", "actors.cli", "--dir", str(desk.parts.directory.resolve()), "--json", *arguments]
@@ -121,4 +125,5 @@ METHODS = {
     "strategy.start": Method(OneStrategy, strategy_start),
     "verify": Method(Nothing, verify),
     "backup": Method(Backup, backup),
+    "execution.report": Method(Nothing, execution_report),
 }

@@ -120,6 +120,19 @@ def _account(options: Options) -> dict[str, Any]:
     return {"account_id": options.account}
 
 
+def route_(options: Options) -> int:
+    """Look where an order would go, or place it there."""
+    order = {"amount": options.amount, "direction": options.side}
+    call = {"route": options.route, **order}
+    if options.place:
+        order |= given(options, "price", "reduce_only", "request_key")
+        call = {"route": options.route, "order": order | {"order_type": "limit" if options.price else "market"}}
+    method = "order.submit_by_route" if options.place else "order.route"
+    answer = ask(options, lambda client: client.call(method, call, timeout_s=patience(options)))
+    show(options, answer, _order_views.routed)
+    return Exit.DONE
+
+
 def batch(options: Options) -> int:
     """Place the orders of a file; one that was refused is a failure, the others stand."""
     orders = _read_orders(options.file)
@@ -161,6 +174,14 @@ def add_order_commands(add: Add) -> None:
         )
     )
     _linked(add)
+    route = add("route", "where an order would cost least now; with --place it goes there", route_)
+    route.add_argument("route", metavar="ROUTE", help="of the configuration")
+    route.add_argument("side", choices=list(map(str, Side)))
+    route.add_argument("amount", type=decimal, metavar="AMOUNT", help="of the coin")
+    route.add_argument("--place", action="store_true", help="place it; without --price a market order")
+    route.add_argument("--price", type=decimal, metavar="P")
+    route.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
+    route.add_argument("--key", dest="request_key", default="", metavar="KEY", help="the same key twice is one order")
     many = add("batch", "place the orders of a file, which have nothing to do with each other", batch)
     many.add_argument("file", metavar="FILE", help="a JSON array or one JSON object a line; - is the standard input")
     of_one = add("show", "one order as it is stored, and its fills", Remote("order.show", _views.order, _order_id))

@@ -130,6 +130,12 @@ def _order(commands: Commands) -> None:
     add_order_commands(order.add)
     plan = Commands(commands.add("plan", "orders that are worked as many small ones"))
     add_plan_commands(plan.add)
+    execution = Commands(commands.add("execution", "how orders were worked"))
+    execution.add(
+        "report",
+        "whether what was learned of earlier executions helps, from the store",
+        later("_execution", "execution_report"),
+    )
     figure = commands.add("figure", "publish a figure of one's own, which orders can wait for", FIGURE)
     figure.add_argument("name", metavar="NAME")
     figure.add_argument("value", type=decimal, metavar="VALUE")

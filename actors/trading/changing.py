@@ -1,14 +1,10 @@
 """Changing orders that are there, and the figures some of them wait for."""
 
-from decimal import Decimal
-
-import msgspec
-
 from actors.messages import AmendOrder, CancelOrder, CancelPlan, PublishFigure, ResolveOrder, Verdict
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import bad_field, bad_value, refused
-from actors.trading.forms import Figure
-from engine.model import Denial, ModelError, checked
+from actors.trading.forms import Figure, figure
+from engine.model import Denial, ModelError
 from engine.model.text import name as checked_name
 
 
@@ -54,15 +50,3 @@ class Changing(Caller):
             raise bad_field("value", "a number", value)
         for account in self._parts.accounts():
             account.triggers.tell(PublishFigure(name, exact))
-
-
-def figure(value: Figure | None, field: str) -> Decimal | None:
-    """Exact and in range; a float means what it prints. Raises AdvancedOrderError."""
-    if value is None:
-        return None
-    try:
-        return checked(msgspec.convert(value, Decimal), field)
-    except msgspec.ValidationError as error:
-        raise bad_field(field, "a decimal number", str(value)) from error
-    except ModelError as error:
-        raise bad_value(error) from error

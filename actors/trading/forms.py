@@ -24,6 +24,7 @@ from engine.model import (
     TimeInForce,
     Trail,
     TriggerBy,
+    checked,
 )
 
 Figure = Decimal | int | float | str
@@ -210,3 +211,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def figure(value: Figure | None, field: str) -> Decimal | None:
+    """Exact and in range; a float means what it prints. Raises AdvancedOrderError."""
+    if value is None:
+        return None
+    try:
+        return checked(msgspec.convert(value, Decimal), field)
+    except msgspec.ValidationError as error:
+        raise bad_field(field, "a decimal number", str(value)) from error
+    except ModelError as error:
+        raise bad_value(error) from error

@@ -7,12 +7,15 @@ import msgspec
 
 from actors.messages import Accepted, AcceptedLinked, Execute, SubmitBatch, SubmitLinked, SubmitOrder
 from actors.parts import AccountParts
+from actors.routing import choose_route, submit_by_route
 from actors.trading.caller import Caller, Record
-from actors.trading.errors import AdvancedOrderError, bad_field, refused
-from actors.trading.forms import Figure, Orderly, OrderOptions, SetOptions, TrailingOptions
+from actors.trading.errors import AdvancedOrderError, bad_field, refused, unanswered
+from actors.trading.forms import Figure, Orderly, OrderOptions, SetOptions, TrailingOptions, figure
 from actors.trading.linked import LinkedForm, bracket_form, linked_form
 from actors.trading.plans import execution_of
-from engine.model import Denial, ExecutionRequest, OrderRequest
+from actors.trading.routes import choice_record, considered_record
+from engine.kernel import KernelError
+from engine.model import Denial, ExecutionRequest, OrderRequest, Side
 
 MAX_BATCH = 1000
 
@@ -156,6 +159,34 @@ class Submitting(Caller):
             _failed(refused(answer)) if isinstance(answer, Denial) else {"ok": True, "order": self._record(answer)}
             for answer in answers
         ]
+
+    async def choose_route(self, route: str, amount: Figure, direction: str) -> Record:
+        """Where an order of `amount` of the coin would cost least now, fees included, and why not elsewhere. Raises AdvancedOrderError."""
+        wanted = figure(amount, "amount")
+        if wanted is None or direction not in list(Side):
+            raise bad_field("direction", f"one of {', '.join(Side)}", direction)
+        chosen = await choose_route(self._parts, route, Side(direction), wanted)
+        if isinstance(chosen, Denial):
+            raise refused(chosen)
+        return choice_record(chosen)
+
+    async def submit_by_route(self, route: str, order_params: Orderly) -> Record:
+        """Place an order at the venue of a route where it costs least: `{order, considered}`. Raises AdvancedOrderError.
+
+        Its amount is in the coin; its instrument and account are the route's to say. Once a queue took it, it stays there.
+        """
+        given = dict(order_params) if isinstance(order_params, Mapping) else msgspec.structs.asdict(order_params)
+        form = self._form({"instrument_name": route, **given})
+        if not form.immediate:
+            raise bad_field("execution", "none: an order that is routed is worked as one", form.execution)
+        try:
+            routed = await submit_by_route(self._parts, route, form.request())
+        except KernelError as error:
+            raise unanswered(error) from error
+        if isinstance(routed, Denial):
+            raise refused(routed)
+        considered = [considered_record(one) for one in routed.considered]
+        return {"order": self._record(Accepted(routed.order_id)), "considered": considered}
 
     async def submit_linked_orders(
         self,

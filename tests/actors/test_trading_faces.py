@@ -19,6 +19,7 @@ from actors.messages import (
     SubmitOrder,
     Verdict,
 )
+from actors.routing import RouteSettings
 from engine.model import LinkKind, OrderState, OrderType, Priority, Severity, Side, Trail, TriggerBy
 from engine.store import Commit, Put
 from tests.support.faces import ACCOUNT, INSTRUMENT, faces
@@ -345,3 +346,23 @@ async def test_the_orders_view_says_what_each_waits_for(tmp_path, said):
         assert "waits for" in head
         assert "conditions, 20" in row
         assert "(high)" in row
+
+
+async def test_a_route_is_looked_at_and_an_unknown_one_is_refused(tmp_path, said):
+    async with faces(tmp_path) as rig:
+        rig.parts.routes["coin"] = RouteSettings(instruments=(INSTRUMENT,))
+        for command, word in (
+            ("order route coin buy 0.1", "ROUTE_UNHEALTHY"),
+            ("order route coin buy 0.1 --place --key k", "ROUTE_"),
+            ("order route other buy 0.1", "ROUTE_UNKNOWN"),
+        ):
+            assert (command, await tradenode(rig, *command.split())) == (command, 1)
+            assert word in said()[1]
+
+
+async def test_the_report_of_executions_is_told_from_the_store_and_over_the_socket(tmp_path, said):
+    async with faces(tmp_path) as rig, rig.client() as client:
+        report = await client.call("execution.report", timeout_s=60)
+        assert (report["finding"], report["plans"]) == ("too little data", 0)
+    assert await trio.to_thread.run_sync(main, ["--dir", str(tmp_path), "execution", "report"]) == 0
+    assert "too little data" in said()[0]
