@@ -30,6 +30,7 @@ from engine.model import (
 from engine.venues.base import (
     BookSnapshot,
     FillPage,
+    NotAuthorised,
     NotSent,
     OrderSearch,
     OutcomeUnknown,
@@ -66,6 +67,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     throttle: float = 0.0
     unavailable: float = 0.0
     refuse: float = 0.0
+    refuse_for_good: float = 0.0
+    unauthorised: float = 0.0
     deny: float = 0.0  # a query does not find an order that exists (only while it is younger than `late_s`)
     query_fails: float = 0.0
     fill: float = 0.5  # executed orders that fill at once
@@ -113,6 +116,8 @@ class AdversarialVenue:
         self.truth: list[PlacedOrder] = []
         self.late: list[tuple[float, Callable[[], object]]] = []  # (when it is done, what)
         self.refused: set[str] = set()
+        self.asked = 0  # questions about orders, single ones and lists
+        self.turned_away = 0  # for who we are
         self.amends = 0
         self.overlapping_amends = 0  # sent while an earlier one of the same order could still land
         self._landing: dict[str, int] = {}
@@ -233,6 +238,8 @@ class AdversarialVenue:
             (behaviour.throttle, self._throttle),
             (behaviour.unavailable, self._unavailable),
             (behaviour.refuse, self._refuse),
+            (behaviour.refuse_for_good, self._refuse_for_good),
+            (behaviour.unauthorised, self._unauthorised),
             (behaviour.lose_request, self._lose_request),
             (behaviour.lose_reply, self._lose_reply),
             (behaviour.execute_late, self._execute_late),
@@ -258,6 +265,14 @@ class AdversarialVenue:
         self.refused.add(order.client_order_id)
         raise Refused("not_enough_funds", code=10009, passing=True)
 
+    async def _refuse_for_good(self, order: Order) -> None:
+        self.refused.add(order.client_order_id)
+        raise Refused("bad_arguments", code=11050)
+
+    async def _unauthorised(self, order: Order) -> None:
+        self.turned_away += 1
+        raise NotAuthorised("invalid_token", code=13009)
+
     async def _lose_request(self, order: Order) -> None:
         raise OutcomeUnknown("timeout")
 
@@ -276,6 +291,7 @@ class AdversarialVenue:
         self.late.append((trio.current_time() + delay_s, action))
 
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
+        self.asked += 1
         await self._query()
         for placed in self.truth:
             if placed.client_order_id == order.client_order_id and not self._denied(placed):
@@ -352,6 +368,7 @@ class AdversarialVenue:
         return None
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
+        self.asked += 1
         await self._query()
         return tuple(self.report(placed) for placed in self.truth if placed.state is OrderState.OPEN)
 
