@@ -1,6 +1,6 @@
 """An account is in step with its venue or says that it is not, whatever stream and passes go through."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +12,13 @@ import trio
 
 import actors._private_stream
 import actors.account
+import tests.support.order_rig
 from actors.account import Account, AccountDesk, AccountSettings
-from actors.messages import GetHoldings, GetOrdersStatus, SyncNow
-from engine.kernel import System
-from engine.model import Balance, Fill, Order, OrderRequest, Position, Side, new_order, to_submitting
+from actors.messages import GetHoldings, GetOrdersStatus, Holdings, HoldingsChanged, SubmitOrder, SyncNow
+from actors.orders import OrdersSettings
+from actors.triggers import Triggers, TriggersDesk
+from engine.kernel import System, on
+from engine.model import Balance, Fill, Order, OrderLimits, OrderRequest, Position, Side, new_order, to_submitting
 from engine.net import Disconnected
 from engine.store import Store
 from engine.venues.base import BadReply, Connected, FillPage, OutcomeUnknown, StreamTrouble
@@ -27,14 +30,8 @@ D = Decimal
 SETTINGS = AccountSettings(sync_every_s=60.0, sync_retry_s=2.0, connect_timeout_s=10.0, silence_s=40.0)
 
 
-@asynccontextmanager
-async def account_rig(
-    path: Path, monkeypatch: pytest.MonkeyPatch, *scripts: Script, behaviour: Behaviour = HONEST, **changes: Any
-) -> AsyncIterator[tuple[Rig, Stage]]:
-    """A real account beside a real order queue; the venue's REST side is the adversary, its stream is played."""
-    stage = Stage(*scripts)
-    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
-    settings = msgspec.structs.replace(SETTINGS, **changes)
+def an_account(settings: AccountSettings) -> Callable[[System, Store], Account]:
+    """What makes it, in a rig."""
 
     def account(system: System, store: Store) -> Account:
         address = system.address
@@ -52,7 +49,19 @@ async def account_rig(
             )
         )
 
-    async with order_rig(path, seed=1, behaviour=behaviour, account=account) as rig:
+    return account
+
+
+@asynccontextmanager
+async def account_rig(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *scripts: Script, behaviour: Behaviour = HONEST, **changes: Any
+) -> AsyncIterator[tuple[Rig, Stage]]:
+    """A real account beside a real order queue; the venue's REST side is the adversary, its stream is played."""
+    stage = Stage(*scripts)
+    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+
+    async with order_rig(path, seed=1, behaviour=behaviour, account=an_account(settings)) as rig:
         yield rig, stage
 
 
@@ -292,3 +301,116 @@ async def test_orders_placed_elsewhere_are_nobodys_business(
         await trio.sleep(65)
         assert rig.stored_orders() == []
         assert await synced(rig)
+
+
+# ── who is told what is held, and how the day went ────────────────────────────────────────────────────────────────────
+
+
+class Told(Triggers):
+    """A watcher that notes what the account told it."""
+
+    def __init__(self, desk: TriggersDesk, heard: list[Holdings]) -> None:
+        super().__init__(desk)
+        self._heard = heard
+
+    @on(HoldingsChanged)
+    def holdings_changed(self, message: HoldingsChanged) -> None:
+        self._heard.append(message.holdings)
+        super().holdings_changed(message)
+
+
+def in_btc(equity: str, available: str | None = None) -> Balance:
+    return Balance(
+        account=ACCOUNT,
+        currency="BTC",
+        balance=D(equity),
+        equity=D(equity),
+        available=D(available or equity),
+        updated_at_ms=EPOCH_MS,
+    )
+
+
+@asynccontextmanager
+async def watched_rig(
+    path: Path, monkeypatch: pytest.MonkeyPatch, script: Script, equity: str
+) -> AsyncIterator[tuple[Rig, list[Holdings]]]:
+    """An account whose venue says that it has `equity` until `rig.venue.balances` says otherwise."""
+    heard: list[Holdings] = []
+    monkeypatch.setattr(tests.support.order_rig, "Triggers", lambda desk: Told(desk, heard))
+    async with account_rig(path, monkeypatch, script, silence_s=1e6) as (rig, _):
+        say(rig, in_btc(equity))
+        yield rig, heard
+
+
+def say(rig: Rig, *rows: Balance) -> None:
+    async def balances() -> tuple[Balance, ...]:
+        return rows
+
+    rig.venue.balances = balances  # type: ignore[method-assign]
+
+
+async def test_whatever_moves_is_told_and_every_pass_even_if_nothing_did(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Position(account=ACCOUNT, instrument="sim:PERP", amount=D(40), updated_at_ms=EPOCH_MS)
+    script: Script = (Connected(), 5.0, held, FOR_EVER)
+    async with watched_rig(tmp_path, monkeypatch, script, "1") as (_rig, heard):
+        await trio.sleep(4)
+        assert heard[-1].positions == ()
+        assert heard[-1].looked_ms >= EPOCH_MS
+        await trio.sleep(3)
+        assert heard[-1].positions == (held,)
+        before = len(heard)
+        await trio.sleep(130)
+        assert len(heard) == before + 2
+
+
+async def test_margin_that_own_orders_reserve_is_no_loss_of_the_day(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Free balance falls by what rests (L7); what the account is worth does not."""
+    async with watched_rig(tmp_path, monkeypatch, HEALTHY, "1") as (rig, heard):
+        assert await sync_now(rig)
+        say(rig, in_btc("1", available="0.3"))
+        assert await sync_now(rig)
+        assert heard[-1].day_pnl == {"BTC": 0}
+        assert heard[-1].balances[0].available == D("0.3")
+        say(rig, in_btc("0.95", available="0.3"))
+        assert await sync_now(rig)
+        assert heard[-1].day_pnl == {"BTC": D("-0.05")}
+
+
+async def test_the_days_beginning_outlives_a_crash_and_ends_at_midnight(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched_rig(tmp_path, monkeypatch, HEALTHY, "1") as (rig, heard):
+        assert await sync_now(rig)
+        say(rig, in_btc("0.8"))
+        rig.system.kill("root/account")
+        await trio.sleep(5)
+        assert await sync_now(rig)
+        assert heard[-1].day_pnl == {"BTC": D("-0.2")}
+        today = heard[-1].day
+        await trio.sleep(86_400 - EPOCH_MS % 86_400_000 / 1000 + 120)
+        assert (heard[-1].day, heard[-1].day_pnl) == (today + 1, {"BTC": 0})
+
+
+async def test_a_loss_found_by_a_pass_stops_new_risk_before_that_pass_lets_anything_leave(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = OrdersSettings(limits=OrderLimits(max_daily_loss={"BTC": D("0.1")}))
+    stage = Stage((Connected(), 10.0, Disconnected(1006, "cut")), HEALTHY)
+    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, account=an_account(SETTINGS), settings=settings) as rig:
+        say(rig, in_btc("1"))
+        assert await sync_now(rig)
+        say(rig, in_btc("0.8"))
+        await trio.sleep(9.8)
+        while await synced(rig):
+            await trio.sleep(0.01)
+        request = OrderRequest(instrument="sim:PERP", side=Side.BUY, amount=D(10), price=D(50_000), good_for_s=600.0)
+        await rig.orders.call(SubmitOrder(request), timeout_s=5)
+        await trio.sleep(30)
+        assert await synced(rig)
+        assert rig.venue.truth == []
+        assert [notice.kind for notice in rig.notices()].count("account.daily_loss") == 1
