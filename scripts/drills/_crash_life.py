@@ -12,66 +12,86 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import trio
 from loguru import logger
 
 from actors._ledger import Ledger
 from actors.account import AccountSettings
-from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder, ask_market
-from actors.node import AccountSection, DeribitSection, Node, NodeSeams, NodeSettings, open_node
+from actors.messages import (
+    Accepted,
+    AcceptedLinked,
+    AmendOrder,
+    CancelOrder,
+    ResolveOrder,
+    SubmitBatch,
+    SubmitLinked,
+    SubmitOrder,
+    Verdict,
+    ask_market,
+)
+from actors.node import Node, NodeSeams, NodeSettings, open_node
 from actors.orders import Orders, OrdersDesk, OrdersSettings
 from actors.recorder import ThreadHost
-from actors.session import SessionSettings
-from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy, MailboxFull
+from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy, MailboxFull, SystemClock
 from engine.model import (
     CancelState,
     Denial,
+    LinkedRequest,
+    NonImmediateOrders,
     Order,
     OrderLimits,
-    OrderRequest,
     OrderState,
-    OrderType,
     ProofRules,
-    Side,
-    TimeInForce,
+    SelfTrade,
+    waits_for_entry,
 )
-from engine.settings import Secret
 from engine.venues.base import VenueError
-from engine.venues.deribit import DeribitSettings
+from scripts.drills._crash_trade import Asked, Prices, answer_keys, asked_for, kinds
+from scripts.drills._crash_venues import GROUNDS, Ground, Place
 
-INSTRUMENT = "deribit:BTC-PERPETUAL"
-PROOF = ProofRules(margin_s=0.6, repeat_s=0.3)
+PROOF = {"margin_s": 0.6, "repeat_s": 0.3}
 BELIEVE_THE_FIRST_DENIAL = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)
-SETTLE_S = 40.0
 QUIET_S = 1.0  # longer than the venue is late
 LOOK_S = 0.05
 SENT_LOOKS = 60
-ORDERS = 3  # of each life
 AMEND_TRIES = 15
+TOLD = (Accepted, AcceptedLinked, tuple)
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process is to do. `point` is killed at its `hit`-th passing; empty: live until all is settled."""
+    """What one process is to do. `points` of the store's lives so far: this one is killed at the last of them, at its `hit`-th
+    passing; empty: it lives until all is settled.
+    """
 
     directory: Path
     seed: int
-    ws_url: str
-    http_url: str
-    client_id: str
-    client_secret: str
-    turn: int  # which life of the store this is, from 0
-    point: str = ""
+    ground: int  # of `GROUNDS`
+    place: Place
+    points: tuple[str, ...]
     hit: int = 1
-    longest_s: float = 6.0
+    longest_s: float = 7.0
+    settle_s: float = 40.0
     variant: str = "protocol"
 
     @property
+    def turn(self) -> int:
+        """Which life of the store this is, from 0."""
+        return len(self.points) - 1
+
+    @property
+    def point(self) -> str:
+        return self.points[-1]
+
+    @property
+    def venue(self) -> Ground:
+        return GROUNDS[self.ground]
+
+    @property
     def keys(self) -> list[str]:
-        """Of every order callers have asked for by the end of this life: each life brings new ones and
-        repeats the old.
-        """
-        return [f"{turn}.{number}" for turn in range(self.turn + 1) for number in range(ORDERS)]
+        """Of all that callers have asked for by the end of this life: each life brings new ones and repeats the old."""
+        return [f"{turn}.{kind}" for turn, point in enumerate(self.points) for kind in kinds(self.seed, turn, point)]
 
     @property
     def acknowledged(self) -> Path:
@@ -98,10 +118,10 @@ class KillAt:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def append(path: Path, line: str) -> None:
-    """One write, so that a kill leaves a whole line or none."""
+def append(path: Path, *new: str) -> None:
+    """One write, so that a kill leaves all of these lines whole, or none."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.write(handle, f"{line}\n".encode())
+    os.write(handle, "".join(f"{line}\n" for line in new).encode())
     os.close(handle)
 
 
@@ -124,71 +144,97 @@ def live(life: Life) -> None:
 async def _live(life: Life) -> None:
     seams = NodeSeams(recorder_host=ThreadHost, point=KillAt(life), make_orders=VARIANTS[life.variant])
     async with open_node(_settings(life), life.directory, seams=seams) as node:
-        with trio.move_on_after(life.longest_s if life.point else SETTLE_S) as scope:
+        with trio.move_on_after(life.longest_s if life.point else life.settle_s) as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_trade, life, node)
+                nursery.start_soon(_decide, life, node)
                 await _until_settled(life, node)
                 nursery.cancel_scope.cancel()
         if life.point:  # the point did not come by in time: any other moment is as good
             os.kill(os.getpid(), signal.SIGKILL)
         if scope.cancelled_caught:
-            left = [f"{order.order_id}: {order.state}" for order in node.parts.store.live_orders()]
+            left = [f"{order.order_id}: {order.state} {order.reason}" for order in node.parts.store.live_orders()]
             append(life.directory / "unsettled", ", ".join(left))
 
 
 def _settings(life: Life) -> NodeSettings:
-    proof = BELIEVE_THE_FIRST_DENIAL if life.variant == "ask_once" else PROOF
+    may_resubmit = life.venue.may_resubmit or life.variant == "send_again"
+    proof = ProofRules(**PROOF, may_resubmit=may_resubmit)
     orders = OrdersSettings(
-        limits=OrderLimits(max_price_deviation=None),
+        limits=OrderLimits(max_price_deviation=None, self_trade=SelfTrade.ALLOW),
+        non_immediate_orders=NonImmediateOrders(retry_delay_s=0.1),
         ttl_s=0.5,
         request_timeout_s=1.0,
         max_in_flight=6,  # so many questions at a time as the venue's credits answer within the timeout
         tick_s=0.05,
         retry_s=0.1,
+        retry_max_s=0.5,
         ask_s=0.1,
-        proof=proof,
+        proof=BELIEVE_THE_FIRST_DENIAL if life.variant == "ask_once" else proof,
     )
     sync = AccountSettings(
         sync_every_s=1.0, sync_retry_s=0.1, query_timeout_s=2.0, backoff_min_s=0.05, backoff_max_s=0.3
     )
-    connection = DeribitSettings(ws_url=life.ws_url, http_url=life.http_url, orders_per_s=1000.0, orders_burst=1000.0)
-    account = AccountSection(
-        client_id=Secret(life.client_id), client_secret=Secret(life.client_secret), orders=orders, sync=sync
-    )
-    session = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
-    section = DeribitSection(symbols=(), connection=connection, session=session, accounts={"main": account})
-    return NodeSettings(name="crash", seed=life.seed, venues={"deribit": section})
+    section = life.venue.section(life.place, orders, sync)
+    return NodeSettings(name="crash", seed=life.seed, venues={life.venue.name: section})
 
 
-# ── the caller ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the callers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _trade(life: Life, node: Node) -> None:
-    """Place the orders, asking again with the same key until told; then cancel one of this life's and amend another."""
-    desk = node.parts.account_for(INSTRUMENT)
-    assert desk is not None, "the settings name one account"
-    bid = await _price(life, node)
+    """Place all that is asked for, asking again with the same key until told; then cancel one order of this life and amend
+    another.
+    """
+    orders = _queue(life, node)
+    prices = await _prices(life, node)
     for key in life.keys:
-        request = _request(life, key, bid)
+        asked = asked_for(key, life.venue, prices, life.seed)
         while key not in acknowledged(life):
-            answer = await _call(desk.orders, SubmitOrder(request))
-            if isinstance(answer, Accepted):
-                append(life.acknowledged, f"{key} {answer.order_id}")
-            elif isinstance(answer, Denial) and answer.code == "INSTRUMENT_UNKNOWN":
+            answer = await _call(orders, _message(asked))
+            if isinstance(answer, TOLD) and not _unreached(answer):
+                ids = _ids(answer)
+                append(life.acknowledged, *(f"{at} {i}" for at, i in zip(answer_keys(key, asked), ids, strict=True)))
+            elif _unreached(answer):
                 await trio.sleep(0.05)  # the venue has not been reached yet in this life
             elif answer is not None:
                 raise AssertionError(f"refused: {answer}")
         await trio.sleep(0.03)
     known = acknowledged(life)
     await trio.sleep(0.15)
-    first = known[f"{life.turn}.0"]
+    first = known[f"{life.turn}.cancelled"]
     if life.point.startswith("cancel."):  # a cancel reaches the venue only when the order did
         await _until_sent(node, first)
-    await _call(desk.orders, CancelOrder(first))
+    await _call(orders, CancelOrder(first))
+    more = life.venue.amount * Decimal("1.5")
     for _ in range(AMEND_TRIES):  # it can be amended once it is known to be open
-        if isinstance(await _call(desk.orders, AmendOrder(known[f"{life.turn}.1"], amount=Decimal(30))), Accepted):
+        if isinstance(await _call(orders, AmendOrder(known[f"{life.turn}.amended"], amount=more)), Accepted):
             return
         await trio.sleep(0.1)
+
+
+def _queue(life: Life, node: Node) -> Any:
+    desk = node.parts.account_for(life.venue.instrument)
+    assert desk is not None, "the settings name one account"
+    return desk.orders
+
+
+def _message(asked: Asked) -> Any:
+    if isinstance(asked, LinkedRequest):
+        return SubmitLinked(**msgspec.structs.asdict(asked))
+    return SubmitBatch(asked) if isinstance(asked, tuple) else SubmitOrder(asked)
+
+
+def _unreached(answer: Any) -> bool:
+    denial = answer[0] if isinstance(answer, tuple) else answer
+    return isinstance(denial, Denial) and denial.code == "INSTRUMENT_UNKNOWN"
+
+
+def _ids(answer: Any) -> tuple[str, ...]:
+    if isinstance(answer, AcceptedLinked):
+        return answer.order_ids
+    accepted = answer if isinstance(answer, tuple) else (answer,)
+    return tuple(one.order_id for one in accepted)
 
 
 async def _until_sent(node: Node, order_id: str) -> None:
@@ -208,38 +254,43 @@ async def _call(orders: Any, request: Any) -> Any:
         return None
 
 
-def _request(life: Life, key: str, bid: Decimal) -> OrderRequest:
-    """The same order for the same key in every life: the last one of each life crosses, the others rest."""
-    crosses = key.endswith(f".{ORDERS - 1}")
-    market = crosses and Entropy(life.seed).fork(key).random() < 0.5
-    price = None if market else Decimal(int(bid * (Decimal("1.02") if crosses else Decimal("0.97"))))
-    return OrderRequest(
-        instrument=INSTRUMENT,
-        side=Side.BUY,
-        amount=Decimal(20),
-        order_type=OrderType.MARKET if market else OrderType.LIMIT,
-        price=price,
-        time_in_force=TimeInForce.IOC if market else TimeInForce.GTC,
-        good_for_s=3600.0,
-        request_key=key,
-    )
+async def _decide(life: Life, node: Node) -> None:
+    """The person who looks at the venue's own screen and decides what the node may not: an order that is not there is tried
+    again or given up; one that is there is only slow to be found.
+    """
+    orders = _queue(life, node)
+    async with httpx.AsyncClient(base_url=life.place.control, timeout=10.0, trust_env=False) as control:
+        while True:
+            await trio.sleep(4 * LOOK_S)
+            in_review = [order for order in node.parts.store.live_orders() if order.review]
+            if not in_review:
+                continue
+            (truth,) = (await control.get("/truth")).raise_for_status().json()[life.venue.truth].values()
+            there = {held.client_id for held in life.venue.held(truth)}
+            for order in in_review:
+                if order.client_order_id not in there:
+                    again = Entropy(life.seed).fork(order.order_id).random() < 0.5
+                    answer = await _call(orders, ResolveOrder(order.order_id, Verdict.RETRY)) if again else None
+                    if not isinstance(answer, Accepted):  # or it is not one that may be tried again
+                        await _call(orders, ResolveOrder(order.order_id, Verdict.CLOSE))
 
 
-async def _price(life: Life, node: Node) -> Decimal:
-    """The best bid when the first life began; a later life must ask for the very same orders."""
-    kept = lines(life.directory / "price")
+async def _prices(life: Life, node: Node) -> Prices:
+    """A later life must ask for the very same orders."""
+    kept = lines(life.directory / "prices")
     if kept:
-        return Decimal(kept[0])
-    session = node.parts.venues["deribit"].session
+        return msgspec.json.decode(kept[0], type=Prices)
+    session = node.parts.venues[life.venue.name].session
     while True:
         try:
-            ticker = await ask_market(session, "ticker", lambda rest: rest.ticker("BTC-PERPETUAL"), timeout_s=2.0)
+            ticker = await ask_market(session, "ticker", lambda rest: rest.ticker(life.venue.symbol), timeout_s=2.0)
         except VenueError:
             await trio.sleep(0.05)
             continue
         if ticker.bid:
-            append(life.directory / "price", repr(ticker.bid))
-            return Decimal(repr(ticker.bid))
+            prices = Prices(Decimal(repr(ticker.bid)), SystemClock().wall_ms())
+            append(life.directory / "prices", msgspec.json.encode(prices).decode())
+            return prices
 
 
 async def _until_settled(life: Life, node: Node) -> None:
@@ -247,12 +298,15 @@ async def _until_settled(life: Life, node: Node) -> None:
     quiet_s = 0.0
     while quiet_s < QUIET_S:
         live_orders = list(node.parts.store.live_orders())  # the store is watched: it is what a later life would see
-        done = len(acknowledged(life)) == len(life.keys) and all(map(_settled, live_orders))
+        told = acknowledged(life)
+        done = all(key in told for key in life.keys) and all(_settled(order, live_orders) for order in live_orders)
         quiet_s = quiet_s + LOOK_S if done else 0.0
         await trio.sleep(LOOK_S)
 
 
-def _settled(order: Order) -> bool:
+def _settled(order: Order, live_orders: list[Order]) -> bool:
+    if waits_for_entry(order):
+        return any(order.link and order.link.after == entry.order_id for entry in live_orders)
     return order.state is OrderState.OPEN and order.cancel is CancelState.NONE and order.amend is None
 
 
@@ -281,4 +335,9 @@ class PersistAfterReply(Orders):
         self._ledger = _Unwritten(desk.recorder)
 
 
-VARIANTS: dict[str, Any] = {"protocol": Orders, "ask_once": Orders, "persist_after_reply": PersistAfterReply}
+VARIANTS: dict[str, Any] = {
+    "protocol": Orders,
+    "ask_once": Orders,
+    "send_again": Orders,  # at Binance, after what would be proof elsewhere
+    "persist_after_reply": PersistAfterReply,
+}

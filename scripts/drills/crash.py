@@ -1,14 +1,18 @@
-"""SIGKILL at every labelled point of the order path, against a venue that loses, delays and hides; nothing may be lost
-or doubled.
+"""SIGKILL at every labelled point of the order path, against venues that lose, delay and hide; nothing may be lost or
+doubled.
 
 A scenario is one store and three node processes after one another: two are killed at a labelled point, the last one
-lives until every order is settled. Its callers ask again, with the same request key, until they are told "accepted".
-Then the store is compared with what the venue really holds.
+lives until every order is settled. Its callers ask again, with the same request key, until they are told "accepted", for
+orders of every kind that has durable steps of its own: plain, delayed, conditional, stops, in batches and linked. Then the
+store is compared with what the venue really holds.
+
+Every other scenario is at Binance USD-M, which denies orders for longer than any margin, and where nothing is sent again by
+itself: what is not found goes to review, and a person decides who looks at the venue.
 
 `runs` processes · `lost` orders somebody was told of, or the venue holds, that the store does not know · `doubled`
-orders the venue holds twice · `diverged` orders the store states otherwise than the venue · `unsettled` scenarios that
-did not come to rest · `uncovered` points at which no process was killed · `controls` the same for two designs that must
-fail: what they doubled.
+orders the venue holds twice · `diverged` orders the store states otherwise than the venue · `unlinked` promises between
+orders that do not hold · `unsettled` scenarios that did not come to rest · `uncovered` points at which no process was killed,
+in a long run for each venue · `controls` the same for three designs that must fail: what they doubled.
 """
 
 import multiprocessing
@@ -17,7 +21,7 @@ import shutil
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,63 +33,91 @@ from loguru import logger
 
 from actors.orders import POINTS as ORDER_POINTS
 from engine.kernel import Entropy, SystemClock
-from engine.model import OrderState, order_id_of
-from engine.simulator import Credentials, DeribitSettings, open_simulator
+from engine.model import TERMINAL, ZERO, Order, OrderState, order_id_of, waits_for_entry
+from engine.simulator import ApiKey, BinanceSettings, Credentials, DeribitSettings, open_simulator
 from engine.store import Store
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT
 from scripts.drills._crash_life import Life, acknowledged, lines, live
+from scripts.drills._crash_venues import (
+    BINANCE,
+    DERIBIT,
+    GROUNDS,
+    KEY,
+    LATE,
+    SECRET,
+    Fault,
+    Ground,
+    Held,
+    Place,
+    misdeeds,
+)
 
 COUNT = 2000
 POINTS = (*ORDER_POINTS, BEFORE_COMMIT, AFTER_COMMIT)
-LATE = ("cancel.", "amend.", "fill.")  # points an order reaches only when it was placed
-PASSED_ONCE = (*LATE, "inquiry.")
+PASSED_ONCE = (*LATE, "inquiry.", "linked.", "trigger.", "refused.", "review.", "resolve.")
 LIVES = 3
 WORKERS = 2
 SCENARIOS_PER_VENUE = 20
 LIFE_TIMEOUT_S = 60.0
 CONTROL_SCENARIOS = 6
-KEY, SECRET = "crash", "a-key-that-opens-only-a-simulated-account"
+EACH_VENUE = 5  # so many times as long a run has to be for every point to be killed at each venue
+HASTE = {"longest_s": 4.0, "settle_s": 10.0}  # of designs that must fail: what they doubled stays doubled
 FORK = multiprocessing.get_context("fork")
 
-# ── the venue ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the venues ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def serve_venue(seed: int, place: Connection) -> None:
-    """A simulated venue in a process of its own: it does not die with the node."""
+def serve_venues(seed: int, place: Connection) -> None:
+    """Both simulated venues in a process of their own: they do not die with the node."""
     logger.remove()
     trio.run(_serve, seed, place)
 
 
 async def _serve(seed: int, place: Connection) -> None:
-    settings = DeribitSettings.plain()
     async with open_simulator(
-        SystemClock(), Entropy(seed), settings=settings, credentials=Credentials(KEY, SECRET)
-    ) as venue:
-        place.send((venue.deribit.ws_url, venue.deribit.http_url, venue.control_url))
+        SystemClock(),
+        Entropy(seed),
+        binance=("127.0.0.1", 0),
+        settings=DeribitSettings.plain(),
+        credentials=Credentials(KEY, SECRET),
+        binance_key=ApiKey(KEY, SECRET),
+        binance_settings=BinanceSettings.plain(),
+        binance_symbols=[BINANCE.symbol],
+    ) as venues:
+        place.send(
+            Place(
+                deribit_ws=venues.deribit.ws_url,
+                deribit_http=venues.deribit.http_url,
+                binance_http=venues.binance.http_url,
+                binance_ws=venues.binance.ws_url,
+                binance_spot=venues.binance.spot_http_url,
+                control=venues.control_url,
+            )
+        )
         await trio.sleep_forever()
 
 
-class Venue:
-    """A running venue process and its control endpoint."""
+class Venues:
+    """The running process of the venues and its control endpoint."""
 
     def __init__(self, seed: int) -> None:
         ours, theirs = FORK.Pipe()
-        self._process = FORK.Process(target=serve_venue, args=(seed, theirs), daemon=True)
+        self._process = FORK.Process(target=serve_venues, args=(seed, theirs), daemon=True)
         self._process.start()
         if not ours.poll(30.0):
-            raise TimeoutError("the simulated venue did not get ready within 30 s")
-        self.ws_url, self.http_url, control_url = ours.recv()
-        self._control = httpx.Client(base_url=control_url, timeout=10.0, trust_env=False)
+            raise TimeoutError("the simulated venues did not get ready within 30 s")
+        self.place: Place = ours.recv()
+        self._control = httpx.Client(base_url=self.place.control, timeout=10.0, trust_env=False)
 
-    def behave(self, faults: Iterable[dict[str, Any]]) -> None:
+    def behave(self, faults: Iterable[Fault]) -> None:
         """Do these things wrong from now on, and nothing else."""
         self._control.delete("/fault").raise_for_status()
         for fault in faults:
             self._control.post("/fault", json=fault).raise_for_status()
 
-    def truth(self) -> dict[str, Any]:
-        (account,) = self._control.get("/truth").raise_for_status().json()["deribit"].values()
-        return dict(account)
+    def held(self, ground: Ground) -> list[Held]:
+        (account,) = self._control.get("/truth").raise_for_status().json()[ground.truth].values()
+        return list(ground.held(account))
 
     def close(self) -> None:
         self._control.close()
@@ -93,106 +125,89 @@ class Venue:
         self._process.join(10.0)
 
 
-#: What breaks each design that must fail: the kill and the faults it cannot stand. The protocol has to stand them, too.
-FATAL: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
-    "persist_after_reply": ("submit.answered", ()),
+LOST_REPLIES: Fault = {"kind": "lose_reply", "probability": 0.8, "close": True}
+#: What breaks each design that must fail: where, the kill, and the faults it cannot stand. The protocol has to stand them, too.
+FATAL: dict[str, tuple[Ground, str, tuple[Fault, ...]]] = {
+    "persist_after_reply": (DERIBIT, "submit.answered", ()),
     "ask_once": (
+        DERIBIT,
         "cancel.durable",
         (
-            {"kind": "lose_reply", "method": "private/buy", "probability": 0.8, "close": True},
+            {**LOST_REPLIES, "method": "private/buy"},
             {"kind": "hide_orders", "hide_ms": 400},
             {"kind": "silence", "channel": "user."},
+        ),
+    ),
+    "send_again": (
+        BINANCE,
+        "review.durable",  # which a design that does not ask a person never comes by
+        (
+            {**LOST_REPLIES, "method": "POST /fapi/v1/order"},
+            {"kind": "hide_orders", "hide_ms": 5000},
+            {"kind": "silence", "channel": "ORDER_TRADE_UPDATE"},
         ),
     ),
 }
 
 
-def plan(chance: Entropy, seed: int, turn: int, variant: str) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """Where a life is killed and what the venue does wrong meanwhile. None deduplicates, and every lateness stays
-    within the margins the node's proof is set to."""
+def ground_of(seed: int, variant: str) -> Ground:
+    """By turns, and for each point by turns as well."""
     if variant in FATAL:
-        return FATAL[variant]
+        return FATAL[variant][0]
     if seed % 7 == 0:
-        return list(FATAL.values())[seed // 7 % len(FATAL)]
+        return _fatal(seed)[0]
+    block = seed // len(POINTS) if len(POINTS) % 2 == 0 else 0
+    return GROUNDS[(seed + block) % len(GROUNDS)]
+
+
+def _fatal(seed: int) -> tuple[Ground, str, tuple[Fault, ...]]:
+    return list(FATAL.values())[seed // 7 % len(FATAL)]
+
+
+def plan(chance: Entropy, seed: int, turn: int, variant: str) -> tuple[str, tuple[Fault, ...]]:
+    """Where a life is killed and what the venue does wrong meanwhile. None deduplicates; Deribit's lateness stays within
+    the margins the node's proof is set to, Binance's does not.
+    """
+    if variant in FATAL or seed % 7 == 0:
+        _, point, faults = FATAL[variant] if variant in FATAL else _fatal(seed)
+        return point, faults
     point = POINTS[(seed + 5 * turn) % len(POINTS)]
-    return point, tuple(misdeeds(chance, point))
-
-
-def misdeeds(chance: Entropy, point: str) -> Iterator[dict[str, Any]]:
-    """What a venue does wrong in one life; orders must get as far as `point` for a kill there to happen."""
-    if not point.startswith(LATE):
-        yield {
-            "kind": "lose_reply",
-            "method": "private/buy",
-            "probability": chance.choice([0.0, 0.5, 0.8]),
-            "close": chance.random() < 0.7,
-        }
-        if chance.random() < 0.5:
-            yield {"kind": "silence", "channel": "user."}
-    lost = 0.8 if point.startswith("inquiry.") else chance.choice([0.0, 0.3])
-    yield {"kind": "lose_request", "method": "private/buy", "probability": lost}
-    yield {"kind": "lose_reply", "method": "private/cancel", "probability": chance.choice([0.0, 0.3])}
-    yield {"kind": "lose_reply", "method": "private/edit", "probability": chance.choice([0.0, 0.5])}
-    yield {
-        "kind": "delay",
-        "method": "private/",
-        "delay_s": 0.1,
-        "jitter_s": 0.1,
-        "probability": chance.choice([0.0, 0.3]),
-    }
-    yield {"kind": "duplicate", "channel": "user.", "probability": chance.choice([0.0, 0.5])}
-    yield {
-        "kind": "delay",
-        "channel": "user.",
-        "delay_s": 0.2,
-        "jitter_s": 0.2,
-        "probability": chance.choice([0.0, 0.5]),
-    }
-    yield {
-        "kind": "http_status",
-        "status": 503,
-        "method": "private/get_order",
-        "probability": chance.choice([0.0, 0.3]),
-    }
-    yield {"kind": "engine_hold", "hold_ms": chance.choice([0, 150])}
-    yield {"kind": "hide_orders", "hide_ms": chance.choice([0, 300, 400])}
-    yield {"kind": "late_fills", "delay_ms": chance.choice([0, 200])}
-    yield {"kind": "rpc_error", "code": 10040, "method": "private/buy", "probability": chance.choice([0.0, 0.2])}
+    return point, tuple(misdeeds(ground_of(seed, variant), chance, point))
 
 
 # ── one scenario ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scenario(seed: int, venue: Venue, variant: str) -> Counter[str]:
+def scenario(seed: int, venues: Venues, variant: str) -> Counter[str]:
     """Three lives on one store, and what was wrong afterwards."""
-    chance = Entropy(seed)
+    chance, ground = Entropy(seed), ground_of(seed, variant)
     directory = Path(tempfile.mkdtemp(prefix="crash-"))
     found: Counter[str] = Counter()
+    points: tuple[str, ...] = ()
     try:
         for turn in range(LIVES):
             last = turn == LIVES - 1
             point, faults = plan(chance, seed, turn, variant)
-            venue.behave(() if last else faults)
+            points = (*points, "" if last else point)
+            venues.behave(() if last else faults)
             life = Life(
                 directory=directory,
-                turn=turn,
                 seed=seed,
-                ws_url=venue.ws_url,
-                http_url=venue.http_url,
-                client_id=KEY,
-                client_secret=SECRET,
-                point="" if last else point,
+                ground=GROUNDS.index(ground),
+                place=venues.place,
+                points=points,
                 hit=1 if point.startswith(PASSED_ONCE) else 1 + chance.randrange(3),
                 variant=variant,
+                **({} if variant == "protocol" else HASTE),
             )
             found["runs"] += 1
             found["broken"] += not _carry_out(life, last)
-        found.update(f"killed {label}" for label in lines(life.passed))
+        found.update(f"killed {label} at {ground.name}" for label in lines(life.passed))
         found["unsettled"] += bool(lines(directory / "unsettled"))
-        found.update(compare(life, venue.truth()))
+        found.update(compare(life, venues.held(ground)))
     finally:
         if sum(found[kind] for kind in FAILURES) and os.environ.get("DRILL_KEEP"):
-            print(f"kept {directory} for seed {seed}")
+            print(f"kept {directory} for seed {seed}: {dict(found)}")
         else:
             shutil.rmtree(directory, ignore_errors=True)
     return found
@@ -210,36 +225,56 @@ def _carry_out(life: Life, last: bool) -> bool:
     return process.exitcode == (0 if last else -signal.SIGKILL)
 
 
-FAILURES = ("lost", "doubled", "diverged", "unsettled", "broken")
+FAILURES = ("lost", "doubled", "diverged", "unlinked", "unsettled", "broken")
 
 
-def compare(life: Life, truth: dict[str, Any]) -> Counter[str]:
-    """The store against what the venue holds under this store's labels."""
+def compare(life: Life, held: Iterable[Held]) -> Counter[str]:
+    """The store against what the venue holds under this store's ids, and against what linked orders promise."""
     found: Counter[str] = Counter()
     with Store.open(life.directory / "store", read_only=True) as store:
         orders = {order.order_id: order for _, order in store.table("orders").iterate()}
-        executed = {
-            order_id: sum((fill.amount for fill in store.fills_of(order_id)), Decimal(0)) for order_id in orders
-        }
+        executed = {order_id: sum((fill.amount for fill in store.fills_of(order_id)), ZERO) for order_id in orders}
         node_part = store.node_part
-    placed: dict[str, list[dict[str, Any]]] = {}
-    for order in truth["orders"].values():
-        if order["label"].startswith(f"{node_part}-") and order["state"] != "rejected":
-            placed.setdefault(order_id_of(order["label"]) or order["label"], []).append(order)
-    keys = Counter(order.request_key for order in orders.values())
+    placed: dict[str, list[Held]] = {}
+    for one in held:
+        if one.client_id.startswith(f"{node_part}-") and one.state is not OrderState.REJECTED:
+            placed.setdefault(order_id_of(one.client_id) or one.client_id, []).append(one)
+    keys = Counter(order.request_key for order in orders.values() if order.request_key)
     found["doubled"] += sum(len(same) > 1 for same in placed.values()) + sum(count > 1 for count in keys.values())
     found["lost"] += len(set(acknowledged(life).values()) - set(orders)) + len(set(placed) - set(orders))
-    for order_id, order in orders.items():
-        held = placed.get(order_id, [])
-        if len(held) == 1:
-            same = (
-                held[0]["state"] == order.state
-                and Decimal(str(held[0]["filled_amount"])) == order.filled_amount == executed[order_id]
-            )
-        else:
-            same = bool(held) or order.state in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
-        found["diverged"] += not same
+    found["diverged"] += sum(_differs(order, executed[order.order_id], placed) for order in orders.values())
+    found["unlinked"] += sum(_is_broken(order, orders) for order in orders.values())
     return found
+
+
+def _differs(order: Order, executed: Decimal, placed: Mapping[str, list[Held]]) -> bool:
+    held = placed.get(order.order_id, [])
+    if len(held) == 1:
+        return not (held[0].state is order.state and held[0].filled == order.filled_amount == executed)
+    return not held and order.state not in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
+
+
+def _is_broken(order: Order, orders: Mapping[str, Order]) -> bool:
+    """Whether an entry that is over has not released as much of each exit as it was filled, or an order that should have
+    ended its rivals did not.
+    """
+    if order.link is None:
+        return False
+    if order.state is OrderState.FILLED and order.link.rivals:
+        return any(orders[rival].state not in TERMINAL for rival in order.link.rivals)
+    return any(_owes(order, orders[exit_], orders) for exit_ in order.link.exits)
+
+
+def _owes(entry: Order, exit_: Order, orders: Mapping[str, Order]) -> bool:
+    if entry.state not in TERMINAL:
+        return not waits_for_entry(exit_)
+    leg = (exit_.order_type, exit_.price)
+    parts = [o for o in orders.values() if o.link and o.link.entry == entry.order_id and (o.order_type, o.price) == leg]
+    released = sum((o.amount for o in parts if o is not exit_), ZERO)
+    assert exit_.link is not None
+    if exit_.link.released > released:
+        released += exit_.amount
+    return waits_for_entry(exit_) or not released == exit_.link.released == entry.filled_amount
 
 
 # ── many ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,12 +283,12 @@ def compare(life: Life, truth: dict[str, Any]) -> Counter[str]:
 def work(seeds: list[int], variant: str, results: Any) -> None:
     """One worker: its share of the scenarios, a fresh venue every so often."""
     for at in range(0, len(seeds), SCENARIOS_PER_VENUE):
-        venue = Venue(seeds[at])
+        venues = Venues(seeds[at])
         try:
             for seed in seeds[at : at + SCENARIOS_PER_VENUE]:
-                results.put((seed, dict(scenario(seed, venue, variant))))
+                results.put((seed, dict(scenario(seed, venues, variant))))
         finally:
-            venue.close()
+            venues.close()
     results.put(None)
 
 
@@ -285,17 +320,26 @@ def run(count: int, seed: int) -> dict[str, Any]:
     """About `count` process runs of the protocol, and a few of each design that must fail."""
     total, failed = scenarios(max(1, count // LIVES), seed, "protocol")
     controls = {variant: scenarios(CONTROL_SCENARIOS, seed, variant)[0]["doubled"] for variant in FATAL}
-    every_point = count >= LIVES * len(POINTS)
-    uncovered = [point for point in POINTS if not total[f"killed {point}"]] if every_point else []
+    kills = {point: {at.name: total[f"killed {point} at {at.name}"] for at in GROUNDS} for point in POINTS}
     figures = {kind: total[kind] for kind in ("runs", *FAILURES)}
+    uncovered = _uncovered(kills, count)
     return {
         **figures,
         "uncovered": uncovered,
         "controls": controls,
-        "kills": {point: total[f"killed {point}"] for point in POINTS},
+        "kills": kills,
         "replay": [f"--count {LIVES} --seed {at_seed}" for at_seed in failed],
         "ok": not any(total[kind] for kind in FAILURES) and not uncovered and all(controls.values()),
     }
+
+
+def _uncovered(kills: Mapping[str, Mapping[str, int]], count: int) -> list[str]:
+    """Every point is to be killed at somewhere in a run of some length, and at each venue in a long one."""
+    if count < LIVES * len(POINTS):
+        return []
+    if count < EACH_VENUE * LIVES * len(POINTS):
+        return [point for point, at in kills.items() if not any(at.values())]
+    return [f"{point} at {venue}" for point, at in kills.items() for venue, killed in at.items() if not killed]
 
 
 __all__ = ["COUNT", "POINTS", "run", "scenario", "scenarios"]

@@ -1,0 +1,215 @@
+"""The two venues of the crash drill: how a node reaches them, what they do wrong, and what they really hold."""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from actors.account import AccountSettings
+from actors.node import (
+    AccountSection,
+    BinanceAccountSection,
+    BinanceUsdmSection,
+    DeribitSection,
+    VenueSection,
+)
+from actors.orders import OrdersSettings
+from actors.session import SessionSettings
+from engine.kernel import Entropy
+from engine.model import OrderState
+from engine.settings import Secret
+from engine.venues.binance_usdm import BinanceUsdmSettings
+from engine.venues.deribit import DeribitSettings
+
+KEY, SECRET = "crash", "a-key-that-opens-only-a-simulated-account"
+LATE = ("cancel.", "amend.", "fill.", "release.")  # points an order reaches only when it was placed
+REFUSED = ("refused.", "review.", "resolve.")  # points an order reaches when it was refused
+SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
+
+Fault = dict[str, Any]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the simulated venues are."""
+
+    deribit_ws: str
+    deribit_http: str
+    binance_http: str
+    binance_ws: str
+    binance_spot: str
+    control: str
+
+
+class Held(msgspec.Struct, frozen=True):
+    """One order at the venue, in our words."""
+
+    client_id: str
+    state: OrderState
+    filled: Decimal
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue's faults call its requests and messages. `busy`: an error that means "certainly not executed"; `passing`: a
+    refusal that a later attempt may survive.
+    """
+
+    submit: tuple[str, ...]
+    cancel: str
+    amend: str
+    every: str
+    ask: str
+    stream: str
+    busy: int
+    passing: int
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """One venue as the drill sees it. `late_ms`: for how long it denies new orders, at most, and holds started ones."""
+
+    name: str
+    truth: str  # its name at the control endpoint
+    symbol: str
+    amount: Decimal
+    words: Words
+    hides_ms: tuple[int, ...]
+    holds_ms: tuple[int, ...]
+    may_resubmit: bool
+    section: Callable[[Place, OrdersSettings, AccountSettings], VenueSection]
+    held: Callable[[Mapping[str, Any]], Iterator[Held]]
+
+    @property
+    def instrument(self) -> str:
+        return f"{self.name}:{self.symbol}"
+
+
+def misdeeds(ground: Ground, chance: Entropy, point: str) -> Iterator[Fault]:
+    """What a venue does wrong in one life; orders must get as far as `point` for a kill there to happen."""
+    words = ground.words
+    if not point.startswith((*LATE, *REFUSED)):
+        chances = {"probability": chance.choice([0.0, 0.5, 0.8]), "close": chance.random() < 0.7}
+        yield from ({"kind": "lose_reply", "method": method, **chances} for method in words.submit)
+        if chance.random() < 0.5:
+            yield {"kind": "silence", "channel": words.stream}
+    lost = 0.8 if point.startswith("inquiry.") else 0.0 if point.startswith(REFUSED) else chance.choice([0.0, 0.3])
+    yield from ({"kind": "lose_request", "method": method, "probability": lost} for method in words.submit)
+    yield {"kind": "lose_reply", "method": words.cancel, "probability": chance.choice([0.0, 0.3])}
+    yield {"kind": "lose_reply", "method": words.amend, "probability": chance.choice([0.0, 0.5])}
+    slow = {"delay_s": 0.1, "jitter_s": 0.1, "probability": chance.choice([0.0, 0.3])}
+    yield {"kind": "delay", "method": words.every, **slow}
+    yield {"kind": "duplicate", "channel": words.stream, "probability": chance.choice([0.0, 0.5])}
+    slow = {"delay_s": 0.2, "jitter_s": 0.2, "probability": chance.choice([0.0, 0.5])}
+    yield {"kind": "delay", "channel": words.stream, **slow}
+    yield {"kind": "http_status", "status": 503, "method": words.ask, "probability": chance.choice([0.0, 0.3])}
+    yield {"kind": "engine_hold", "hold_ms": chance.choice(ground.holds_ms)}
+    yield {"kind": "hide_orders", "hide_ms": chance.choice(ground.hides_ms)}
+    yield {"kind": "late_fills", "delay_ms": chance.choice([0, 200])}
+    busy = {"code": words.busy, "probability": chance.choice([0.0, 0.2])}
+    yield from ({"kind": "rpc_error", "method": method, **busy} for method in words.submit)
+    often = 0.8 if point.startswith(REFUSED) else chance.choice([0.0, 0.2])
+    refused = {"code": words.passing, "probability": often}
+    yield from ({"kind": "rpc_error", "method": method, **refused} for method in words.submit)
+
+
+# ── Deribit ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _deribit_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+    connection = DeribitSettings(
+        ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
+    )
+    account = AccountSection(client_id=Secret(KEY), client_secret=Secret(SECRET), orders=orders, sync=sync)
+    return DeribitSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
+
+
+_DERIBIT_STATES = {"open": "open", "untriggered": "open", "filled": "filled", "cancelled": "cancelled"}
+
+
+def _deribit_held(truth: Mapping[str, Any]) -> Iterator[Held]:
+    for order in truth["orders"].values():
+        if order["state"] != "rejected":
+            state = OrderState(_DERIBIT_STATES[order["state"]])
+            yield Held(order["label"], state, Decimal(str(order["filled_amount"])))
+
+
+DERIBIT = Ground(
+    name="deribit",
+    truth="deribit",
+    symbol="BTC-PERPETUAL",
+    amount=Decimal(20),
+    words=Words(
+        submit=("private/buy", "private/sell"),
+        cancel="private/cancel",
+        amend="private/edit",
+        every="private/",
+        ask="private/get_order",
+        stream="user.",
+        busy=10040,
+        passing=10009,
+    ),
+    hides_ms=(0, 300, 400),
+    holds_ms=(0, 150),
+    may_resubmit=True,
+    section=_deribit_section,
+    held=_deribit_held,
+)
+
+
+# ── Binance USD-M ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _binance_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+    connection = BinanceUsdmSettings(
+        http_url=place.binance_http, ws_url=place.binance_ws, spot_url=place.binance_spot, order_share=1.0
+    )
+    account = BinanceAccountSection(api_key=Secret(KEY), api_secret=Secret(SECRET), orders=orders, sync=sync)
+    return BinanceUsdmSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
+
+
+_BINANCE_STATES = {
+    "NEW": OrderState.OPEN,
+    "PARTIALLY_FILLED": OrderState.OPEN,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELLED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+}
+
+
+def _binance_held(truth: Mapping[str, Any]) -> Iterator[Held]:
+    """A conditional order and the order it became are one: the client's id is the condition's."""
+    became = {order["algo_id"]: order for order in truth["orders"].values() if order["algo_id"]}
+    for order in truth["orders"].values():
+        if not order["algo_id"]:
+            yield Held(order["client_id"], _BINANCE_STATES[order["status"]], Decimal(str(order["filled"])))
+    for algo in truth["algos"].values():
+        order = became.get(algo["algo_id"])
+        if order is not None:
+            yield Held(algo["client_id"], _BINANCE_STATES[order["status"]], Decimal(str(order["filled"])))
+        else:
+            yield Held(algo["client_id"], _BINANCE_STATES.get(algo["status"], OrderState.REJECTED), Decimal(0))
+
+
+BINANCE = Ground(
+    name="binance",
+    truth="binance_usdm",
+    symbol="BTCUSDT",
+    amount=Decimal("0.02"),
+    words=Words(
+        submit=("POST /fapi/v1/order", "POST /fapi/v1/algoOrder"),
+        cancel="DELETE /fapi/v1/",
+        amend="PUT /fapi/v1/order",
+        every="/fapi/v1/",
+        ask="GET /fapi/v1/order",
+        stream="ORDER_TRADE_UPDATE",
+        busy=-1008,
+        passing=-2019,
+    ),
+    hides_ms=(0, 400, 2500),  # it has denied existing orders for minutes: longer than any margin is
+    holds_ms=(0,),
+    may_resubmit=False,
+    section=_binance_section,
+    held=_binance_held,
+)
+
+GROUNDS = (DERIBIT, BINANCE)
