@@ -124,6 +124,56 @@ def test_a_stop_lives_apart_from_orders(exchange, truth):
     assert truth()["algos"][stop["id"]]["status"] == "CANCELED"
 
 
+@pytest.mark.parametrize(
+    ("kind", "price", "params", "type_"),
+    [
+        ("limit", 0.95, {"stopLossPrice": 0.96}, "STOP"),
+        ("market", None, {"takeProfitPrice": 1.05}, "TAKE_PROFIT_MARKET"),
+        ("limit", 1.05, {"takeProfitPrice": 1.04}, "TAKE_PROFIT"),
+        ("market", None, {"trailingPercent": 1}, "TRAILING_STOP_MARKET"),
+    ],
+)
+def test_every_kind_of_conditional_order_is_taken_and_swept(exchange, truth, kind, price, params, type_):
+    given = {name: far(exchange, value) if name.endswith("Price") else value for name, value in params.items()}
+    stop = exchange.create_order(SYMBOL, kind, "sell", 0.01, price and far(exchange, price), given)
+    assert (truth()["algos"][stop["id"]]["type"], truth()["algos"][stop["id"]]["status"]) == (type_, "NEW")
+    exchange.cancel_all_orders(SYMBOL, {"trigger": True})
+    assert exchange.fetch_open_orders(SYMBOL, params={"trigger": True}) == []
+    listed = exchange.fetch_orders(SYMBOL, params={"trigger": True})
+    assert {order["id"]: order["status"] for order in listed}[stop["id"]] == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("factor", "params", "status"),
+    [
+        (1.01, {"timeInForce": "IOC"}, "closed"),
+        (0.98, {"postOnly": True}, "open"),
+        (0.98, {"timeInForce": "IOC"}, "expired"),
+    ],
+)
+def test_an_order_is_found_among_all_orders_whatever_became_of_it(exchange, truth, factor, params, status):
+    order = exchange.create_order(SYMBOL, "limit", "buy", 0.01, far(exchange, factor), params)
+    found = {row["id"]: row["status"] for row in exchange.fetch_orders(SYMBOL)}
+    assert found[order["id"]] == status
+    by_name = exchange.fetch_order(None, SYMBOL, {"origClientOrderId": order["clientOrderId"]})
+    assert by_name["id"] == order["id"]
+    exchange.cancel_all_orders(SYMBOL)
+    held = float(truth()["positions"].get("BTCUSDT", 0))
+    if held:
+        exchange.create_order(SYMBOL, "market", "sell", held, None, {"reduceOnly": True})
+
+
+def test_several_orders_are_changed_together(exchange, truth):
+    order = exchange.create_order(SYMBOL, "limit", "buy", 0.01, far(exchange))
+    price = far(exchange, 0.97)
+    row = {"id": order["id"], "symbol": SYMBOL, "type": "limit", "side": "buy", "amount": 0.03, "price": price}
+    (changed,) = exchange.edit_orders([row])
+    assert (changed["id"], changed["amount"], changed["price"]) == (order["id"], 0.03, price)
+    (told,) = exchange.fapiPrivateGetOrderAmendment({"symbol": "BTCUSDT", "orderId": order["id"]})
+    assert float(told["amendment"]["origQty"]["after"]) == 0.03
+    exchange.cancel_all_orders(SYMBOL)
+
+
 def test_leverage_and_position_mode_are_set(exchange):
     assert exchange.set_leverage(7, SYMBOL)["leverage"] in (7, "7")
     exchange.set_position_mode(True)

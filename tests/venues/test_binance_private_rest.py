@@ -269,6 +269,18 @@ async def test_the_listing_says_how_many_orders_there_may_be() -> None:
     await rest.close()
 
 
+async def test_a_small_limit_still_pays_for_an_order() -> None:
+    rules = [{"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 3}]
+    answers = {"GET /v1/exchangeInfo": {"symbols": [], "rateLimits": rules}, "POST /v1/order": ack()}
+    venue = account_venue(Host(answers), order_share=0.02)
+    public, rest = venue.public(), venue.rest("main")
+    await public.instruments()
+    report, _ = await rest.submit(order(), BTC)
+    assert report.client_order_id == OURS
+    await public.close()
+    await rest.close()
+
+
 async def test_one_accounts_orders_are_not_anothers(autojump_clock: trio.testing.MockClock) -> None:
     venue = account_venue(Host())
     assert venue._limits.orders("main") is venue._limits.orders("main")

@@ -25,6 +25,7 @@ _POOLS = {
 }
 # Where these windows begin is not said. Half a limit in each of ours is never more than the limit in any of theirs.
 _UNKNOWN_START = 0.5
+_BATCH = 5
 
 
 def budget_of(settings: BinanceUsdmSettings, clock: VenueClock) -> RateBudget:
@@ -68,9 +69,10 @@ class Limits:
             if pool == WEIGHT:
                 self.host.resize(WEIGHT, rule.limit)
             elif pool is not None:
-                self._limits[pool] = rule.limit
+                limit = max(rule.limit, _BATCH / self._share)  # our share of it must pay for what we ask for at once
+                self._limits[pool] = limit
                 for budget in self._accounts.values():
-                    budget.resize(pool, rule.limit)
+                    budget.resize(pool, limit)
 
 
 def spot_budget_of(settings: BinanceUsdmSettings, clock: VenueClock) -> RateBudget:
