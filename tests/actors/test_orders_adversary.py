@@ -12,11 +12,21 @@ import msgspec
 import pytest
 import trio
 
-from actors.messages import AmendOrder, CancelOrder, GetOrdersStatus, Reconcile, SubmitOrder, Unsynced, VenueWord
+from actors.messages import (
+    AmendOrder,
+    CancelOrder,
+    ConditionsMet,
+    GetOrdersStatus,
+    Reconcile,
+    SubmitOrder,
+    Unsynced,
+    VenueWord,
+)
 from actors.orders import OrdersSettings
 from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy
 from engine.model import (
     CancelState,
+    ErrorPolicy,
     Fill,
     Order,
     OrderLimits,
@@ -24,6 +34,8 @@ from engine.model import (
     OrderRequest,
     OrderState,
     OrderType,
+    PartialFill,
+    Priority,
     ProofRules,
     SelfTrade,
     Severity,
@@ -31,6 +43,7 @@ from engine.model import (
     TriggerBy,
 )
 from tests.support.adversary import PERPETUAL, Behaviour, PlacedOrder
+from tests.support.order_asks import NEVER
 from tests.support.order_rig import Rig, order_rig
 
 S = OrderState
@@ -90,6 +103,7 @@ class Storm:
                 self._amend_one,
                 self._kill_one,
                 self._amend_one,
+                self._meet_all,
                 self._pass,
             ):
                 await trio.sleep(self._chance.uniform(0, 1.5))
@@ -109,10 +123,32 @@ class Storm:
             trigger_by=TriggerBy.MARK,
             good_for_s=3600.0,
             request_key=f"k{number}",
+            **self._terms(),
         )
         async with trio.open_nursery() as callers:
             for _ in range(1 + self._chance.randrange(3)):  # who hears nothing asks again, and does not wait for long
                 callers.start_soon(self._ask_for, request)
+
+    def _terms(self) -> dict[str, Any]:
+        """How it waits, how long it lives, what follows a refusal and a partial fill."""
+        choice = self._chance.choice
+        return {
+            "priority": choice(list(Priority)),
+            "delay_s": choice([0.0, 0.0, 2.0]),
+            "conditions": choice([(), (), (NEVER,)]),
+            "expires_after_s": choice([None, None, None, 3.0, 12.0]),
+            "auto_cancel_s": choice([None, None, None, 4.0]),
+            "on_error": choice([None, ErrorPolicy.RETRY]),
+            "partial_fill": choice(list(PartialFill)),
+        }
+
+    def meet_all(self) -> None:
+        for order in self._rig.stored_orders():
+            if order.state is S.WAITING and order.conditional:
+                self._rig.orders.tell(ConditionsMet(order.order_id, self._rig.system.clock.wall_ms(), "seen"))
+
+    async def _meet_all(self) -> None:
+        self.meet_all()
 
     async def _ask_for(self, request: OrderRequest) -> None:
         answer = await self._call(SubmitOrder(request))
@@ -195,7 +231,9 @@ async def test_whatever_happens_nothing_is_lost_nothing_twice_and_both_sides_agr
     tmp_path: Path, autojump_clock: object, seed: int
 ) -> None:
     limits = OrderLimits(self_trade=SelfTrade.ALLOW)
-    settings = OrdersSettings(limits=limits, proof=ProofRules(margin_s=11.0, repeat_s=1.0))  # placed 5 s late, and denied for 5 s more
+    settings = OrdersSettings(
+        limits=limits, proof=ProofRules(margin_s=11.0, repeat_s=1.0)
+    )  # placed 5 s late, and denied for 5 s more
     async with (
         order_rig(tmp_path, seed=seed, behaviour=STORM, settings=settings) as rig,
         trio.open_nursery() as nursery,
@@ -205,6 +243,7 @@ async def test_whatever_happens_nothing_is_lost_nothing_twice_and_both_sides_agr
         rig.venue.behaviour = CALM
         await trio.sleep(2)
         await rig.sync()
+        storm.meet_all()
         await settled(rig)
         orders = {order.order_id: order for order in rig.stored_orders()}
         placed: dict[str, list[PlacedOrder]] = {}
