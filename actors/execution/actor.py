@@ -19,7 +19,7 @@ from actors.messages import (
     PlanStatus,
     SubmitOrder,
 )
-from actors.recorder import Record
+from actors.recorder import Observe, Record, StoreUsage
 from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, Reply, on
 from engine.model import (
     Denial,
@@ -56,6 +56,7 @@ class Execution(Learning):
         for plan in list(self._desk.store.plans_in([PlanState.WORKING])):
             if plan.account == self._desk.account:
                 self._recover(plan)
+        self._desk.recorder.tell(Observe(self.ctx.self_ref, commits=False))
         self.every(self._settings.tick_s, Tick())
 
     def _recover(self, plan: Plan) -> None:
@@ -94,6 +95,8 @@ class Execution(Learning):
             return None
         if len(self._plans) >= self._settings.max_plans:
             return denied("TOO_MANY_PLANS", "plans", f"fewer than {self._settings.max_plans}", str(len(self._plans)))
+        if self._store_full and not request.order.reduce_only:
+            return denied("STORE_FULL", "store", "room in the store; only what reduces a position passes", "none")
         instrument = self._instrument(request.order.instrument)
         if instrument is None:
             return denied("INSTRUMENT_UNKNOWN", "instrument", "one the venue lists", request.order.instrument)
@@ -110,7 +113,7 @@ class Execution(Learning):
                 request,
                 plan_id=f"{self._desk.store.node_part}-plan-{self.ctx.entropy.token(10)}",
                 account=self._desk.account,
-                now_ms=self.ctx.clock.wall_ms(),
+                now_ms=self._now_ms(),
                 pace=self._pace(request, instrument),
                 instrument=instrument,
                 max_life_s=self._settings.max_life_s,
@@ -207,6 +210,10 @@ class Execution(Learning):
     def tick(self, _message: Tick) -> None:
         for plan_id in list(self._plans):
             self._look(plan_id)
+
+    @on(StoreUsage)
+    def store_usage(self, message: StoreUsage) -> None:
+        self._store_full = message.gate_closed
 
     @on(OrderUpdate)
     def order_update(self, message: OrderUpdate) -> None:

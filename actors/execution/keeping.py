@@ -49,10 +49,18 @@ class Keeping(Actor):
         self._pauses: dict[str, tuple[float, float]] = {}  # no look before, and how long the pause was
         self._keys: dict[str, str] = {}  # request key → plan id, of plans at work
         self._owners: dict[str, pykka.ActorRef[Any]] = {}
+        self._store_full = False
+        self._began = (self.ctx.clock.wall_ms(), self.ctx.clock.monotonic_s())
+
+    def _now_ms(self) -> int:
+        """Wall time as it was when this incarnation began, and what passed since: a clock that is put forward or back in between
+        must neither hurry plans nor hold them up."""
+        wall_ms, began_s = self._began
+        return wall_ms + round((self.ctx.clock.monotonic_s() - began_s) * 1000)
 
     def _save(self, kind: str, plan: Plan, then: Callable[[], None]) -> None:
         """Remember the plan, commit it, and when that is durable tell its owner and run `then`."""
-        plan = self._plans[plan.plan_id] = msgspec.structs.replace(plan, updated_at_ms=self.ctx.clock.wall_ms())
+        plan = self._plans[plan.plan_id] = msgspec.structs.replace(plan, updated_at_ms=self._now_ms())
         self._desk.point("plan.decided")
         commit = Commit(kind, (Put("plans", plan.plan_id, plan),), actor=self.ctx.path)
         self._ledger.write(commit, partial(self._saved, plan, then))

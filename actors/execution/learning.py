@@ -57,7 +57,7 @@ class Learning(Working):
             self._ground(instrument),
             request.progressive or Progressive(),
             rules_of(self._settings),
-            at_ms=self.ctx.clock.wall_ms(),
+            at_ms=self._now_ms(),
             roll=self.ctx.entropy.random(),
             pick=self.ctx.entropy.random(),
         )

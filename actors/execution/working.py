@@ -68,7 +68,7 @@ class Working(Keeping):
         if order is not None:
             self._note(order)
         return Facts(
-            now_ms=self.ctx.clock.wall_ms(),
+            now_ms=self._now_ms(),
             instrument=instrument,
             quote=quote,
             stale=stale or ("" if instrument else f"{name}, which is not listed"),

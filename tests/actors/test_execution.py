@@ -23,6 +23,7 @@ from actors.messages import (
     SetGate,
 )
 from actors.orders import OrdersSettings
+from actors.recorder import StoreUsage
 from engine.kernel import ChildSpec, Message
 from engine.model import (
     Denial,
@@ -34,6 +35,7 @@ from engine.model import (
     PlanState,
     Side,
 )
+from engine.store import Usage
 from tests.support.order_rig import Ear
 from tests.support.plan_rig import plan_rig
 from tests.support.plan_world import progressive, twap, whole
@@ -117,6 +119,27 @@ async def test_no_more_plans_than_the_settings_allow(tmp_path: Path, autojump_cl
         answer = await rig.execution.call(Execute(progressive()), timeout_s=10)
         assert isinstance(answer, Denial)
         assert answer.code == "TOO_MANY_PLANS"
+
+
+async def test_a_full_store_takes_only_what_reduces(tmp_path: Path, autojump_clock: Any) -> None:
+    async with plan_rig(tmp_path / "store") as rig:
+        rig.execution.tell(StoreUsage(Usage(85, 100, 0, 0), alarm=True, gate_closed=True))
+        refused = await rig.execution.call(Execute(progressive()), timeout_s=10)
+        assert isinstance(refused, Denial)
+        assert refused.code == "STORE_FULL"
+        await rig.execute(progressive(whole(reduce_only=True)))
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+async def test_a_wall_clock_that_jumps_neither_hurries_a_plan_nor_holds_it_up(
+    tmp_path: Path, autojump_clock: Any, jump_s: float
+) -> None:
+    async with plan_rig(tmp_path / "store") as rig:
+        plan_id = await rig.execute(progressive(whole(expires_after_s=600.0), max_steps=9, step_ticks=1))
+        await rig.until_resting(plan_id)
+        rig.rig.system.clock.jump(jump_s)
+        await trio.sleep(16)
+        assert [rest.price for rest in rig.plan(plan_id).rests] == [D(50_000), D("50000.5"), D(50_001), D("50001.5")]
 
 
 # ── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
