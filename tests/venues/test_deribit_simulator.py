@@ -185,6 +185,23 @@ async def test_a_stop_waits_untriggered_and_can_be_cancelled() -> None:
         assert cancelled.state is OrderState.CANCELLED
 
 
+async def test_a_sweep_takes_every_kind_of_order_and_none_of_another_instrument() -> None:
+    async with trading_desk() as desk:
+        for order in (
+            await desk.order(),
+            await desk.order(),
+            await desk.order(Side.SELL, order_type=OrderType.STOP_MARKET, trigger_price=D(1000)),
+        ):
+            await desk.rest.submit(order, desk.perpetual)
+        await desk.rest.cancel_everything("ETH-PERPETUAL")
+        assert len(await desk.rest.open_orders()) == 3
+        await desk.rest.cancel_everything(PERPETUAL)
+        assert await desk.rest.open_orders() == ()
+        await desk.rest.submit(await desk.order(), desk.perpetual)
+        await desk.rest.cancel_everything()
+        assert await desk.rest.open_orders() == ()
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
