@@ -8,7 +8,7 @@ from actors.execution.desk import ExecutionSettings
 from actors.execution.working import Working
 from engine.analytics import FillModel, Ground, Rules, choose, observations
 from engine.analytics.fill_model import bp
-from engine.model import ExecutionRequest, ExecutionStyle, Instrument, Pace, Plan, PlanState, Progressive
+from engine.model import ExecutionRequest, ExecutionStyle, Instrument, Pace, Plan, PlanState
 
 ENDED = tuple(state for state in PlanState if state.terminal)
 PLANS_PER_TURN = 32
@@ -55,7 +55,7 @@ class Learning(Working):
             self._model,
             instrument.instrument_id,
             self._ground(instrument),
-            request.progressive or Progressive(),
+            request.pacing,
             rules_of(self._settings),
             at_ms=self._now_ms(),
             roll=self.ctx.entropy.random(),

@@ -20,7 +20,7 @@ import msgspec
 from engine.analytics.fill_model import FillModel, Observation, observations
 from engine.analytics.pace import Choice, Rules, choose, expected_cost_bp
 from engine.analytics.plan_cost import ground_of, plan_cost_bp
-from engine.model import ChosenBy, ExecutionStyle, Plan, Progressive
+from engine.model import ChosenBy, ExecutionStyle, Plan
 
 LEAST_PLANS = 30  # that speak for each side
 DRAWS = 400
@@ -136,7 +136,7 @@ def _case(model: FillModel, plan: Plan, rules: Rules) -> _Case | None:
         return None
     if cost_bp is None or ground is None:
         return None
-    parameters = plan.request.progressive or Progressive()
+    parameters = plan.request.pacing
     instrument, at_ms = plan.request.order.instrument, plan.started_at_ms
     exact = msgspec.structs.replace(rules, explore=0.0)
     meant: Choice = choose(model, instrument, ground, parameters, exact, at_ms=at_ms, roll=1.0, pick=0.0)

@@ -10,6 +10,7 @@ Counts halve with every half-life, so an old market is forgotten. They are kept 
 instrument too little is known of is judged by all.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -172,4 +173,4 @@ class FillModel:
 
 def _class(value: float, edges: tuple[float, ...]) -> int:
     """How many edges lie at or below `value`."""
-    return sum(value >= edge for edge in edges)
+    return bisect_right(edges, value)

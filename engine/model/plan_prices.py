@@ -25,8 +25,8 @@ def progressive_price(plan: Plan, quote: Quote, instrument: Instrument, *, befor
     start = own - side.sign * pace.distance_ticks * tick
     price = start
     if before is not None:
-        parameters = plan.request.progressive or Progressive()
-        price = _nearer(side, before + side.sign * _step(parameters, abs(other - before), tick), start)
+        step = _step(plan.request.pacing, abs(other - before), tick)
+        price = _nearer(side, before + side.sign * step, start)
     elif plan.price is not None:  # its last order was replaced: go on from where that stood, not from the beginning
         price = _nearer(side, plan.price, start)
     price = _farther(side, price, other - side.sign * instrument.tick_at(other))

@@ -190,9 +190,9 @@ def _slice_is_over(plan: Plan, child: Child, order: Order, facts: Facts) -> Step
 
 
 def _progress(plan: Plan, child: Child, order: Order, facts: Facts) -> Step:
-    parameters, pace = plan.request.progressive, plan.pace
+    pace = plan.pace
     assert pace is not None
-    if plan.step >= (parameters.max_steps if parameters else 0):
+    if plan.step >= plan.request.pacing.max_steps:
         if plan.request.on_end is OnEnd.CROSS:
             return _withdraw(msgspec.structs.replace(plan, last=True), child, order, "what is left is taken at once")
         return _withdraw(ended(plan, PlanState.EXPIRED, "its steps are used up"), child, order, "its steps are used up")

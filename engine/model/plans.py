@@ -115,9 +115,13 @@ class ExecutionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ModelError("on_end", "cancel for an order that may only rest", self.on_end)
 
     @property
+    def pacing(self) -> Progressive:
+        """The parameters of a progressive order, the usual ones where none were given."""
+        return self.progressive or Progressive()
+
+    @property
     def on_end(self) -> OnEnd:
-        parameters = self.twap or self.progressive
-        return parameters.on_end if parameters else OnEnd.CANCEL
+        return self.twap.on_end if self.twap else self.pacing.on_end
 
 
 def _check_workable(order: OrderRequest) -> None:

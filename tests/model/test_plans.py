@@ -86,6 +86,15 @@ def test_it_starts_at_the_own_side_and_steps_towards_the_other_within_its_price(
     assert len(world.orders) == 1, "it moved by amends"
 
 
+def test_without_parameters_it_has_the_usual_ones() -> None:
+    bare = ExecutionRequest(order=whole(), style=ExecutionStyle.PROGRESSIVE)
+    for request in (bare, progressive()):
+        world = PlanWorld(request)
+        for _ in range(9):
+            world.look(seconds=5)
+        assert (world.plan.step, len(world.done), world.plan.state) == (5, 5, PlanState.EXPIRED)
+
+
 def test_without_a_price_of_its_own_it_stays_a_tick_short_of_the_other_side() -> None:
     world = PlanWorld(progressive(whole(price=None), max_steps=20, step_ticks=3))
     for _ in range(10):
