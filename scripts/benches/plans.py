@@ -32,7 +32,7 @@ from engine.model import (
 )
 
 ROUNDS, TIMES = 3, 5_000
-LOOK_BUDGET_US, CHOICE_BUDGET_US = 100, 5_000
+LOOK_BUDGET_US, CHOICE_BUDGET_US = 100, 10_000
 PERPETUAL = Instrument(
     instrument_id="sim:PERP",
     venue="sim",
