@@ -133,7 +133,7 @@ class Guarding(Linking):
         stake = exposure.of(instrument.instrument_id)
         refusal = deny_count(request, stake, self._rules_for(instrument).limits)
         if refusal is None and (linked or request.delay_s or request.conditions or request.any_of or request.trail):
-            refusal = self._deny_kind(request, instrument)
+            refusal = self._deny_kind(request, instrument, self._mark(request.instrument))
         elif refusal is None:
             refusal = self._deny_now(request, instrument, stake, request.amount)
         return refusal or self._deny_rate(request, self._asked_pace)
@@ -162,22 +162,30 @@ class Guarding(Linking):
         limits = self._rules_for(instrument).limits
         mark = self._mark(wanted.instrument)
         return (
-            self._deny_kind(wanted, instrument)
+            self._deny_kind(wanted, instrument, mark)
             or deny_by_venue(wanted, instrument, mark)
             or deny_price(wanted, limits, mark)
-            or deny_meeting(wanted, stake, self._limits.self_trade, self._reach(wanted, instrument, stake))
+            or self._deny_meeting(wanted, instrument, stake)
             or deny_position(wanted, more, instrument, stake, limits, mark)
             or self._deny_exposure(wanted, instrument, more)
         )
 
-    def _deny_kind(self, wanted: Wanted, instrument: Instrument) -> Denial | None:
+    def _deny_kind(self, wanted: Wanted, instrument: Instrument, mark: Decimal | None) -> Denial | None:
         rules = self._rules_for(instrument)
         return deny_by_lists(wanted, self._limits.permission, allowed=rules.allowed) or deny_size(
-            wanted, instrument, rules.limits, self._mark(wanted.instrument)
+            wanted, instrument, rules.limits, mark
         )
+
+    def _deny_meeting(self, wanted: Wanted, instrument: Instrument, stake: Stake) -> Denial | None:
+        if (stake.offers if wanted.side is Side.BUY else stake.bids).best() is None:
+            return None
+        reach = self._reach(wanted, instrument) if wanted.price is None else wanted.price
+        return deny_meeting(wanted, stake, self._limits.self_trade, reach)
 
     def _deny_rate(self, wanted: Wanted, pace: Throttle) -> Denial | None:
         """Asking takes it. What reduces is not held up, and what comes after it pays."""
+        if self._limits.max_orders_per_s is None:
+            return None
         if not wanted.reduce_only and not pace.allows(self.ctx.clock.monotonic_s()):
             return denied(RATE_LIMIT, "max_orders_per_s", f"at most {self._limits.max_orders_per_s} a second", "more")
         pace.take()
@@ -186,10 +194,12 @@ class Guarding(Linking):
     def _deny_exposure(self, wanted: Wanted, instrument: Instrument, more: Decimal) -> Denial | None:
         """Looks at every instrument of the account, and only for an order that makes one of them larger."""
         most = self._limits.max_exposure_notional
+        if most is None or wanted.reduce_only:
+            return None
         name = instrument.instrument_id
         stake = self._exposure.of(name)
         worst = stake.worst(wanted.side) + more
-        if most is None or wanted.reduce_only or worst <= stake.held_against(wanted.side):
+        if worst <= stake.held_against(wanted.side):
             return None
         amounts = {other: held.largest for other, held in self._exposure.stakes.items()}
         amounts[name] = max(worst, amounts.get(name, ZERO))
@@ -214,10 +224,8 @@ class Guarding(Linking):
         index = market.ticker.index if market is not None and self._mark(name) is not None else None
         return None if index is None else value * Decimal(repr(index))
 
-    def _reach(self, wanted: Wanted, instrument: Instrument, stake: Stake) -> Decimal | None:
-        """The worst price it may take: its own, or as far as a market order goes into a fresh book; None without one."""
-        if wanted.price is not None or (stake.offers if wanted.side is Side.BUY else stake.bids).best() is None:
-            return wanted.price
+    def _reach(self, wanted: Wanted, instrument: Instrument) -> Decimal | None:
+        """The worst price a market order takes, if the book is fresh and deep enough to tell."""
         market = self._desk.venue.markets.get(instrument.symbol)
         fresh = market.fresh.get(DataClass.BOOK) if market is not None else None
         if market is None or fresh is None or fresh.stale(self.ctx.clock.monotonic_s()):

@@ -26,10 +26,12 @@ def counted(order: Order) -> Decimal:
 
     Nothing of what has not left and had to wait for something: it is judged when it leaves.
     """
-    if order.reduce_only or not _out(order):
-        return ZERO
+    return ZERO if order.reduce_only or not _out(order) else _unfilled(order)
+
+
+def _unfilled(order: Order) -> Decimal:
     amount = order.amount if order.amend is None else max(order.amount, order.amend.amount)
-    return max(ZERO, amount - order.filled_amount)
+    return max(ZERO, amount - order.filled_amount) if order.filled_amount else amount
 
 
 def waits_its_turn(order: Order) -> bool:
@@ -53,8 +55,8 @@ def _out(order: Order) -> bool:
 
 
 def _resting_price(order: Order) -> Decimal | None:
-    """Where it stands in the book, or will; None for what does not stand there."""
-    if order.price is None or order.time_in_force is not TimeInForce.GTC or not _out(order):
+    """Where it stands in the book, or will when it gets there; None for what does not stand there."""
+    if order.price is None or order.time_in_force is not TimeInForce.GTC:
         return None
     return order.price if order.triggered or not order.order_type.has_trigger else None
 
@@ -207,12 +209,15 @@ class Exposure:
         stake.live += sign
         if order.state is OrderState.WAITING and not order.held:
             self.waiting += sign
+        if not _out(order):
+            return
         buying = order.side is Side.BUY
-        amount = counted(order)
-        if amount and buying:
-            stake.buys += sign * amount
-        elif amount:
-            stake.sells += sign * amount
+        if not order.reduce_only:
+            amount = _unfilled(order) * sign
+            if buying:
+                stake.buys += amount
+            else:
+                stake.sells += amount
         price = _resting_price(order)
         if price is not None:
             prices = stake.bids if buying else stake.offers

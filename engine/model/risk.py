@@ -24,7 +24,9 @@ Wanted = OrderRequest | Order
 def deny_at_door(
     request: OrderRequest, instrument: Instrument | None, *, limits: OrderLimits, waiting: int, live: int
 ) -> Denial | None:
-    """What the caller can see for himself, and whether there is room; `waiting` and `live` orders are there already."""
+    """Whether there is room – `waiting` and `live` orders are there already – and the instrument takes such an order. What
+    needs no instrument to be wrong (`OrderRequest.check`) was found before.
+    """
     times = 2 if request.reduce_only else 1
     if waiting >= limits.max_waiting * times:
         return denied("QUEUE_FULL", "waiting", f"fewer than {limits.max_waiting * times} waiting orders", str(waiting))
@@ -37,7 +39,6 @@ def deny_at_door(
     if not instrument.active:
         return denied("INSTRUMENT_INACTIVE", "instrument", "one that trades", request.instrument)
     try:
-        request.check()
         check_shape(request, instrument)
     except ModelError as error:
         return bad_request(error)
