@@ -58,8 +58,8 @@ def routed(answer: Answer) -> str:
     """What every instrument of a route would cost, the best first."""
     columns: list[Column] = [("instrument", key("instrument_name")), ("account", key("account_id"))]
     columns += [(name.replace("_", " "), amount(name)) for name in ("amount", "price", "taker_fee", "net_price")]
-    considered = table(answer["considered"], [*columns, ("why not", key("reason"))])
-    return f"{considered}\n\n{accepted(answer['order'])}" if "order" in answer else considered
+    considered = table(answer["considered"], [*columns, ("why not", key("reason"))]) if answer["considered"] else ""
+    return f"{considered}\n\n{accepted(answer['order'])}".lstrip() if "order" in answer else considered
 
 
 def watched(answer: Answer) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from actors.messages import ConditionsSeen, GetConditions, GetPlans, GetQueueStatistics
+from actors.messages import ConditionSeen, ConditionsSeen, GetConditions, GetPlans, GetQueueStatistics
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError, bad_field
 from actors.trading.history import Filters, filters_of, is_account, page_of, record_in, records_of
@@ -14,7 +14,8 @@ from actors.trading.plans import plan_record
 from actors.trading.records import fill_record
 from actors.trading.statistics import statistics_of, together
 from actors.trading.when import condition_text
-from engine.model import Order, OrderState
+from engine.model import ConditionType, Order, OrderState
+from engine.model.conditions import MODES
 
 DAY_S = 86_400.0
 
@@ -116,12 +117,20 @@ class Looking(Caller):
 
 def _seen(found: ConditionsSeen) -> Record:
     """In the words of `conditions_of`, with what was seen of each."""
-    told = [
-        {"text": condition_text(one.condition), **{name: getattr(one, name) for name in one.__struct_fields__[1:]}}
-        for one in found.conditions
-    ]
+    told = [{"text": condition_text(one.condition), **_told(one)} for one in found.conditions]
     trail = {"best": found.best, "trigger": found.trigger}
     return {"order_id": found.order_id, "met": found.met, "conditions": told, **trail}
+
+
+def _told(one: ConditionSeen) -> Record:
+    """What was seen; a mode by its name."""
+    told = {name: getattr(one, name) for name in one.__struct_fields__ if name != "condition"}
+    if one.condition.type is ConditionType.MODE and one.seen in _MODES:
+        told["seen"] = _MODES[one.seen]
+    return told
+
+
+_MODES = {str(number): mode for number, mode in enumerate(MODES)}
 
 
 def waits_for(order: Order, now_ms: int) -> list[str]:

@@ -1,7 +1,8 @@
 """The public functions of orders, end to end: from a program over the socket, and from a strategy through two lives of a node."""
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import trio
 
 from actors._jsonrpc import RpcError
+from actors.cli import main
 from actors.client import AdminClient
 from actors.strategies import CustomStrategy
 from engine.simulator import Simulator
@@ -33,6 +35,18 @@ class Customer:
 
     async def call(self, method: str, **params: Any) -> Any:
         return await self._client.call(method, params, timeout_s=T)
+
+    async def call_list(self, method: str, **params: Any) -> list[Record]:
+        return list((await self.call(method, **params))["items"])
+
+    async def typed(self, *words: str) -> str:
+        """What a command says; it must succeed."""
+        said = io.StringIO()
+        command = ["--dir", str(self.live.node.parts.directory), *words]
+        with redirect_stdout(said), redirect_stderr(said):
+            code = await trio.to_thread.run_sync(main, command)
+        assert (words, code) == (words, 0), said.getvalue()
+        return said.getvalue()
 
     async def submit(self, **params: Any) -> Record:
         order: Record = await self.call("order.submit_advanced", **self.order(**params))
@@ -185,13 +199,42 @@ async def worked(customer: Customer) -> None:
     assert sum(Decimal(one["filled_amount"]) for one in orders) == 60
 
 
+async def terminal(customer: Customer) -> None:
+    """The same functions typed, with answers people can read."""
+    price, far = customer.live.price("0.96"), customer.live.price("1.1")
+    await customer.typed("order", "submit", BTC, "buy", "20", "--price", str(price), "--when", "figure.mood>=2")
+    await customer.typed("order", "submit", BTC, "sell", "20", "--type", "market", "--trail", "9%", "--reduce-only")
+    await customer.typed("order", "oco", BTC, "sell", "20", "--take-profit", str(far), "--stop-loss", str(price))
+    twap = ("--style", "twap", "duration_s=30", "interval_s=10")
+    assert "working" in await customer.typed("order", "submit", BTC, "buy", "40", "--price", str(price), *twap)
+    held = await found(customer, status="untriggered", limit=2)
+    for order in held:
+        for look in ("conditions", "monitor", "show"):
+            assert "met" in await customer.typed("order", look, order["order_id"])
+    [plan] = [row for row in await customer.call_list("plan.list") if row["status"] == "working"]
+    for look in (("plan", "list"), ("plan", "show", plan["plan_id"]), ("plan", "cancel", plan["plan_id"])):
+        assert plan["plan_id"] in await customer.typed(*look)
+    for look in (
+        ("orders",),
+        ("order", "history"),
+        ("order", "stats"),
+        ("order", "queue"),
+        ("order", "review"),
+        ("status",),
+    ):
+        await customer.typed(*look)
+    await customer.typed("cancel-all", "--instrument", BTC)
+    for order in held:
+        await customer.until(order["order_id"], "cancelled")
+
+
 async def found(customer: Customer, **filters: Any) -> list[Record]:
     page = await customer.call("order.history", **filters)
     return list(page["orders"])
 
 
 #: Those that move the market come last.
-KINDS = (immediate, delayed, bracket, several, amended, worked, conditional, trailing)
+KINDS = (immediate, delayed, bracket, several, amended, worked, terminal, conditional, trailing)
 
 
 async def test_every_function_works_over_the_socket_with_a_real_market(tmp_path: Path) -> None:
@@ -251,7 +294,10 @@ async def test_a_strategy_places_every_kind_and_knows_its_orders_in_its_next_lif
             await live.until_live()
             [first] = EveryKind.lives
             first.trade()
-            await until(lambda: "done" in first.plans and len(first.records) == 2 and first.sets, lambda: (first.plans, first.records, first.sets, first.states))
+            await until(
+                lambda: "done" in first.plans and len(first.records) == 2 and first.sets,
+                lambda: (first.plans, first.records, first.sets, first.states),
+            )
             now, when = first.records["now"]["order_id"], first.records["when"]["order_id"]
             await live.until(lambda: first.states[now][-1] == "filled" and first.fills >= 2)
             assert {live.order(one).strategy for one in first.states} == {"every"}

@@ -10,13 +10,33 @@ from typing import Any
 import pytest
 import trio
 
-from actors.messages import Accepted, FillUpdate, MarketChanged, VenueWord
+from actors.messages import (
+    Accepted,
+    AcceptedLinked,
+    FillUpdate,
+    MarketChanged,
+    Planned,
+    SubmitLinked,
+    VenueWord,
+)
 from actors.parts import AccountParts, NodeParts, VenueParts
 from actors.strategies import CustomStrategy, StrategyUnknown, resolve_strategy
 from actors.strategies.market_maker import MarketMaker, MarketMakerParams
 from actors.strategy import Strategy, StrategyParams
 from engine.kernel import ChildSpec, Ref
-from engine.model import DataClass, Denial, MarketState, Order, OrderRequest, OrderState, Side, Source, VenueState
+from engine.model import (
+    DataClass,
+    Denial,
+    ExecutionRequest,
+    LinkKind,
+    MarketState,
+    Order,
+    OrderRequest,
+    OrderState,
+    Side,
+    Source,
+    VenueState,
+)
 from engine.venues.base import Applied
 from tests.support.adversary import HONEST, PERPETUAL
 from tests.support.order_rig import ACCOUNT, Ear, Rig, order_rig
@@ -44,6 +64,12 @@ class Diary(Strategy):
         self.heard.append(update.fill.amount)
 
     def answered(self, request: OrderRequest, answer: Accepted | Denial) -> None:
+        self.heard.append(answer)
+
+    def answered_set(self, request: SubmitLinked, answer: AcceptedLinked | Denial) -> None:
+        self.heard.append(answer)
+
+    def answered_plan(self, request: ExecutionRequest, answer: Planned | Accepted | Denial) -> None:
         self.heard.append(answer)
 
     def market_changed(self, change: MarketChanged) -> None:
@@ -140,7 +166,10 @@ async def test_an_order_for_an_account_that_is_not_there_is_refused_by_value(
         strategy = heard.pop()
         strategy.submit(a_request(account="other"))
         strategy.submit(a_request(instrument="nowhere:PERP"))
-        assert [answer.code for answer in heard] == ["ACCOUNT_UNKNOWN", "ACCOUNT_UNKNOWN"]
+        strategy.submit_many([a_request(account="other"), a_request(account="other")])
+        strategy.submit_linked(LinkKind.OTO, [a_request()], a_request(account="other"))
+        strategy.execute(ExecutionRequest(order=a_request(account="other")))
+        assert [answer.code for answer in heard] == ["ACCOUNT_UNKNOWN"] * 6
 
 
 async def test_an_order_for_a_queue_that_is_being_started_anew_is_refused_by_value(
@@ -154,6 +183,34 @@ async def test_an_order_for_a_queue_that_is_being_started_anew_is_refused_by_val
         strategy.submit(a_request())
         await trio.sleep(0.001)
         assert [answer.code for answer in heard] == ["QUEUE_DOWN"]
+
+
+async def test_an_order_queue_that_is_gone_refuses_whatever_was_asked_of_it(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    heard: list[Any] = []
+    async with running(tmp_path, lambda name, parts: Diary(name, parts, None, heard)) as (rig, _parts, _ref):
+        strategy = heard.pop()
+        await rig.system.stop_child("root/orders")
+        strategy.submit(a_request())
+        strategy.submit_many([a_request(), a_request()])
+        strategy.submit_linked(LinkKind.OTO, [a_request()], a_request())
+        await trio.sleep(1)
+        assert [answer.code for answer in heard] == ["QUEUE_DOWN"] * 4
+
+
+async def test_sets_and_batches_are_its_own_and_it_hears_of_every_order(tmp_path: Path, autojump_clock: object) -> None:
+    heard: list[Any] = []
+    async with running(tmp_path, lambda name, parts: Diary(name, parts, None, heard)) as (rig, _parts, _ref):
+        strategy = heard.pop()
+        strategy.submit_many([a_request(), a_request(price=Decimal(49_000))])
+        strategy.submit_linked(LinkKind.OTO, [a_request(side=Side.SELL, price=Decimal(52_000))], a_request())
+        await trio.sleep(1)
+        assert {order.strategy for order in rig.stored_orders()} == {NAME}
+        assert set(strategy.orders) == {order.order_id for order in rig.stored_orders()}
+        [linked] = [entry for entry in heard if isinstance(entry, AcceptedLinked)]
+        assert len(linked.order_ids) == 2
+        assert sum(isinstance(entry, Accepted) for entry in heard) == 2
 
 
 async def test_following_what_the_node_does_not_feed_says_what_it_does_feed(
