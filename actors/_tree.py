@@ -239,6 +239,7 @@ class Assembly:
             market=node.market,
             feeds=node.feeds,
             owner_of=node.strategies.get,
+            point=self._seams.point,
         )
         return SupervisorSpec(
             f"trading:{key}",

@@ -10,7 +10,7 @@ Children are ordinary orders of the account's queue: its limits, gates and recov
 """
 
 from actors.execution.actor import Execution
-from actors.execution.desk import ExecutionDesk, ExecutionSettings
+from actors.execution.desk import POINTS, ExecutionDesk, ExecutionSettings
 from actors.execution.reporting import as_text, report
 
-__all__ = ["Execution", "ExecutionDesk", "ExecutionSettings", "as_text", "report"]
+__all__ = ["POINTS", "Execution", "ExecutionDesk", "ExecutionSettings", "as_text", "report"]

@@ -9,6 +9,9 @@ from engine.kernel import Ref
 from engine.model import MarketState, VenueState
 from engine.store import Store
 
+#: Where a crash drill may kill the process, besides the points of the order queue.
+POINTS = ("plan.decided", "plan.durable", "plan.answered")
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 

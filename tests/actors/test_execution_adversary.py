@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from actors.execution import ExecutionSettings
+from actors.execution import POINTS, ExecutionSettings
 from actors.messages import CancelPlan, VenueWord
 from actors.orders import OrdersSettings
 from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy, MailboxFull
@@ -52,7 +52,6 @@ CALM = msgspec.structs.replace(
     lose_cancel=0.0,
     amend_late=0.0,
 )
-POINTS = ("plan.decided", "plan.durable", "plan.answered")
 
 
 def asked(seed: int, chance: Entropy) -> ExecutionRequest:
