@@ -175,11 +175,11 @@ class Keeper(Actor):
         self._counts[order.state] += 1
         if unfinished(order):
             self._unfinished[order.order_id] = None
-        else:
+        elif before is not None:
             self._unfinished.pop(order.order_id, None)
         if order.state is OrderState.OPEN:
             self._heard_s.setdefault(order.order_id, self.ctx.clock.monotonic_s())
-        else:
+        elif before is not None:
             self._heard_s.pop(order.order_id, None)
         if not order.state.terminal:
             now_ms, now_s = self._now_ms(), self.ctx.clock.monotonic_s()

@@ -23,7 +23,8 @@ class Lifecycle(TakingSets):
 
     def _durable(self, order: Order) -> None:
         super()._durable(order)
-        self._give_up_rest(self._current(order))
+        if order.state is OrderState.OPEN:
+            self._give_up_rest(self._current(order))
 
     def _give_up_rest(self, current: Order) -> None:
         if gives_up_rest(current, self._settings.order_lifecycle):

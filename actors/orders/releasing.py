@@ -12,6 +12,8 @@ from actors.orders.hearing import Hearing
 from engine.kernel import on
 from engine.model import CancelState, Moment, Order, OrderState, conditions_met, to_expired, trailed
 
+SLEEPS_UNTIL = (Moment.DUE, Moment.AGAIN)
+
 
 class Releasing(Hearing):
     """An order whose last change is on disk goes where it belongs: to the watcher of conditions, to sleep, or among the ready."""
@@ -42,8 +44,7 @@ class Releasing(Hearing):
         self._release(order)
 
     def _sleeps(self, order_id: str) -> bool:
-        now_s = self.ctx.clock.monotonic_s()
-        return any((self._alarms.at_s(order_id, what) or 0.0) > now_s for what in (Moment.DUE, Moment.AGAIN))
+        return self._alarms.any_after(self.ctx.clock.monotonic_s(), order_id, SLEEPS_UNTIL)
 
     def _expire(self, order: Order, why: str) -> None:
         self._save("order.expired", to_expired(order, why, now_ms=self._now_ms()))

@@ -47,6 +47,11 @@ class Alarms:
         known = self._of.get(order_id, {}).get(what)
         return known[1] if known else None
 
+    def any_after(self, now_s: float, order_id: str, kinds: tuple[Moment, ...]) -> bool:
+        """Whether one of `kinds` is still to come for an order."""
+        known = self._of.get(order_id)
+        return known is not None and any(what in known and known[what][1] > now_s for what in kinds)
+
     def repeat(self, order_id: str, what: Moment, at_s: float) -> None:
         """Ring once more for something that came and could not be acted on."""
         heappush(self._heap, (at_s, order_id, what))

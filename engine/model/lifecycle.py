@@ -5,7 +5,6 @@ and giving up the rest of a partial fill, leave alone what protects a position: 
 at the venue, and members of a linked set. Taking such an order away is more violent than what the default guards against.
 """
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -61,18 +60,20 @@ def deny_waiting(request: OrderRequest, delays: NonImmediateOrders, conditions: 
     return None
 
 
-def moments(order: Order, rules: OrderLifecycle) -> Iterator[tuple[Moment, int]]:
+def moments(order: Order, rules: OrderLifecycle) -> list[tuple[Moment, int]]:
     """What comes for an order as it is now, in Unix milliseconds."""
-    if order.state is not OrderState.OPEN and not order.held:
-        yield Moment.DEADLINE, order.deadline_ms
-        if order.due_at_ms and order.state is OrderState.WAITING:
-            yield Moment.DUE, order.due_at_ms
-    if order.expires_at_ms is not None:
-        yield Moment.EXPIRES, order.expires_at_ms
-    if order.opened_at_ms is not None and order.state is OrderState.OPEN:
+    come: list[tuple[Moment, int]] = []
+    if order.state is OrderState.OPEN:
         longest_s = rests_s(order, rules)
-        if longest_s:
-            yield Moment.RESTED, order.opened_at_ms + int(longest_s * 1000)
+        if longest_s and order.opened_at_ms is not None:
+            come.append((Moment.RESTED, order.opened_at_ms + int(longest_s * 1000)))
+    elif not order.held:
+        come.append((Moment.DEADLINE, order.deadline_ms))
+        if order.due_at_ms and order.state is OrderState.WAITING:
+            come.append((Moment.DUE, order.due_at_ms))
+    if order.expires_at_ms is not None:
+        come.append((Moment.EXPIRES, order.expires_at_ms))
+    return come
 
 
 def rests_s(order: Order, rules: OrderLifecycle) -> float:

@@ -11,7 +11,6 @@ from engine.model.money import plain, positive
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy
 from engine.model.text import name
 
-
 MAX_S = 31_622_400.0  # a leap year
 MAX_METADATA = 32
 
