@@ -22,7 +22,7 @@ from engine.store import Reader, Store
 
 MAX_PAGE = 1000
 MAX_LOOKED_AT = 50_000
-PER_TURN = 256  # orders looked at before others get the loop
+PER_TURN = 128  # orders looked at before others get the loop
 
 Moment = datetime | int
 Place = tuple[int, int, str]  # when it was accepted, its number, its id

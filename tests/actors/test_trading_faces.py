@@ -1,6 +1,7 @@
 """Orders over the admin socket and from the command line: the public functions' own parameters, records and errors."""
 
 import json
+import random
 from decimal import Decimal
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 import trio
 
 from actors._jsonrpc import RpcError
+from actors.admin.actor import METHODS
 from actors.cli import main
 from actors.messages import (
     AmendOrder,
@@ -366,3 +368,70 @@ async def test_the_report_of_executions_is_told_from_the_store_and_over_the_sock
         assert (report["finding"], report["plans"]) == ("too little data", 0)
     assert await trio.to_thread.run_sync(main, ["--dir", str(tmp_path), "execution", "report"]) == 0
     assert "too little data" in said()[0]
+
+
+ODD = (
+    *(
+        None,
+        True,
+        0,
+        -1,
+        5,
+        0.1,
+        1e300,
+        "",
+        "5",
+        "NaN",
+        "1e400",
+        "buy",
+        "limit",
+        "a\x00b",
+        "x" * 5000,
+        "venue:X-PERPETUAL",
+    ),
+    *(
+        "mark>=5",
+        "testnode-1",
+        [],
+        [[]],
+        [None],
+        ["mark>=5"],
+        [{"type": "mark"}],
+        {},
+        {"style": "twap"},
+        {"a": {"b": []}},
+    ),
+    *(
+        {"distance": 5},
+        [{"instrument_name": "X-PERPETUAL", "amount": 1, "direction": "buy", "price": 5}],
+        "2026-01-01T00:00:00Z",
+    ),
+)
+SANE = PLAIN | {
+    "order_id": "testnode-1",
+    "kind": "oto",
+    "entry": PLAIN,
+    "exits": [PLAIN],
+    "orders": [PLAIN],
+    "take_profit": 70,
+}
+NAMED = [name for name in METHODS if name.startswith(("order.", "plan.", "figure"))]
+
+
+async def test_nothing_that_can_be_sent_is_an_internal_error(tmp_path):
+    draw = random.Random(7)
+    errors = []
+    async with faces(tmp_path) as rig, rig.client() as client:
+        await rig.store_orders(1, state=OrderState.OPEN)
+        for _ in range(600):
+            name = draw.choice(NAMED)
+            fields = METHODS[name].params.__struct_fields__
+            params = {field: SANE[field] for field in fields if field in SANE}
+            params |= {field: draw.choice(ODD) for field in draw.sample(fields, min(len(fields), draw.randint(0, 3)))}
+            try:
+                await client.call(name, params, timeout_s=T)
+            except RpcError as error:
+                errors.append((name, params, error.number, error.message, error.data.code))
+    assert [error for error in errors if error[2] == -32603] == []
+    assert [error for error in errors if not error[4]] == []
+    assert 100 < len(errors) < 600, "some of it is right and some is wrong"
