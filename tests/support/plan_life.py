@@ -48,7 +48,7 @@ STYLES = {
     "progressive": ExecutionRequest(
         order=WHOLE,
         style=ExecutionStyle.PROGRESSIVE,
-        progressive=Progressive(distance_ticks=40, step_s=0.3, step_ticks=4, max_steps=6, on_end=OnEnd.CROSS),
+        progressive=Progressive(distance_ticks=400, step_s=0.3, step_ticks=4, max_steps=6, on_end=OnEnd.CROSS),
     ),
 }
 CALL_S, LOOK_S, LONGEST_S = 3.0, 0.05, 60.0
