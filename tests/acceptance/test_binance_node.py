@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from engine.model import CancelState, OrderState, OrderType, Side, TriggerBy
+from engine.model import CancelState, OrderState, OrderType, PositionSide, Side, TriggerBy
 from engine.simulator import faults
 from tests.support.binance_node import NAME, SYMBOL, accounts, binance_node, node_at
 from tests.support.live_node import simulator
@@ -63,6 +63,22 @@ async def test_fills_positions_and_balances_are_the_venues(tmp_path: Path) -> No
         fills = [fill for _, fill in node.live.node.parts.store.table("fills").iterate()]
         assert {fill.order_id for fill in fills} == {taken, rests}
         assert all(fill.fee > 0 and fill.fee_currency == "USDT" for fill in fills)
+
+
+async def test_in_hedge_mode_an_order_opens_its_own_side_and_what_reduces_closes_the_other(tmp_path: Path) -> None:
+    async with binance_node(tmp_path) as node:
+        node.hedge()
+        for side, amount, reduce_only in (
+            (Side.BUY, D("0.030"), False),
+            (Side.SELL, D("0.020"), False),
+            (Side.SELL, D("0.010"), True),
+            (Side.BUY, D("0.005"), True),
+        ):
+            order = {"order_type": OrderType.MARKET, "side": side, "amount": amount, "reduce_only": reduce_only}
+            await node.until_state(await node.submit(**order), OrderState.FILLED)
+        assert node.truth["positions"] == {"BTCUSDT#LONG": D("0.020"), "BTCUSDT#SHORT": D("-0.015")}
+        held = {PositionSide.LONG: D("0.020"), PositionSide.SHORT: D("-0.015")}
+        await node.until(lambda: node.held() == held, node.held)
 
 
 @pytest.mark.parametrize("kind", [OrderType.STOP_MARKET, OrderType.STOP_LIMIT])

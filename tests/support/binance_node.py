@@ -14,7 +14,7 @@ from actors.messages import Accepted, AmendOrder, CancelOrder, SubmitOrder, ask_
 from actors.node import BinanceAccountSection, BinanceUsdmSection, NodeSettings
 from actors.orders import OrdersSettings
 from actors.parts import AccountParts
-from engine.model import Denial, Order, OrderRequest, OrderState, OrderType, ProofRules, Side, order_id_of
+from engine.model import Denial, Order, OrderRequest, OrderState, OrderType, PositionSide, ProofRules, Side, order_id_of
 from engine.settings import Secret
 from engine.simulator import Simulator
 from engine.simulator.orders import Side as SimulatedSide
@@ -95,6 +95,16 @@ class BinanceNode:
         exchange = self.sim.binance.venue.exchange
         exchange.move_index(SYMBOL, price)
         exchange.flush()
+
+    def hedge(self) -> None:
+        """The account holds long and short positions side by side from now on."""
+        venue = self.sim.binance
+        venue.venue.call("POST", "/fapi/v1/positionSide/dual", {"dualSidePosition": "true"}, "main", venue.now_ms())
+
+    def held(self) -> dict[PositionSide, Decimal]:
+        """Stored positions by side."""
+        positions = self.live.node.parts.store.table("positions").iterate()
+        return {position.side: position.amount for _, position in positions if position.amount}
 
     @property
     def inside(self) -> Decimal:
