@@ -76,7 +76,7 @@ def watched(answer: Answer) -> str:
     shown = (
         table(answer["conditions"], columns) if answer["conditions"] else pairs(trailing) or "it does not follow yet"
     )
-    return f"{shown}\n\nmet: {cell(answer['met'])}"
+    return f"{answer['problem'] or shown}\n\nmet: {cell(answer['met'])}"
 
 
 def monitored(answer: Answer) -> str:

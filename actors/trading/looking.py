@@ -14,8 +14,7 @@ from actors.trading.plans import plan_record
 from actors.trading.records import fill_record
 from actors.trading.statistics import statistics_of, together
 from actors.trading.when import condition_text
-from engine.model import ConditionType, Order, OrderState
-from engine.model.conditions import MODES
+from engine.model import Order, OrderState
 
 DAY_S = 86_400.0
 
@@ -67,11 +66,16 @@ class Looking(Caller):
     async def monitor_order_status(self, order_id: str) -> Record:
         """`{order, fills, waits_for, conditions}`: all there is to know of one order now. Raises AdvancedOrderError.
 
-        `waits_for` says why it has not left; `conditions` is None unless it waits for some, and tells of each what was seen.
+        `waits_for` says why it has not left; `conditions` is None unless it waits for some, and tells of each what was seen, or in
+        `problem` why that cannot be told now.
         """
         order = self._order(order_id)
         fills = [fill_record(fill) for fill in self._parts.store.fills_of(order.order_id)]
-        watched = await self._conditions(order) if order.conditional else None
+        try:
+            watched = await self._conditions(order) if order.conditional else None
+        except ConditionEvaluationError as error:
+            watched = {"order_id": order_id, "met": False, "conditions": [], "best": None, "trigger": None}
+            watched["problem"] = error.text
         return {
             "order": record_in(self._parts.store, order),
             "fills": fills,
@@ -80,7 +84,7 @@ class Looking(Caller):
         }
 
     async def get_conditions(self, order_id: str) -> Record:
-        """`{met, conditions, best, trigger}` of an order that waits: of each condition what was seen, how old it is, and whether it is met.
+        """`{met, conditions, best, trigger, problem}` of an order that waits: of each condition what was seen, how old it is, and whether it is met.
 
         Raises AdvancedOrderError; ConditionEvaluationError when nobody watches for the order.
         """
@@ -119,18 +123,12 @@ def _seen(found: ConditionsSeen) -> Record:
     """In the words of `conditions_of`, with what was seen of each."""
     told = [{"text": condition_text(one.condition), **_told(one)} for one in found.conditions]
     trail = {"best": found.best, "trigger": found.trigger}
-    return {"order_id": found.order_id, "met": found.met, "conditions": told, **trail}
+    return {"order_id": found.order_id, "met": found.met, "conditions": told, **trail, "problem": ""}
 
 
 def _told(one: ConditionSeen) -> Record:
-    """What was seen; a mode by its name."""
-    told = {name: getattr(one, name) for name in one.__struct_fields__ if name != "condition"}
-    if one.condition.type is ConditionType.MODE and one.seen in _MODES:
-        told["seen"] = _MODES[one.seen]
-    return told
-
-
-_MODES = {str(number): mode for number, mode in enumerate(MODES)}
+    """What was seen."""
+    return {name: getattr(one, name) for name in one.__struct_fields__ if name != "condition"}
 
 
 def waits_for(order: Order, now_ms: int) -> list[str]:

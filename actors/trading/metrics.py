@@ -12,7 +12,7 @@ from actors.orders.figures import QueueFigures
 from engine.model import OrderState, Severity
 from engine.store import Store
 
-NOTICES = 1000
+NOTICES = 200
 URGENT = (Severity.ERROR, Severity.EMERGENCY)
 
 

@@ -170,6 +170,19 @@ async def test_the_history_is_paged_and_filtered(tmp_path):
         assert (await refusal(client, "order.history", {"status": "lost"})).data.field == "status"
 
 
+async def test_an_order_is_shown_whoever_watches_its_conditions_is_down(tmp_path):
+    async with faces(tmp_path) as rig, rig.client() as client:
+        await client.call("order.submit_advanced", PLAIN | {"conditions": ["mark>=65000"]}, timeout_s=T)
+        await rig.parts.system.stop_child("root/triggers")
+        seen = await client.call("order.monitor", {"order_id": "testnode-1"}, timeout_s=T)
+        assert (seen["waits_for"], seen["order"]["status"]) == (["its conditions"], "untriggered")
+        assert seen["conditions"]["problem"]
+        assert (await refusal(client, "order.conditions", {"order_id": "testnode-1"})).number == -32002
+        await rig.store_orders(2, state=OrderState.OPEN)
+        error = await refusal(client, "order.conditions", {"order_id": "testnode-2"})
+        assert error.data.code == "NOT_CONDITIONAL"
+
+
 async def test_the_queues_are_counted_together_and_each(tmp_path):
     async with faces(tmp_path) as rig, rig.client() as client:
         queue = await client.call("order.queue", timeout_s=T)

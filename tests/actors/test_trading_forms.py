@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actors.trading import AdvancedOrderError, ConditionEvaluationError, condition_text, conditions_of
 from actors.trading.forms import order_form
 from actors.trading.linked import bracket_form, linked_form
+from actors.trading.plans import execution_of
 from engine.model import Condition, ConditionType, LinkKind, Operator, OrderType, Priority, Side, Trail
 
 PLAIN = {"instrument_name": "BTC-PERPETUAL", "amount": 100, "direction": "buy", "price": 60000.5}
@@ -171,3 +172,35 @@ def test_a_set_that_makes_no_sense_names_the_member_and_the_field(arguments, fie
     with pytest.raises(AdvancedOrderError) as caught:
         linked_form(*arguments, "incremental", "first_hit")
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("execution", "changes", "field"),
+    [
+        ("iceberg", {}, "execution.style"),
+        ({"duration_s": 5}, {}, "execution.style"),
+        ("twap", {}, "execution"),
+        ({"style": "twap", "duration_s": 10, "interval_s": 20}, {}, "execution.interval_s"),
+        ({"style": "twap", "duration_s": "long", "interval_s": 2}, {}, "execution"),
+        ({"style": "progressive", "duration_s": 10}, {}, "execution.duration_s"),
+        ({"style": "progressive", "max_steps": -1}, {}, "execution.max_steps"),
+        ("progressive", {"conditions": ["mark>1"]}, "conditions"),
+        ("progressive", {"time_in_force": "ioc"}, "time_in_force"),
+        ("progressive", {"auto_cancel_timeout": 5}, "auto_cancel_timeout"),
+    ],
+)
+def test_an_execution_that_cannot_be_meant_names_its_parameter(execution, changes, field):
+    form = order_form(PLAIN | changes | {"execution": execution})
+    assert not form.immediate
+    with pytest.raises(AdvancedOrderError) as caught:
+        execution_of(form, form.request())
+    assert caught.value.field == field
+
+
+def test_parameters_of_an_execution_may_be_typed():
+    form = order_form(
+        PLAIN | {"execution": {"style": "twap", "duration_s": "60", "interval_s": "5", "passive": "true"}}
+    )
+    found = execution_of(form, form.request())
+    assert (found.twap.duration_s, found.twap.interval_s, found.twap.passive) == (60.0, 5.0, True)
+    assert order_form(PLAIN | {"execution": {"style": "immediate"}}).immediate
