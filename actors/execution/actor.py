@@ -30,10 +30,11 @@ from engine.model import (
     PlanState,
     bad_request,
     check_shape,
-    child_key,
     denied,
     ended,
     new_plan,
+    part_of,
+    together,
 )
 
 MAX_LISTED = 1000
@@ -67,11 +68,8 @@ class Execution(Learning):
         self._plans[plan.plan_id] = plan
         if plan.request_key:
             self._keys[plan.request_key] = plan.plan_id
-        for number in range(1, plan.children + 1):
-            for _, order_id in self._desk.store.index("orders_by_request").iterate((child_key(plan.plan_id, number),)):
-                order = self._desk.store.order(order_id)
-                if order is not None and order.account == plan.account:
-                    self._note(order)
+        for order in self._children(plan):
+            self._note(order)
         if plan.child is not None and not plan.child.order_id:
             self._unresolved.add(plan.plan_id)
 
@@ -221,7 +219,20 @@ class Execution(Learning):
         if order.plan in self._plans:
             self._note(order)
             self._look(order.plan)
+        elif order.filled_amount:
+            self._filled_late(order.plan)
         self._tell_of(order, message)
+
+    def _filled_late(self, plan_id: str) -> None:
+        """An order of a plan that is over: one that was over itself may still turn out to have filled more."""
+        plan = self._desk.store.plan(plan_id)
+        if plan is None or not plan.state.terminal:
+            return
+        worked = together(map(part_of, self._children(plan)))
+        if worked.amount > plan.worked.amount:
+            state = PlanState.DONE if worked.amount >= plan.amount else plan.state
+            late = msgspec.structs.replace(plan, worked=worked, state=state)
+            self._save("plan.filled_late", late, partial(self._forget, late))
 
     @on(FillUpdate)
     def fill_update(self, message: FillUpdate) -> None:

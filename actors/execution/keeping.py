@@ -1,7 +1,7 @@
 """What the execution remembers of its plans, and how a decision gets to disk before anything comes of it."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from engine.model import (
     Quote,
     Severity,
     Worked,
+    child_key,
     part_of,
     split_instrument,
     together,
@@ -81,6 +82,15 @@ class Keeping(Actor):
         if plan_id not in self._sums:
             self._sums[plan_id] = together(self._parts.get(plan_id, {}).values())
         return self._sums[plan_id]
+
+    def _children(self, plan: Plan) -> Iterator[Order]:
+        """Every order the plan ever had, as stored: found by their keys."""
+        index = self._desk.store.index("orders_by_request")
+        for number in range(1, plan.children + 1):
+            for _, order_id in index.iterate((child_key(plan.plan_id, number),)):
+                order = self._desk.store.order(order_id)
+                if order is not None and order.account == plan.account:
+                    yield order
 
     def _forget(self, plan: Plan) -> None:
         for memory in (self._plans, self._parts, self._sums, self._waits, self._pauses, self._owners):

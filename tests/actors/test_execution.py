@@ -232,6 +232,21 @@ async def test_its_owner_hears_of_the_plan_and_of_its_orders_and_fills(tmp_path:
         assert (plan.state, plan.worked.average_price) == (PlanState.DONE, D(50000))
 
 
+async def test_what_turns_out_to_be_filled_after_its_end_is_counted(tmp_path: Path, autojump_clock: Any) -> None:
+    async with plan_rig(tmp_path / "store") as rig:
+        plan_id = await rig.execute(progressive())
+        await rig.until_resting(plan_id)
+        await rig.execution.call(CancelPlan(plan_id), timeout_s=10)
+        assert (await rig.until(plan_id)).worked.amount == 0
+        (placed,) = rig.rig.venue.truth
+        for amount, state in ((D(30), PlanState.CANCELLED), (D(70), PlanState.DONE)):
+            rig.rig.venue.fill(placed, amount)
+            await trio.sleep(2)
+            plan = rig.plan(plan_id)
+            assert (plan.worked.amount, plan.state) == (placed.filled, state)
+        assert await rig.execution.call(GetPlans(), timeout_s=10) == ()
+
+
 # ── kills ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
