@@ -118,6 +118,8 @@ class Guarding(Linking):
         self._exposure.report(holdings.positions, looked_ms=holdings.looked_ms)
         self._marks = {row.instrument: row.mark_price for row in holdings.positions if row.mark_price}
         self._day, self._day_pnl = holdings.day, holdings.day_pnl
+        if holdings.looked_ms:
+            self._doubt_currencies()
         self._judge_day()
 
     # ── judging orders ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,6 +259,13 @@ class Guarding(Linking):
         gate = Gate(state, reason, self._now_ms(), self._gate_code)
         changes.append(Put("meta", f"gate:{self._desk.account}", gate))
         self._ledger.write(self._commit(f"gate.{state}", tuple(changes)), lambda _seq: None)
+
+    def _doubt_currencies(self) -> None:
+        """A limit on a currency the account does not have limits nothing: a misspelt one must not go unnoticed."""
+        for currency in self._limits.max_daily_loss.keys() - self._day_pnl.keys():
+            has = ", ".join(sorted(self._day_pnl)) or "none yet"
+            text = f"max_daily_loss: {self._desk.account} has no {currency}, so it limits nothing there; it has {has}"
+            self._notify_once(f"no {currency}", Severity.WARNING, "account.limit_without_currency", text, None)
 
     def _judge_day(self) -> None:
         """Too large a loss closes the gate to what could make it larger, once."""

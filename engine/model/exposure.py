@@ -55,10 +55,16 @@ def _out(order: Order) -> bool:
 
 
 def _resting_price(order: Order) -> Decimal | None:
-    """Where it stands in the book, or will when it gets there; None for what does not stand there."""
+    """Where it stands in the book, or will when it gets there; None for what does not stand there. While it is being amended
+    the price that is met first counts.
+    """
     if order.price is None or order.time_in_force is not TimeInForce.GTC:
         return None
-    return order.price if order.triggered or not order.order_type.has_trigger else None
+    if order.order_type.has_trigger and not order.triggered:
+        return None
+    if order.amend is None or order.amend.price is None:
+        return order.price
+    return (max if order.side is Side.BUY else min)(order.price, order.amend.price)
 
 
 class Prices:

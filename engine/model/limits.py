@@ -58,8 +58,9 @@ class OrderLimits(InstrumentLimits, frozen=True, kw_only=True, forbid_unknown_fi
     lists or orders of their own account, and there is room for them beside twice as many orders. Cancels over their rate wait their turn, and are never
     refused.
 
-    `max_daily_loss`, by currency: how far the account's equity in it may fall from where the UTC day began; beyond that the
-    account only reduces, until a person resumes. Equity does not know a withdrawal from a loss (the account stops in vain:
+    `max_daily_loss`, by currency: how far the account's equity in it may fall from where the UTC day began, or where the node
+    first saw it on that day; beyond that the account only reduces, until a person resumes, who accepts the loss so far. It is
+    looked at with every pass over the account and whatever its stream tells of balances. Equity does not know a withdrawal from a loss (the account stops in vain:
     resume) nor a deposit from a profit (which hides as much loss: pause and resume after one).
 
     `instruments`: other limits for single instruments, by full name, bare symbol, or the beginning of one and `*`; the

@@ -316,6 +316,18 @@ async def test_a_pause_by_hand_neither_hides_a_loss_nor_accepts_it(tmp_path: Pat
         assert await submit(rig) == "DAILY_LOSS"
 
 
+async def test_a_limit_on_a_currency_the_account_does_not_have_is_told_to_people_once(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    settings = limits(max_daily_loss={"btc": D("0.1")})
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=settings) as rig:
+        for _ in range(3):
+            hold(rig, 0, looked_ms=1, pnl="-0.2")
+            await trio.sleep(1)
+        [text] = said(rig, "account.limit_without_currency")
+        assert "no btc" in text and "it has BTC" in text
+
+
 async def test_an_order_in_the_queue_does_not_leave_into_a_loss(tmp_path: Path, autojump_clock: object) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=LOSS) as rig:
         rig.orders.tell(Unsynced("cut"))

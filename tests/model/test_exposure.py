@@ -357,6 +357,18 @@ def test_a_stop_stands_in_the_book_only_once_it_is_triggered() -> None:
     assert exposure.of(NAME).met_by(Side.BUY, D(200)) == 100
 
 
+def test_an_order_that_is_being_amended_is_met_at_either_price() -> None:
+    exposure = Exposure()
+    offer = opened(an_order(side=Side.SELL, price=D(110)))
+    exposure.change(None, offer, 0)
+    amended = msgspec.structs.replace(offer, amend=Amend(amount=D(10), price=D(105), valid_until_ms=9))
+    exposure.change(offer, amended, 0)
+    assert exposure.of(NAME).met_by(Side.BUY, D(104)) is None
+    assert exposure.of(NAME).met_by(Side.BUY, D(105)) == 105
+    exposure.change(amended, offer, 0)
+    assert exposure.of(NAME).met_by(Side.BUY, D(105)) is None
+
+
 def test_an_unknown_instrument_is_not_remembered_by_asking_for_it() -> None:
     exposure = Exposure()
     assert isinstance(exposure.of("sim:OTHER"), Stake)
