@@ -1,7 +1,6 @@
 """The actor that watches."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import ClassVar
 
 from actors.messages import (
@@ -22,9 +21,9 @@ from actors.triggers.desk import TriggersDesk
 from actors.triggers.figures import FigureBook
 from engine.kernel import Actor, ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, on
 from engine.kernel.context import Timer
-from engine.model import CancelState, Figure, Notice, Order, OrderState, Severity, Trailing, plain
-from engine.model.condition_check import TIME, Number
-from engine.model.watch import Met, Sight, Watch, figures_of
+from engine.model import CancelState, Figure, Notice, Order, OrderState, Severity, Trailing
+from engine.model.condition_check import TIME
+from engine.model.watch import Met, Sight, Watch, figures_of, shown
 
 TRAILS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 5.0
@@ -236,7 +235,7 @@ class Triggers(Actor):
         return ConditionSeen(
             condition=sight.condition,
             group=None if sight.group < 0 else sight.group,
-            seen=None if look.value is None else _text(look.value),
+            seen=None if look.value is None else shown(sight.figure, look.value),
             met=sight.met,
             age_s=look.age_s,
             stale=look.stale,
@@ -250,7 +249,3 @@ def _waits(order: Order) -> bool:
     linked = order.link is not None and bool(order.link.after)
     wanted = order.state is OrderState.WAITING and order.cancel is CancelState.NONE
     return wanted and order.conditional and not linked
-
-
-def _text(value: Number) -> str:
-    return plain(value if isinstance(value, Decimal) else Decimal(repr(value)))

@@ -106,7 +106,9 @@ class Watch:
         met = list(self.look(figures))  # the others see the newest values first: what moved until now is theirs alone
         if self._index.add(order.order_id, terms_of(order)):
             met += self._judge((Ready(order.order_id),))
-        return [*met, *self.look(figures)]
+        if order.order_id in self._orders:
+            met += self.look(figures)  # those nobody looked at before get their first values
+        return met
 
     def disarm(self, order_id: str) -> None:
         """Watch no more for it, if anybody did."""
@@ -262,20 +264,19 @@ def _lacking(terms: Sequence[Term], true: set[int]) -> tuple[Figure, ...]:
 
 def _evidence(terms: Sequence[Term], values: dict[Figure, Number | None], true: set[int]) -> str:
     seen = (
-        f"{term.figure} {_shown(term.figure, values[term.figure])} {term.operator} {_shown(term.figure, term.threshold)}"
+        f"{term.figure} {shown(term.figure, value)} {term.operator} {shown(term.figure, term.threshold)}"
         for at, term in enumerate(terms)
-        if at in true
+        if at in true and (value := values[term.figure]) is not None
     )
     return "; ".join(seen)[:MAX_EVIDENCE]
 
 
 def _trail_evidence(figure: Figure, value: Number, hit: Hit) -> str:
-    return f"{figure} {_shown(figure, value)} reached {plain(hit.trigger)}, best {plain(hit.best)}"
+    return f"{figure} {shown(figure, value)} reached {plain(hit.trigger)}, best {plain(hit.best)}"
 
 
-def _shown(figure: Figure, value: Number | None) -> str:
-    if value is None:
-        return "unknown"
+def shown(figure: Figure, value: Number) -> str:
+    """A value as people write it: a mode by its name."""
     if figure.name == "mode":
         return MODES[int(value)]
     return plain(value if isinstance(value, Decimal) else Decimal(repr(value)))

@@ -466,3 +466,13 @@ async def test_a_stale_price_moves_no_stop(tmp_path: Path, autojump_clock: objec
         assert await rig.changed(Applied.TICKER) == []
         assert (await rig.seen("rig-1")).best == 100
         assert await rig.tick(mark=105.0) == ["rig-1"]
+
+
+async def test_a_mode_is_shown_by_its_name(tmp_path: Path, autojump_clock: object) -> None:
+    async with trigger_rig(tmp_path) as rig:
+        rig.market.modes[""] = "polling"
+        await rig.arm(waiting(1, mark("==", "streaming", type="mode")))
+        assert (await rig.seen("rig-1")).conditions[0].seen == "polling"
+        rig.market.modes[""] = "streaming"
+        await trio.sleep(6)
+        assert rig.met[0].evidence == "sim:X mode streaming == streaming"
