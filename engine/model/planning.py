@@ -344,6 +344,7 @@ def child_request(plan: Plan) -> OrderRequest:
         plan=plan.plan_id,
         delay_s=0.0,
         expires_after_s=None,
+        auto_cancel_s=0.0,  # never: the plan says how long it rests
         partial_fill=PartialFill.WAIT_REMAINING,
         on_error=ErrorPolicy.CANCEL,
     )

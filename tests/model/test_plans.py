@@ -306,7 +306,7 @@ def test_a_child_carries_what_the_whole_said_and_a_key_of_its_own(request_: Exec
     child = world.order
     assert (child.reduce_only, child.strategy, child.metadata) == (True, "s", {"a": "b"})
     assert (child.request_key, child.plan, child.expires_at_ms) == ("n-plan-1/1", "n-plan-1", None)
-    assert (child.account, child.on_error) == ("sim:main", ErrorPolicy.CANCEL)
+    assert (child.account, child.on_error, child.auto_cancel_s) == ("sim:main", ErrorPolicy.CANCEL, 0.0)
 
 
 @EITHER
