@@ -24,6 +24,8 @@ from actors.messages import (
     AcceptedLinked,
     AmendOrder,
     CancelOrder,
+    Execute,
+    Planned,
     ResolveOrder,
     SubmitBatch,
     SubmitLinked,
@@ -33,16 +35,19 @@ from actors.messages import (
 )
 from actors.node import Node, NodeSeams, NodeSettings, open_node
 from actors.orders import Orders, OrdersDesk, OrdersSettings
+from actors.parts import AccountParts
 from actors.recorder import ThreadHost
 from engine.kernel import ActorDown, CallFailed, CallTimeout, Entropy, MailboxFull, SystemClock
 from engine.model import (
     CancelState,
     Denial,
+    ExecutionRequest,
     LinkedRequest,
     NonImmediateOrders,
     Order,
     OrderLimits,
     OrderState,
+    PlanState,
     ProofRules,
     SelfTrade,
     waits_for_entry,
@@ -57,7 +62,7 @@ QUIET_S = 1.0  # longer than the venue is late
 LOOK_S = 0.05
 SENT_LOOKS = 60
 AMEND_TRIES = 15
-TOLD = (Accepted, AcceptedLinked, tuple)
+TOLD = (Accepted, AcceptedLinked, Planned, tuple)
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,12 +191,12 @@ async def _trade(life: Life, node: Node) -> None:
     """Place all that is asked for, asking again with the same key until told; then cancel one order of this life and amend
     another.
     """
-    orders = _queue(life, node)
+    orders, execution = _queue(life, node), _account(life, node).execution
     prices = await _prices(life, node)
     for key in life.keys:
         asked = asked_for(key, life.venue, prices, life.seed)
         while key not in acknowledged(life):
-            answer = await _call(orders, _message(asked))
+            answer = await _call(execution if isinstance(asked, ExecutionRequest) else orders, _message(asked))
             if isinstance(answer, TOLD) and not _unreached(answer):
                 ids = _ids(answer)
                 append(life.acknowledged, *(f"{at} {i}" for at, i in zip(answer_keys(key, asked), ids, strict=True)))
@@ -214,14 +219,20 @@ async def _trade(life: Life, node: Node) -> None:
 
 
 def _queue(life: Life, node: Node) -> Any:
+    return _account(life, node).orders
+
+
+def _account(life: Life, node: Node) -> AccountParts:
     desk = node.parts.account_for(life.venue.instrument)
     assert desk is not None, "the settings name one account"
-    return desk.orders
+    return desk
 
 
 def _message(asked: Asked) -> Any:
     if isinstance(asked, LinkedRequest):
         return SubmitLinked(**msgspec.structs.asdict(asked))
+    if isinstance(asked, ExecutionRequest):
+        return Execute(asked)
     return SubmitBatch(asked) if isinstance(asked, tuple) else SubmitOrder(asked)
 
 
@@ -233,6 +244,8 @@ def _unreached(answer: Any) -> bool:
 def _ids(answer: Any) -> tuple[str, ...]:
     if isinstance(answer, AcceptedLinked):
         return answer.order_ids
+    if isinstance(answer, Planned):
+        return (answer.plan_id,)
     accepted = answer if isinstance(answer, tuple) else (answer,)
     return tuple(one.order_id for one in accepted)
 
@@ -299,7 +312,9 @@ async def _until_settled(life: Life, node: Node) -> None:
     while quiet_s < QUIET_S:
         live_orders = list(node.parts.store.live_orders())  # the store is watched: it is what a later life would see
         told = acknowledged(life)
+        working = any(True for _ in node.parts.store.plans_in([PlanState.WORKING], limit=1))
         done = all(key in told for key in life.keys) and all(_settled(order, live_orders) for order in live_orders)
+        done = done and not working
         quiet_s = quiet_s + LOOK_S if done else 0.0
         await trio.sleep(LOOK_S)
 

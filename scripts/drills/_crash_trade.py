@@ -14,6 +14,8 @@ from engine.model import (
     Condition,
     ConditionType,
     ErrorPolicy,
+    ExecutionRequest,
+    ExecutionStyle,
     LinkedRequest,
     LinkKind,
     Operator,
@@ -21,15 +23,23 @@ from engine.model import (
     OrderType,
     Side,
     TimeInForce,
+    Twap,
     bracket,
 )
 from scripts.drills._crash_venues import Ground
 
 BASIC = ("cancelled", "amended", "crossing")
-MORE = ("delayed", "timed", "stop", "pair", "bracket", "rivals", "manual")
-NEEDED = {"linked.": "bracket", "release.": "bracket", "trigger.": "timed", "review.": "manual", "resolve.": "manual"}
+MORE = ("delayed", "timed", "stop", "pair", "bracket", "rivals", "manual", "plan")
+NEEDED = {
+    "linked.": "bracket",
+    "release.": "bracket",
+    "trigger.": "timed",
+    "review.": "manual",
+    "resolve.": "manual",
+    "plan.": "plan",
+}
 
-Asked = OrderRequest | LinkedRequest | tuple[OrderRequest, ...]
+Asked = OrderRequest | LinkedRequest | ExecutionRequest | tuple[OrderRequest, ...]
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -68,6 +78,10 @@ def asked_for(key: str, ground: Ground, prices: Prices, seed: int) -> Asked:
         )
     if kind == "pair":
         return tuple(msgspec.structs.replace(rest, request_key=f"{key}/{number}") for number in range(2))
+    if kind == "plan":
+        market = _crossing(rest, prices, market=True)
+        whole = msgspec.structs.replace(market, amount=4 * rest.amount, time_in_force=TimeInForce.GTC, on_error=None)
+        return ExecutionRequest(order=whole, style=ExecutionStyle.TWAP, twap=Twap(duration_s=2.0, interval_s=0.5))
     if kind == "bracket":
         entry = _crossing(rest, prices, market=False)
         return bracket(entry, take_profit=prices.at("1.04"), stop=prices.at("0.85"))

@@ -205,7 +205,7 @@ BINANCE = Ground(
         busy=-1008,
         passing=-2019,
     ),
-    hides_ms=(0, 400, 2500),  # it has denied existing orders for minutes: longer than any margin is
+    hides_ms=(0, 400, 2000),  # it has denied existing orders for minutes: longer than any margin is
     holds_ms=(0,),
     may_resubmit=False,
     section=_binance_section,

@@ -3,7 +3,7 @@ doubled.
 
 A scenario is one store and three node processes after one another: two are killed at a labelled point, the last one
 lives until every order is settled. Its callers ask again, with the same request key, until they are told "accepted", for
-orders of every kind that has durable steps of its own: plain, delayed, conditional, stops, in batches and linked. Then the
+orders of every kind that has durable steps of its own: plain, delayed, conditional, stops, in batches, linked, and worked as plans. Then the
 store is compared with what the venue really holds.
 
 Every other scenario is at Binance USD-M, which denies orders for longer than any margin, and where nothing is sent again by
@@ -31,10 +31,12 @@ import httpx
 import trio
 from loguru import logger
 
+from actors.execution import POINTS as PLAN_POINTS
 from actors.orders import POINTS as ORDER_POINTS
 from engine.kernel import Entropy, SystemClock
-from engine.model import TERMINAL, ZERO, Order, OrderState, order_id_of, waits_for_entry
+from engine.model import TERMINAL, ZERO, Order, OrderState, PlanState, order_id_of, waits_for_entry
 from engine.simulator import ApiKey, BinanceSettings, Credentials, DeribitSettings, open_simulator
+from engine.simulator.binance_usdm.listing_queries import RATE_LIMITS
 from engine.store import Store
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT
 from scripts.drills._crash_life import Life, acknowledged, lines, live
@@ -53,13 +55,13 @@ from scripts.drills._crash_venues import (
 )
 
 COUNT = 2000
-POINTS = (*ORDER_POINTS, BEFORE_COMMIT, AFTER_COMMIT)
-PASSED_ONCE = (*LATE, "inquiry.", "linked.", "trigger.", "refused.", "review.", "resolve.")
+POINTS = (*ORDER_POINTS, *PLAN_POINTS, BEFORE_COMMIT, AFTER_COMMIT)
+PASSED_ONCE = (*LATE, "inquiry.", "linked.", "trigger.", "refused.", "review.", "resolve.", "plan.")
 LIVES = 3
-WORKERS = 2
-SCENARIOS_PER_VENUE = 20
+WORKERS = 4  # more than cores: most of a life is waiting
+SCENARIOS_PER_VENUE = 8  # what they leave resting stays below what a venue lets one account have
 LIFE_TIMEOUT_S = 60.0
-CONTROL_SCENARIOS = 6
+CONTROL_SCENARIOS = 4
 EACH_VENUE = 5  # so many times as long a run has to be for every point to be killed at each venue
 HASTE = {"longest_s": 4.0, "settle_s": 10.0}  # of designs that must fail: what they doubled stays doubled
 FORK = multiprocessing.get_context("fork")
@@ -70,6 +72,10 @@ FORK = multiprocessing.get_context("fork")
 def serve_venues(seed: int, place: Connection) -> None:
     """Both simulated venues in a process of their own: they do not die with the node."""
     logger.remove()
+    for (
+        limit
+    ) in RATE_LIMITS:  # as it tells its clients: lives of a few seconds come one after another, and all of them ask
+        limit["limit"] = 1_000_000
     trio.run(_serve, seed, place)
 
 
@@ -233,15 +239,20 @@ def compare(life: Life, held: Iterable[Held]) -> Counter[str]:
     found: Counter[str] = Counter()
     with Store.open(life.directory / "store", read_only=True) as store:
         orders = {order.order_id: order for _, order in store.table("orders").iterate()}
+        plans = {plan.plan_id: plan for plan in store.plans_in(PlanState)}
         executed = {order_id: sum((fill.amount for fill in store.fills_of(order_id)), ZERO) for order_id in orders}
         node_part = store.node_part
     placed: dict[str, list[Held]] = {}
     for one in held:
         if one.client_id.startswith(f"{node_part}-") and one.state is not OrderState.REJECTED:
             placed.setdefault(order_id_of(one.client_id) or one.client_id, []).append(one)
+    worked: Counter[str] = Counter()
+    for order in orders.values():
+        worked[order.plan] += order.filled_amount
+    found["doubled"] += sum(worked[plan_id] > plan.request.order.amount for plan_id, plan in plans.items())
     keys = Counter(order.request_key for order in orders.values() if order.request_key)
     found["doubled"] += sum(len(same) > 1 for same in placed.values()) + sum(count > 1 for count in keys.values())
-    found["lost"] += len(set(acknowledged(life).values()) - set(orders)) + len(set(placed) - set(orders))
+    found["lost"] += len(set(acknowledged(life).values()) - set(orders) - set(plans)) + len(set(placed) - set(orders))
     found["diverged"] += sum(_differs(order, executed[order.order_id], placed) for order in orders.values())
     found["unlinked"] += sum(_is_broken(order, orders) for order in orders.values())
     return found

@@ -1,10 +1,11 @@
-"""The short form of `scripts/drill crash`: SIGKILL at every labelled point, and two designs that must fail beside it."""
+"""The short form of `scripts/drill crash`: SIGKILL at every labelled point, and three designs that must fail beside it."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from engine.kernel import Entropy
 from engine.store import points
 from scripts.drills import crash
 
@@ -22,8 +23,8 @@ def test_kills_at_every_point_lose_and_double_nothing() -> None:
     assert [result[kind] for kind in crash.FAILURES] == [0] * len(crash.FAILURES)
     assert result["uncovered"] == []
     assert set(result["kills"]) == set(crash.POINTS)
-    assert all(result["kills"].values())
-    assert result["controls"].keys() == {"persist_after_reply", "ask_once"}
+    assert all(any(at.values()) for at in result["kills"].values())
+    assert result["controls"].keys() == {"persist_after_reply", "ask_once", "send_again"}
     assert all(doubled > 0 for doubled in result["controls"].values()), result["controls"]
 
 
@@ -33,9 +34,24 @@ def passed_in(pattern: re.Pattern[str], *rooms: str) -> set[str]:
     }
 
 
+def test_every_point_is_killed_at_by_turns_at_both_venues() -> None:
+    """Whatever the number of points: each meets each venue within two rounds of them."""
+    rounds = range(1, 2 * len(crash.POINTS) + 1)
+    met = {
+        (crash.plan(Entropy(seed), seed, 0, "protocol")[0], crash.ground_of(seed, "protocol").name)
+        for seed in rounds
+        if seed % 7
+    } | {
+        (crash.plan(Entropy(seed), seed, 1, "protocol")[0], crash.ground_of(seed, "protocol").name)
+        for seed in rounds
+        if seed % 7
+    }
+    assert met == {(point, venue) for point in crash.POINTS for venue in ("deribit", "binance")}
+
+
 def test_every_point_of_the_order_path_is_listed_and_killed_at() -> None:
     """A point that nobody listed would be a place where no crash was ever tried."""
-    assert passed_in(LABEL, "actors", "engine/venues", "engine/model") == set(crash.ORDER_POINTS)
+    assert passed_in(LABEL, "actors", "engine/venues", "engine/model") == {*crash.ORDER_POINTS, *crash.PLAN_POINTS}
     assert set(crash.ORDER_POINTS) < set(crash.POINTS)
 
 
@@ -44,4 +60,4 @@ def test_every_point_of_the_store_is_listed_and_those_of_a_commit_are_killed_at(
     names = passed_in(NAME, "engine/store")
     assert names
     assert {getattr(points, name) for name in names} == set(points.POINTS)
-    assert set(crash.POINTS) - set(crash.ORDER_POINTS) == {points.BEFORE_COMMIT, points.AFTER_COMMIT}
+    assert set(crash.POINTS) - {*crash.ORDER_POINTS, *crash.PLAN_POINTS} == {points.BEFORE_COMMIT, points.AFTER_COMMIT}
