@@ -1,6 +1,7 @@
 """What the execution of an account works with."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -20,7 +21,8 @@ class ExecutionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     `distance_ticks` and `step_s` are for progressive orders that leave them open, until `learn_from` rests are known to choose
     them by. `explore` is the share of those orders that are worked at another pace, drawn at random: what is never tried is
-    never learned.
+    never learned. `maker_fee` and `taker_fee`, as fractions, are for a venue that does not tell fees with its instruments (Binance
+    does not): what crossing costs is weighed by them.
     """
 
     max_plans: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
@@ -33,6 +35,8 @@ class ExecutionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     step_s: Annotated[float, msgspec.Meta(ge=0.05, le=86_400)] = 5.0
     learn_from: Annotated[int, msgspec.Meta(ge=10, le=1_000_000)] = 100
     explore: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.1
+    maker_fee: Decimal | None = None
+    taker_fee: Decimal | None = None
     forget_after_days: Annotated[float, msgspec.Meta(gt=0, le=3650)] = 14.0
     history_plans: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 2000
 

@@ -114,8 +114,17 @@ class Keeping(Actor):
         return Quote(Decimal(repr(bid[0])), Decimal(repr(ask[0]))), ""
 
     def _instrument(self, name: str) -> Instrument | None:
+        """With the fees of the settings where they say some."""
         venue, symbol = split_instrument(name, self._desk.venue.name)
-        return self._desk.venue.instruments.get(symbol) if venue == self._desk.venue.name else None
+        found = self._desk.venue.instruments.get(symbol) if venue == self._desk.venue.name else None
+        if found is None or (self._settings.maker_fee is None and self._settings.taker_fee is None):
+            return found
+        maker, taker = self._settings.maker_fee, self._settings.taker_fee
+        return msgspec.structs.replace(
+            found,
+            maker_fee=found.maker_fee if maker is None else maker,
+            taker_fee=found.taker_fee if taker is None else taker,
+        )
 
     # ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,5 +1,6 @@
 """Plans that leave their pace open are worked as earlier ones taught, and a program says whether that helps."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ async def test_without_history_the_rules_choose_and_say_why(tmp_path: Path, auto
         assert pace is not None
         assert (pace.distance_ticks, pace.step_s, pace.by) == (0, 4.0, ChosenBy.RULES)
         assert pace.why == "0 of 60 rests known"
+
+
+async def test_fees_a_venue_does_not_tell_are_the_settings(tmp_path: Path, autojump_clock: Any) -> None:
+    async with plan_rig(tmp_path / "store", settings=ExecutionSettings(taker_fee=Decimal("0.0005"))) as rig:
+        plan = rig.plan(await rig.execute(progressive()))
+        assert (plan.maker_fee, plan.taker_fee) == (Decimal(0), Decimal("0.0005"))
 
 
 async def test_what_the_store_remembers_is_learned_at_the_start_and_after_a_kill(
