@@ -26,6 +26,7 @@ from tests.support.adversary import PlacedOrder
 
 S = OrderState
 SLACK_MS = 2  # between a decision and the moment its order is seen at the venue
+TICK_MS = 250  # how late a delay may end
 SOON_MS = 60_000  # within which what has come due is done, when nothing is in the way
 PATIENCE_MS = {Priority.HIGH: 0, Priority.NORMAL: 5000, Priority.LOW: 30_000}
 
@@ -256,7 +257,7 @@ def _overtaken(order: Order, now_ms: int, others: Mapping[str, Order]) -> Iterat
         return
     for other in others.values():
         ready = _simple(other) and other.state is S.WAITING and other.attempt == 0 and other.cancel is CancelState.NONE
-        here = other.updated_at_ms < now_ms - SLACK_MS and other.due_at_ms <= now_ms - SLACK_MS
+        here = other.updated_at_ms < now_ms - SLACK_MS and other.due_at_ms <= now_ms - TICK_MS - SLACK_MS
         if ready and here and other.reduce_only == order.reduce_only and _turn(other) < _turn(order):
             yield other.order_id
 
