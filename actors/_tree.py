@@ -247,7 +247,7 @@ class Assembly:
             children=(
                 ChildSpec("account", partial(Account, account), start_timeout_s=35.0),
                 ChildSpec("orders", partial(self._seams.make_orders, orders), start_timeout_s=35.0),
-                ChildSpec("triggers", partial(Triggers, triggers)),
+                ChildSpec("triggers", partial(Triggers, triggers), start_timeout_s=35.0),
                 ChildSpec("execution", partial(Execution, execution), start_timeout_s=35.0),
             ),
             on_exhausted=OnExhausted.PARK,

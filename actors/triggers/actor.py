@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
+import trio
+
 from actors.messages import (
     Arm,
     ConditionsMet,
@@ -28,6 +30,7 @@ from engine.model.watch import Met, Sight, Watch, figures_of, shown
 TRAILS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 5.0
 MIN_WAIT_S = 0.001
+AT_ONCE = 500  # orders read at a start before others have their turn
 
 
 class LookAgain(Message, frozen=True):
@@ -70,9 +73,11 @@ class Triggers(Actor):
         desk = self._desk
         mine = tuple(row for _, row in desk.store.table("positions").iterate() if row.account == desk.account)
         self._book.hold(Holdings(mine, ()), in_step=False)
-        for order in desk.store.live_orders(desk.account):
+        for number, order in enumerate(desk.store.live_orders(desk.account)):
             if _waits(order):
                 self._arm(order)
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         self.every(self._settings.evaluation_interval_s, LookAgain())
         self.every(TRAILS_EVERY_S, TellTrails())
 

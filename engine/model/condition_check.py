@@ -8,7 +8,7 @@ from typing import NamedTuple
 from engine.model.conditions import DIGITS, MODES, Condition, ConditionType, Operator, Trail
 from engine.model.errors import ModelError
 from engine.model.instruments import split_instrument
-from engine.model.money import ZERO, checked, plain, positive
+from engine.model.money import checked, plain, positive
 from engine.model.terms import OrderType
 from engine.model.text import name
 
@@ -151,8 +151,7 @@ def _number(value: str | int | float) -> Decimal:
 
 def _nearest(number: Decimal) -> float:
     """The float that stands for `number` and for no other of as few digits."""
-    digits = len(str(int("".join(map(str, number.as_tuple().digits)))).rstrip("0")) if number != ZERO else 1
-    if digits > DIGITS:
+    if any(number.as_tuple().digits[DIGITS:]):
         raise ModelError("value", f"at most {DIGITS} digits", plain(number))
     return float(number)
 
