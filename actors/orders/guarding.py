@@ -4,26 +4,18 @@ from decimal import Decimal
 
 import msgspec
 
-from actors.messages import HoldingsChanged
 from actors.orders.desk import OrdersDesk
-from actors.orders.linking import Linking
-from engine.kernel import on
+from actors.orders.holding import Holding
 from engine.model import (
-    DAILY_LOSS,
     DOLLARS,
     RATE_LIMIT,
     ZERO,
     DataClass,
     Denial,
-    Exposure,
-    Fill,
-    Gate,
-    GateState,
     Instrument,
     InstrumentLimits,
     Order,
     OrderRequest,
-    Severity,
     Side,
     Stake,
     Throttle,
@@ -40,10 +32,7 @@ from engine.model import (
     deny_price,
     deny_size,
     no_mark,
-    plain,
-    too_much,
 )
-from engine.store import Put
 
 Wanted = OrderRequest | Order
 
@@ -55,74 +44,21 @@ class Rules(msgspec.Struct, frozen=True):
     allowed: bool
 
 
-class AcceptedLoss(msgspec.Struct, frozen=True):
-    """The result by currency with which a person resumed on `day`: from there losses count anew."""
+class Guarding(Holding):
+    """Every order is judged twice: when it is asked for, and before each attempt.
 
-    day: int
-    pnl: dict[str, Decimal]
-
-
-class Guarding(Linking):
-    """What the account holds and has resting is followed here, change by change, to judge orders by.
-
-    An order that may leave at once is judged by everything when it is asked for, and again before each attempt. One that
-    has to wait for something is judged by its size when it is asked for; prices and positions will be others when it leaves,
-    and are looked at then. What breaks a limit when it leaves is over; what time alone mends, waits.
+    One that may leave at once is judged by everything both times. One that has to wait for something is judged by its size
+    when it is asked for; prices and positions will be others when it leaves, and are looked at then. What breaks a limit when
+    it leaves is over; what time alone mends, waits.
     """
 
     def __init__(self, desk: OrdersDesk) -> None:
         super().__init__(desk)
         limits = self._settings.limits
-        self._limits = limits
         self._rules_of: dict[str, Rules] = {}  # by instrument, of those the venue lists
-        self._exposure = Exposure()
-        self._heard_ms: int | None = None  # when the fill in hand was, by the venue's clock
-        self._marks: dict[str, Decimal] = {}  # of positions, as the venue last said
         self._asked_pace = Throttle(limits.max_orders_per_s, limits.burst_s)
         self._sent_pace = Throttle(limits.max_orders_per_s, limits.burst_s)
         self._cancel_pace = Throttle(limits.max_cancels_per_s, limits.burst_s)
-        self._gate_code = ""
-        self._day = 0
-        self._day_pnl: dict[str, Decimal] = {}
-        self._accepted_loss = AcceptedLoss(0, {})
-
-    def _recover_guard(self) -> None:
-        """The gate, what of a loss was accepted, and what was held when it was last looked at."""
-        store, account = self._desk.store, self._desk.account
-        gate = store.gate(account)
-        if gate is not None:
-            self._gate, self._gate_code = gate.state, gate.code
-        self._accepted_loss = store.meta(f"loss:{account}", AcceptedLoss) or self._accepted_loss
-        mine = [row for _, row in store.table("positions").iterate() if row.account == account]
-        self._exposure.report(mine, looked_ms=0)
-
-    # ── what rests and what is held ───────────────────────────────────────────────────────────────────────────────────
-
-    def _follow(self, before: Order | None, after: Order) -> None:
-        at_ms = after.venue_updated_at_ms if self._heard_ms is None else self._heard_ms
-        self._exposure.change(before, after, at_ms)
-
-    def _take_fill(self, fill: Fill) -> None:
-        self._heard_ms = fill.filled_at_ms
-        try:
-            super()._take_fill(fill)
-        finally:
-            self._heard_ms = None
-
-    def _filled_elsewhere(self, fill: Fill) -> None:
-        self._exposure.fill(fill.instrument, fill.side.sign * fill.amount, fill.filled_at_ms)
-
-    @on(HoldingsChanged)
-    def holdings_changed(self, message: HoldingsChanged) -> None:
-        holdings = message.holdings
-        self._exposure.report(holdings.positions, looked_ms=holdings.looked_ms)
-        self._marks = {row.instrument: row.mark_price for row in holdings.positions if row.mark_price}
-        self._day, self._day_pnl = holdings.day, holdings.day_pnl
-        if holdings.looked_ms:
-            self._doubt_currencies()
-        self._judge_day()
-
-    # ── judging orders ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _deny(self, request: OrderRequest, instrument: Instrument | None, *, linked: bool = False) -> Denial | None:
         """The first reason of the limits not to take this order. `linked`: another order must be filled before it leaves."""
@@ -245,38 +181,3 @@ class Guarding(Linking):
         if rules is None:
             rules = self._rules_of[name] = Rules(self._limits.of(name), self._limits.allows(name))
         return rules
-
-    # ── the gate, and what closes it by itself ────────────────────────────────────────────────────────────────────────
-
-    def _move_gate(self, state: GateState, reason: str, code: str = "") -> None:
-        """Effective at once; the commit follows. A person who opens it accepts what was lost until then."""
-        changes = []
-        if state is GateState.ACTIVE and self._gate_code == DAILY_LOSS:
-            self._accepted_loss = AcceptedLoss(self._day, self._day_pnl)
-            changes.append(Put("meta", f"loss:{self._desk.account}", self._accepted_loss))
-        self._gate_code = "" if state is GateState.ACTIVE else code or self._gate_code
-        self._gate = state
-        gate = Gate(state, reason, self._now_ms(), self._gate_code)
-        changes.append(Put("meta", f"gate:{self._desk.account}", gate))
-        self._ledger.write(self._commit(f"gate.{state}", tuple(changes)), lambda _seq: None)
-
-    def _doubt_currencies(self) -> None:
-        """A limit on a currency the account does not have limits nothing: a misspelt one must not go unnoticed."""
-        for currency in self._limits.max_daily_loss.keys() - self._day_pnl.keys():
-            has = ", ".join(sorted(self._day_pnl)) or "none yet"
-            text = f"max_daily_loss: {self._desk.account} has no {currency}, so it limits nothing there; it has {has}"
-            self._notify_once(f"no {currency}", Severity.WARNING, "account.limit_without_currency", text, None)
-
-    def _judge_day(self) -> None:
-        """Too large a loss closes the gate to what could make it larger, once."""
-        if self._gate is GateState.HALTED or self._gate_code == DAILY_LOSS:
-            return
-        accepted = self._accepted_loss.pnl if self._accepted_loss.day == self._day else {}
-        losses = too_much(self._day_pnl, self._limits.max_daily_loss, accepted)
-        if not losses:
-            return
-        most = self._limits.max_daily_loss
-        text = ", ".join(f"{plain(loss)} {name} of at most {plain(most[name])}" for name, loss in losses.items())
-        self._move_gate(GateState.REDUCING, f"the day's loss is {text}", DAILY_LOSS)
-        text = f"{self._desk.account} lost {text} today and only reduces until somebody resumes"
-        self._notify(Severity.EMERGENCY, "account.daily_loss", text, None)

@@ -306,6 +306,24 @@ async def test_who_resumes_accepts_what_was_lost_until_then_and_not_what_follows
         assert len(said(rig, "account.daily_loss")) == 2
 
 
+async def test_who_resumes_before_the_account_was_looked_at_accepts_what_is_found_then(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=LOSS) as rig:
+        hold(rig, 0, pnl="-0.15")
+        assert await submit(rig) == "DAILY_LOSS"
+        rig.system.kill("root/orders")
+        await trio.sleep(2)
+        await rig.orders.call(SetGate(GateState.ACTIVE, "seen"), timeout_s=10)
+        hold(rig, 0, pnl="-0.2")
+        assert "-" in await submit(rig)
+        hold(rig, 0, pnl="-0.31")
+        assert await submit(rig) == "DAILY_LOSS"
+        await trio.sleep(1)
+        stored = [notice.kind for _, notice in rig.store.table("notices").iterate()]
+        assert stored.count("account.daily_loss") == 2
+
+
 async def test_a_pause_by_hand_neither_hides_a_loss_nor_accepts_it(tmp_path: Path, autojump_clock: object) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=LOSS) as rig:
         await rig.orders.call(SetGate(GateState.HALTED, "lunch"), timeout_s=10)
