@@ -30,6 +30,12 @@ class Tick(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
+class LookAgain(Message, frozen=True):
+    """Whatever was told or not: see what may leave, and what nothing was heard of."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
 class Orders(Telling):
     """See the package's page. The layers below keep, hear, send, find out and change; this one is asked and told."""
 
@@ -44,6 +50,7 @@ class Orders(Telling):
                 self._recover(order)
         self._recover_links()
         self.every(self._settings.tick_s, Tick())
+        self.every(self._settings.queue_management.processing_interval_s, LookAgain())
         self._desk.account_sync.tell(SyncSoon("the order queue began anew: what was told before is not known here"))
 
     def _recover(self, order: Order) -> None:
@@ -89,12 +96,16 @@ class Orders(Telling):
     @on(Tick)
     def tick(self, _message: Tick) -> None:
         self._ring()
-        self._monitor()
         self._look_at_entries()
         for order_id in [*self._inquiries, *self._unfinished]:
             self._proceed(order_id)
-        self._pump_all()
+        self._pump()
         self._check_quiet()
+
+    @on(LookAgain)
+    def look_again(self, _message: LookAgain) -> None:
+        self._monitor()
+        self._pump_all()
 
     def _proceed(self, order_id: str) -> None:
         """Start the request this order needs next, if it needs one and none is under way."""
@@ -123,11 +134,6 @@ class Orders(Telling):
 
     def _due(self, order_id: str, now_s: float) -> bool:
         return self._not_before_s.get(order_id, 0.0) <= now_s
-
-    def _pump_all(self) -> None:
-        """Whatever was closed may be open now."""
-        self._ready.reopen_all()
-        self._pump()
 
     @on(SetGate)
     def set_gate(self, message: SetGate) -> None:

@@ -44,7 +44,7 @@ CERTAINLY_NOT_EXECUTED = (NotSent, RateLimited, Unavailable, NotAuthorised)
 
 
 class GoOn(Message, frozen=True):
-    """There is more to send than one turn begins."""
+    """There is more to send than one turn begins, or what was not to be sent before may be now."""
 
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
@@ -77,6 +77,11 @@ class Sending(Releasing):
 
     @on(GoOn)
     def go_on(self, _message: GoOn) -> None:
+        self._pump_all()
+
+    def _pump_all(self) -> None:
+        """Whatever was closed may be open now."""
+        self._ready.reopen_all()
         self._pump()
 
     def _may_send(self, now_s: float) -> bool:
@@ -109,6 +114,7 @@ class Sending(Releasing):
         elif refusal.code == RATE_LIMIT:  # in a moment it may
             self._ready.add(order)
             self._paced_from_s = now_s + RATE_PAUSE_S
+            self.after(RATE_PAUSE_S, GoOn())
         elif refusal.code in PASSING:
             self._alarms.set_s(order_id, Moment.AGAIN, now_s + self._settings.retry_s)
         else:
@@ -197,6 +203,7 @@ class Sending(Releasing):
         now_s = self.ctx.clock.monotonic_s()
         if isinstance(error, RateLimited):  # the account's, not the order's
             self._send_from_s = max(self._send_from_s, now_s + error.retry_after_s)
+            self.after(error.retry_after_s, GoOn())
         elif isinstance(error, NotAuthorised):
             self._send_from_s = max(self._send_from_s, self._shut_out(error, order))
         else:
