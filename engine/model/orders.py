@@ -396,7 +396,8 @@ def never_acknowledged(order: Order) -> bool:
 
 
 def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venue_order_id: str = "") -> Order:
-    """The order after one new fill. A fill proves that the order was placed, whatever we believed.
+    """The order after one new fill. A fill proves that the order was placed, whatever we believed, and that a stop
+    was triggered.
 
     While an amend is under way the whole may be more than we know: then only the venue says that it is filled.
     """
@@ -415,6 +416,7 @@ def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venu
         executed_amount=total,
         filled_amount=filled,
         average_price=average,
+        triggered=order.triggered or order.order_type.has_trigger,
         review=order.review if not alive else "",
         opened_at_ms=order.opened_at_ms if order.opened_at_ms is not None else now_ms,
         cancel=CancelState.NONE if whole else order.cancel,
