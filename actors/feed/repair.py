@@ -77,24 +77,26 @@ class Repair:
 
     # ── counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _count_trades(self, brought: int = 0) -> int:
-        """How many are missing, `brought` being how many have just come."""
+    def _count_trades(self) -> int:
         seat = self._seat
         if not self._has_trades:
             return 0
-        seat.trades_given_up = min(seat.trades_given_up, seat.state.trades.missed)
-        missing = seat.state.trades.missed - seat.trades_given_up
-        self._note(DataClass.TRADES, missing - seat.trades_missing, brought)
-        seat.trades_missing = missing
+        missed = seat.state.trades.missed
+        seat.trades_given_up = min(seat.trades_given_up, missed)
+        missing = missed - seat.trades_given_up
+        lost = seat.state.trades.never_seen - missing  # they left with the old trades, or the venue has none
+        self._note(DataClass.TRADES, missing - seat.trades_missing, lost - seat.trades_lost)
+        seat.trades_missing, seat.trades_lost = missing, lost
         return missing
 
-    def _count_bars(self, brought: int = 0) -> int:
+    def _count_bars(self) -> int:
         seat = self._seat
         if not self._has_bars:
             return 0
         missing = sum(self._bars_missing(interval) for interval in self._loaded())
-        self._note(DataClass.BARS, missing - seat.bars_missing, brought)
-        seat.bars_missing = missing
+        lost = sum(seat.bars_given_up.values())
+        self._note(DataClass.BARS, missing - seat.bars_missing, lost - seat.bars_lost)
+        seat.bars_missing, seat.bars_lost = missing, lost
         return missing
 
     def _bars_missing(self, interval: str) -> int:
@@ -102,13 +104,13 @@ class Repair:
         given_up[interval] = min(given_up.get(interval, 0), missing)  # old holes leave with the old bars
         return missing - given_up[interval]
 
-    def _note(self, data_class: DataClass, more: int, brought: int) -> None:
-        """Fewer are missing because they were brought, or because they can be missed no more."""
+    def _note(self, data_class: DataClass, more: int, lost: int) -> None:
+        """So many more are missing, and so many more were lost: fewer are missing because they came, or because they were lost."""
         quality = self._seat.state.quality[data_class]
-        quality.missing += max(0, more)
-        fewer = max(0, -more)
-        quality.repaired += min(fewer, brought)
-        quality.lost += max(0, fewer - brought)
+        lost = max(0, lost)
+        quality.lost += lost
+        quality.missing += max(0, more + lost)
+        quality.repaired += max(0, -more - lost)
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,9 +147,8 @@ class Repair:
     async def _take_bars(self, interval: str, from_ms: int) -> None:
         bars = self._seat.state.bars[interval]
         before_ms = bars.last_key() or 0.0
-        self._count_bars()
         await self._rest.take_bars(interval, from_ms)
-        self._count_bars(brought=bars.capacity)
+        self._count_bars()
         if (bars.last_key() or 0.0) <= before_ms + bars.interval_ms:  # else another hole may have come meanwhile
             self._seat.bars_given_up[interval] = bars.missing()
 
@@ -168,7 +169,7 @@ class Repair:
             brought = await self._rest.take_trades_after(hole, timeout_s=patience_s, history=spare_s > 0)
             if not brought:
                 seat.trades_whole_to = hole + 1
-            self._count_trades(brought)
+            self._count_trades()
         seat.trades_given_up = seat.state.trades.missed
         self._count_trades()
 

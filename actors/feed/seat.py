@@ -14,6 +14,7 @@ class FeedSeat:
 
     __slots__ = (
         "bars_given_up",
+        "bars_lost",
         "bars_missing",
         "bars_owed",
         "connected_s",
@@ -35,6 +36,7 @@ class FeedSeat:
         "streamed",
         "symbol",
         "trades_given_up",
+        "trades_lost",
         "trades_missing",
         "trades_whole_to",
         "up_s",
@@ -81,11 +83,13 @@ class FeedSeat:
         self.refused: set[str] = set()  # channels the venue does not send
         self.loading: set[str] = set()  # histories that are on their way
         self.whole_ms: dict[str, int] = {}  # by interval: bars after this one may be missing or not final
-        self.bars_missing = 0  # as counted in the quality figures
+        self.bars_missing = 0  # as counted in the quality figures, like the others below
+        self.bars_lost = 0
         self.bars_owed = 0  # holes of which it is not known how many bars, or versions of bars, are in them
         self.bars_given_up: dict[str, int] = {}  # by interval: bars the venue itself does not have
         self.trades_missing = 0
         self.trades_given_up = 0
+        self.trades_lost = 0
         self.trades_whole_to = -1  # holes up to this number are not asked for again
 
     @property

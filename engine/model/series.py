@@ -159,14 +159,16 @@ class Bars(Series):
 class Trades(Series):
     """Public trades, columns `TRADE_COLUMNS`; `taker_side` is 1 for a buyer, -1 for a seller.
 
-    Venues number an instrument's trades without holes, so `missed` is exact.
+    Venues number an instrument's trades without holes, so `missed` and `never_seen` are exact.
     """
 
-    __slots__ = ("last_seq",)
+    __slots__ = ("_first_seq", "last_seq", "never_seen")
 
     def __init__(self, capacity: int = 1000) -> None:
         super().__init__(capacity, len(TRADE_COLUMNS))
+        self._first_seq = -1
         self.last_seq = -1
+        self.never_seen = 0  # between the first ever and the last; of what is older than what is kept, for good
 
     @property
     def missed(self) -> int:
@@ -177,6 +179,10 @@ class Trades(Series):
         """Append one trade; a sequence number not above the last is a replay and changes nothing (False)."""
         if trade_seq <= self.last_seq:
             return False
+        if self.last_seq >= 0:
+            self.never_seen += trade_seq - self.last_seq - 1
+        else:
+            self._first_seq = trade_seq
         self.last_seq = trade_seq
         self.append((float(time_ms), price, amount, float(taker_side), float(trade_seq)))
         return True
@@ -193,6 +199,10 @@ class Trades(Series):
         both = np.concatenate((self.view(), rows))
         merged = both[np.unique(both[:, _SEQ], return_index=True)[1]]
         new = len(merged) - len(self)
-        self.last_seq = int(merged[-1, _SEQ])
+        first, last = int(merged[0, _SEQ]), int(merged[-1, _SEQ])
+        known = self.last_seq - self._first_seq + 1 - self.never_seen if self.last_seq >= 0 else 0
+        self._first_seq = first if self._first_seq < 0 else min(self._first_seq, first)
+        self.last_seq = max(self.last_seq, last)
+        self.never_seen = self.last_seq - self._first_seq + 1 - known - new
         self._load(merged)
         return new

@@ -110,6 +110,7 @@ def test_trades_never_run_backwards_and_count_what_is_missing_among_those_kept(s
     assert trades.view()[:, 4].tolist() == kept[-CAPACITY:]
     window = kept[-CAPACITY:]
     assert trades.missed == (window[-1] - window[0] + 1 - len(window) if window else 0)
+    assert trades.never_seen == (kept[-1] - kept[0] + 1 - len(kept) if kept else 0)
 
 
 @given(
@@ -126,7 +127,7 @@ def test_a_second_source_fills_the_holes_in_trades(heard: list[int], polls: list
         assert new == len(set(poll) - known)
         known |= set(poll)
     assert trades.view()[:, 4].tolist() == sorted(known)
-    assert trades.missed == (max(known) - min(known) + 1 - len(known) if known else 0)
+    assert trades.missed == trades.never_seen == (max(known) - min(known) + 1 - len(known) if known else 0)
     assert trades.last_seq == (max(known) if known else -1)
 
 
@@ -135,7 +136,12 @@ def test_trades_older_than_a_full_window_are_not_taken_twice() -> None:
     for seq in range(10):
         add(trades, seq)
     assert trades.merge(columns([trade(seq) for seq in range(12)], 5)) == 2
-    assert (trades.view()[:, 4].tolist(), trades.missed, trades.last_seq) == ([8, 9, 10, 11], 0, 11)
+    assert (trades.view()[:, 4].tolist(), trades.missed, trades.never_seen, trades.last_seq) == (
+        [8, 9, 10, 11],
+        0,
+        0,
+        11,
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5).map(float), st.booleans()), max_size=40))
