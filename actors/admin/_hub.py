@@ -22,7 +22,20 @@ MAX_SUBSCRIPTIONS = 16  # of one connection
 MAX_INSTRUMENTS = 1000
 
 Topic = Literal[
-    "order", "fill", "position", "balance", "gate", "notice", "task", "actor", "feed", "book", "bar", "trade", "mark"
+    "order",
+    "plan",
+    "fill",
+    "position",
+    "balance",
+    "gate",
+    "notice",
+    "task",
+    "actor",
+    "feed",
+    "book",
+    "bar",
+    "trade",
+    "mark",
 ]
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from engine.store import Delete, JournalEntry
 
-JOURNAL_TOPICS = ("order", "fill", "position", "balance", "gate", "notice", "task", "actor")
+JOURNAL_TOPICS = ("order", "plan", "fill", "position", "balance", "gate", "notice", "task", "actor")
 MARKET_TOPICS = ("feed", "book", "bar", "trade", "mark")
 LAGGED = "lagged"
 
 GATE_PREFIX = "gate:"  # of keys in the meta table, followed by the account
 _TABLE_TOPICS = {
     "orders": "order",
+    "plans": "plan",
     "fills": "fill",
     "positions": "position",
     "balances": "balance",

@@ -186,9 +186,13 @@ async def amended(customer: Customer) -> None:
 
 
 async def worked(customer: Customer) -> None:
-    """Many small orders that fill the whole and no more."""
+    """Many small orders that fill the whole and no more; who listens hears of the plan."""
     style = {"style": "twap", "duration_s": 0.6, "interval_s": 0.2}
-    plan = await customer.submit(amount=60, order_type="market", price=None, execution=style)
+    async with client_of(customer.live.node.parts.directory) as listener:
+        await listener.call("subscribe", {"topics": ["plan"]}, timeout_s=T)
+        plan = await customer.submit(amount=60, order_type="market", price=None, execution=style)
+        event = await listener.next_event(timeout_s=T)
+        assert (event.topic, event.data["plan_id"]) == ("plan", plan["plan_id"])
     with trio.fail_after(LIMIT_S):
         while plan["status"] == "working":
             await trio.sleep(0.05)
