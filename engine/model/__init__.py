@@ -7,6 +7,7 @@ from engine.model.conditions import Condition, ConditionType, Operator, Trail, T
 from engine.model.day import DayStart, begun, day_of, day_pnl, too_much
 from engine.model.denials import CODES, NO_MARK, PASSING, RATE_LIMIT, Denial, bad_request, denied
 from engine.model.errors import IllegalTransition, ModelError
+from engine.model.execution_requests import ExecutionRequest, ExecutionStyle, OnEnd, Progressive, Twap
 from engine.model.exposure import Exposure, Prices, Stake, counted, waits_its_turn
 from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.freshness import ClassSummary, Freshness, Source
@@ -93,34 +94,17 @@ from engine.model.orders import (
     want_amend,
     want_cancel,
 )
-from engine.model.planning import (
-    Facts,
-    Move,
-    Step,
-    Submit,
-    Withdraw,
-    child_request,
-    ended,
-    next_step,
-    not_moved,
-    part_of,
-    taken,
-    together,
-)
+from engine.model.plan_parts import child_request, ended, not_moved, part_of, taken, together
+from engine.model.planning import Facts, Move, Step, Submit, Withdraw, next_step
 from engine.model.plans import (
     Child,
     ChildKind,
     ChosenBy,
-    ExecutionRequest,
-    ExecutionStyle,
-    OnEnd,
     Pace,
     Plan,
     PlanState,
-    Progressive,
     Quote,
     Rest,
-    Twap,
     Worked,
     child_key,
     new_plan,

@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+from engine.model.execution_requests import Progressive
 from engine.model.instruments import Instrument, Snap
 from engine.model.money import ZERO, ceil_to, floor_to, plain
-from engine.model.plans import Plan, Progressive, Quote
+from engine.model.plans import Plan, Quote
 from engine.model.requests import OrderRequest
 from engine.model.terms import Side
 

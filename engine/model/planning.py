@@ -8,15 +8,15 @@ keep what is filled within the amount:
 * a child that was cancelled by somebody else ends the plan: whoever cancels an order does not want its successor.
 """
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
 
-from engine.model.errors import ModelError
+from engine.model.execution_requests import ExecutionStyle, OnEnd
 from engine.model.instruments import Instrument
-from engine.model.money import ZERO, plain
-from engine.model.orders import MAX_TEXT, CancelState, Order, OrderState
+from engine.model.money import plain
+from engine.model.orders import CancelState, Order, OrderState
+from engine.model.plan_parts import child_request, ended, no_rest, rest_begins, rest_ends
 from engine.model.plan_prices import (
     least_amount,
     most_amount,
@@ -28,20 +28,14 @@ from engine.model.plan_prices import (
 )
 from engine.model.plans import (
     MAX_CHILDREN,
-    MAX_KEPT,
     Child,
     ChildKind,
-    ExecutionStyle,
-    OnEnd,
     Plan,
     PlanState,
     Quote,
-    Rest,
     Worked,
-    child_key,
 )
 from engine.model.requests import OrderRequest
-from engine.model.terms import ErrorPolicy, OrderType, PartialFill, TimeInForce
 
 MAX_REFUSALS = 5
 MAX_AMENDS = 2  # to one price; then the order is replaced
@@ -98,45 +92,6 @@ def next_step(plan: Plan, facts: Facts) -> Step:
     if order.state.terminal:
         return _without_child(_closed(plan, child, order, facts), facts)
     return _with_child(plan, child, order, facts)
-
-
-def ended(plan: Plan, state: PlanState, reason: str) -> Plan:
-    """Wanted to end; it is over when its child is. The first word stands."""
-    if plan.ends_as is not None or plan.state.terminal:
-        return plan
-    return msgspec.structs.replace(plan, ends_as=state, reason=reason[:MAX_TEXT])
-
-
-def taken(plan: Plan, order_id: str) -> Plan:
-    """The queue has taken the child."""
-    if plan.child is None:
-        return plan
-    ids = plan.order_ids if order_id in plan.order_ids else (*plan.order_ids, order_id)[-MAX_KEPT:]
-    child = msgspec.structs.replace(plan.child, order_id=order_id)
-    return msgspec.structs.replace(plan, child=child, order_ids=ids)
-
-
-def not_moved(plan: Plan) -> Plan:
-    """The queue could not take the amend now: that says nothing of whether the order can be moved."""
-    if plan.child is None or not plan.child.tries:
-        return plan
-    return msgspec.structs.replace(plan, child=msgspec.structs.replace(plan.child, tries=plan.child.tries - 1))
-
-
-def part_of(order: Order) -> Worked:
-    """What one child filled."""
-    takes = order.order_type is OrderType.MARKET or order.time_in_force is TimeInForce.IOC
-    return Worked(order.filled_amount, order.filled_amount if takes else ZERO, order.average_price)
-
-
-def together(parts: Iterable[Worked]) -> Worked:
-    """What all children filled."""
-    amount, crossed, value = ZERO, ZERO, ZERO
-    for part in parts:
-        amount += part.amount
-        crossed += part.taken
-        value += part.amount * (part.average_price or ZERO)
-    return Worked(amount, crossed, value / amount if amount else None)
 
 
 # ── while a child may live ────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,7 +157,7 @@ def _progress(plan: Plan, child: Child, order: Order, facts: Facts) -> Step:
     plan = msgspec.structs.replace(plan, step=plan.step + 1, price=price, next_at_ms=_after(facts, pace.step_s))
     if price == child.price:
         return Step(plan, waits_for="its next step")
-    plan = _rest_begins(_rest_ends(plan, facts), price, order.remaining, facts)
+    plan = rest_begins(rest_ends(plan, facts.quote, facts.now_ms), price, order.remaining, facts.quote, facts.now_ms)
     plan = msgspec.structs.replace(plan, child=msgspec.structs.replace(child, price=price, tries=1))
     return Step(plan, Move(order.order_id, price))
 
@@ -212,7 +167,7 @@ def _progress(plan: Plan, child: Child, order: Order, facts: Facts) -> Step:
 
 def _closed(plan: Plan, child: Child, order: Order, facts: Facts) -> Plan:
     """The child is over, by the venue's word or unsent."""
-    plan = _rest_ends(plan, facts) if order.venue_order_id else _no_rest(plan)
+    plan = rest_ends(plan, facts.quote, facts.now_ms) if order.venue_order_id else no_rest(plan)
     now = plan.next_at_ms if plan.request.style is ExecutionStyle.TWAP else facts.now_ms
     plan = msgspec.structs.replace(plan, child=None, next_at_ms=now)
     if plan.remaining <= 0:
@@ -322,56 +277,8 @@ def _place(plan: Plan, kind: ChildKind, amount: Decimal, price: Decimal | None, 
         updated_at_ms=facts.now_ms,
     )
     if kind is ChildKind.REST and price is not None:
-        plan = _rest_begins(_no_rest(plan), price, amount, facts)
+        plan = rest_begins(no_rest(plan), price, amount, facts.quote, facts.now_ms)
     return Step(plan, Submit(child_request(plan)))
-
-
-def child_request(plan: Plan) -> OrderRequest:
-    """The order a plan's child is."""
-    whole, child = plan.request.order, plan.child
-    if child is None:
-        raise ModelError("plan", "a plan with a child", plan.plan_id)
-    rests = child.kind is ChildKind.REST
-    return msgspec.structs.replace(
-        whole,
-        amount=child.amount,
-        order_type=OrderType.MARKET if child.price is None else OrderType.LIMIT,
-        price=child.price,
-        time_in_force=TimeInForce.GTC if rests or child.price is None else TimeInForce.IOC,
-        post_only=whole.post_only and rests,
-        account=plan.account,
-        request_key=child_key(plan.plan_id, child.number),
-        plan=plan.plan_id,
-        delay_s=0.0,
-        expires_after_s=None,
-        auto_cancel_s=0.0,  # never: the plan says how long it rests
-        partial_fill=PartialFill.WAIT_REMAINING,
-        on_error=ErrorPolicy.CANCEL,
-    )
-
-
-# ── rests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _rest_begins(plan: Plan, price: Decimal, amount: Decimal, facts: Facts) -> Plan:
-    assert facts.quote is not None
-    rest = Rest(price=price, quote=facts.quote, amount=amount, began_ms=facts.now_ms, filled_before=plan.worked.amount)
-    return msgspec.structs.replace(plan, rests=(*plan.rests, rest)[-MAX_KEPT:])
-
-
-def _rest_ends(plan: Plan, facts: Facts) -> Plan:
-    if not plan.rests or plan.rests[-1].ended_ms:
-        return plan
-    rest = msgspec.structs.replace(
-        plan.rests[-1], ended_ms=facts.now_ms, filled_after=plan.worked.amount, after=facts.quote
-    )
-    return msgspec.structs.replace(plan, rests=(*plan.rests[:-1], rest))
-
-
-def _no_rest(plan: Plan) -> Plan:
-    """The order never was at the venue."""
-    unended = bool(plan.rests) and not plan.rests[-1].ended_ms
-    return msgspec.structs.replace(plan, rests=plan.rests[:-1]) if unended else plan
 
 
 def _after(facts: Facts, seconds: float) -> int:
