@@ -18,6 +18,13 @@ Memory runs ahead of the disk by at most the commits under way, which is safe be
 (`actors._ledger`) and because a failed commit ends the process. Handlers are plain functions; only requests to the
 venue wait, in the actor's own tasks, at most one per order. While the fate of an order is unknown nothing new is sent
 for its instrument: its gate is closed.
+
+The actor is written in layers, one idea a file, each knowing only those before it: memory, keeper (disk), hearing (the venue's
+word), releasing (what holds an order, and who may leave), sending, finding, changing, linking, holding and guarding (limits),
+taking, taking_sets, lifecycle (time), sweeping, reviewing (decisions of people), telling, and queue, which is asked and told.
+
+Waiting costs nothing per order that waits: whose turn it is (`engine.model.ready`), what comes when (`engine.model.alarms`) and
+what is unfinished are kept as orders change, in O(log n), and are never searched. All of it follows from the stored orders.
 """
 
 from actors.orders.desk import POINTS, OrderNumbers, OrdersDesk
