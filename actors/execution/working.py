@@ -8,6 +8,7 @@ from actors.execution.keeping import Keeping
 from actors.messages import Accepted, AmendOrder, CancelOrder, GetOrderByKey, SubmitOrder
 from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull
 from engine.model import (
+    PASSING,
     Denial,
     Facts,
     Move,
@@ -25,18 +26,16 @@ from engine.model import (
 )
 
 #: Refusals that time may end. Any other ends the plan.
-PASSING = frozenset(
+WAITED_OUT = PASSING | frozenset(
     {
         "GATE_HALTED",
         "GATE_REDUCING",
         "INSTRUMENT_INACTIVE",
         "INSTRUMENT_UNKNOWN",
         "NOT_READY",
-        "NO_MARK",
         "QUEUE_DOWN",
         "QUEUE_FULL",
         "REQUEST_PENDING",
-        "RATE_LIMIT",
         "SELF_TRADE",
         "STOPPING",
         "STORE_FULL",
@@ -135,7 +134,7 @@ class Working(Keeping):
         plan = self._plans[plan_id]
         if isinstance(answer, Accepted):
             self._taken(plan, answer.order_id)
-        elif answer.code in PASSING:
+        elif answer.code in WAITED_OUT:
             self._pause(plan_id, answer.text)
         else:
             self._plans[plan_id] = ended(plan, PlanState.FAILED, answer.text)
@@ -159,7 +158,7 @@ class Working(Keeping):
             self._pause(plan_id, f"the order queue: {error}")
             return
         if isinstance(answer, Denial):  # the order is over, or cannot be changed now: another look will tell
-            if isinstance(do, Move) and answer.code in PASSING:
+            if isinstance(do, Move) and answer.code in WAITED_OUT:
                 self._plans[plan_id] = not_moved(self._plans[plan_id])
             self._pause(plan_id, answer.text)
         else:
