@@ -180,7 +180,8 @@ def _settings(life: Life) -> NodeSettings:
     sync = AccountSettings(
         sync_every_s=1.0, sync_retry_s=0.1, query_timeout_s=2.0, backoff_min_s=0.05, backoff_max_s=0.3
     )
-    section = life.venue.section(life.place, orders, sync)
+    symbols = (life.venue.symbol,) if any(key.endswith(".plan") for key in life.keys) else ()  # plans look at markets
+    section = life.venue.section(life.place, symbols, orders, sync)
     return NodeSettings(name="crash", seed=life.seed, venues={life.venue.name: section})
 
 

@@ -75,7 +75,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     hides_ms: tuple[int, ...]
     holds_ms: tuple[int, ...]
     may_resubmit: bool
-    section: Callable[[Place, OrdersSettings, AccountSettings], VenueSection]
+    section: Callable[[Place, tuple[str, ...], OrdersSettings, AccountSettings], VenueSection]
     held: Callable[[Mapping[str, Any]], Iterator[Held]]
 
     @property
@@ -106,7 +106,7 @@ def misdeeds(ground: Ground, chance: Entropy, point: str) -> Iterator[Fault]:
     yield {"kind": "late_fills", "delay_ms": chance.choice([0, 200])}
     busy = {"code": words.busy, "probability": chance.choice([0.0, 0.2])}
     yield from ({"kind": "rpc_error", "method": method, **busy} for method in words.submit)
-    often = 0.8 if point.startswith(REFUSED) else chance.choice([0.0, 0.2])
+    often = 0.95 if point.startswith(REFUSED) else chance.choice([0.0, 0.2])
     refused = {"code": words.passing, "probability": often}
     yield from ({"kind": "rpc_error", "method": method, **refused} for method in words.submit)
 
@@ -114,12 +114,14 @@ def misdeeds(ground: Ground, chance: Entropy, point: str) -> Iterator[Fault]:
 # ── Deribit ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _deribit_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+def _deribit_section(
+    place: Place, symbols: tuple[str, ...], orders: OrdersSettings, sync: AccountSettings
+) -> VenueSection:
     connection = DeribitSettings(
         ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
     )
     account = AccountSection(client_id=Secret(KEY), client_secret=Secret(SECRET), orders=orders, sync=sync)
-    return DeribitSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
+    return DeribitSection(symbols=symbols, connection=connection, session=SESSION, accounts={"main": account})
 
 
 _DERIBIT_STATES = {"open": "open", "untriggered": "open", "filled": "filled", "cancelled": "cancelled"}
@@ -158,12 +160,14 @@ DERIBIT = Ground(
 # ── Binance USD-M ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _binance_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+def _binance_section(
+    place: Place, symbols: tuple[str, ...], orders: OrdersSettings, sync: AccountSettings
+) -> VenueSection:
     connection = BinanceUsdmSettings(
         http_url=place.binance_http, ws_url=place.binance_ws, spot_url=place.binance_spot, order_share=1.0
     )
     account = BinanceAccountSection(api_key=Secret(KEY), api_secret=Secret(SECRET), orders=orders, sync=sync)
-    return BinanceUsdmSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
+    return BinanceUsdmSection(symbols=symbols, connection=connection, session=SESSION, accounts={"main": account})
 
 
 _BINANCE_STATES = {
