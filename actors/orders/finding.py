@@ -3,7 +3,7 @@
 from actors.messages import (
     SyncSoon,
 )
-from actors.orders.sending import Sending
+from actors.orders.sending import KNOCK, Sending
 from engine.model import (
     Amend,
     CancelState,
@@ -19,6 +19,7 @@ from engine.model import (
     up_for_review,
 )
 from engine.venues.base import (
+    NotAuthorised,
     VenueError,
 )
 
@@ -31,14 +32,17 @@ class Finding(Sending):
         inquiry = self._inquiries.get(order.order_id)
         if inquiry is not None:  # the venue's clock may be known better now than when the search began
             inquiry.window_ends_s = max(inquiry.window_ends_s, self._window_ends_s(order))
+        pause_s = self._settings.ask_s
         try:
             search = await self._ask("find", lambda rest: rest.find_order(order, instrument))
         except VenueError as error:
             self._log_of(order).info("still not known: {}", error)
             search = None
+            if isinstance(error, NotAuthorised) and inquiry is not None:
+                pause_s = KNOCK.delay_s(inquiry.asked + 1, self.ctx.entropy)
         self._desk.point("inquiry.answered")
         if inquiry is not None:
-            inquiry.plan(now_s=self.ctx.clock.monotonic_s(), pause_s=self._settings.ask_s)
+            inquiry.plan(now_s=self.ctx.clock.monotonic_s(), pause_s=pause_s)
         if search is None:
             return
         if search.report is not None:

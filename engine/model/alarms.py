@@ -33,10 +33,14 @@ class Alarms:
         self._count = 0
 
     def set(self, order_id: str, what: Moment, at_ms: int, *, now_ms: int, now_s: float) -> None:
-        """`what` comes at `at_ms` of the wall clock. The same moment again changes nothing, whatever the clock says now."""
+        """`what` comes at `at_ms` of the wall clock. The same moment again stays where it is, whatever the clock says now; if it
+        has come already it rings once more, since what could not be done about the order then may be due now.
+        """
         known = self._of.get(order_id, {}).get(what)
         if known is None or known[0] != at_ms:
             self._put(order_id, what, at_ms, now_s + (at_ms - now_ms) / 1000)
+        elif known[1] <= now_s:
+            self.repeat(order_id, what, now_s)
 
     def set_s(self, order_id: str, what: Moment, at_s: float) -> None:
         """`what` comes at `at_s` of the monotonic clock; it does not outlive the process."""

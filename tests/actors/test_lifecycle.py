@@ -142,6 +142,32 @@ async def test_a_rest_without_end_is_one_that_ends_at_zero(tmp_path: Path, autoj
         assert {rig.order(order_id).state for order_id in (default, own)} == {S.OPEN}
 
 
+async def test_an_attempt_that_fails_after_its_deadline_ends_the_order_though_nothing_may_be_sent(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=Behaviour(not_sent=1.0, latency_s=4.0)) as rig:
+        order_id = await place(rig, good_for_s=2.0)
+        await trio.sleep(1)
+        rig.orders.tell(Unsynced("cut"))
+        await trio.sleep(5)
+        assert (rig.order(order_id).state, rig.order(order_id).attempt) == (S.EXPIRED, 1)
+
+
+async def test_an_order_that_is_found_after_its_rest_is_over_is_cancelled(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST) as rig:
+        order_id = await place(rig, auto_cancel_s=30.0)
+        await trio.sleep(1)
+        placed = rig.venue.truth.pop()
+        await rig.sync()
+        await trio.sleep(60)
+        assert rig.order(order_id).state is S.UNKNOWN
+        rig.venue.truth.append(placed)
+        await trio.sleep(5)
+        assert (rig.order(order_id).state, placed.state) == (S.CANCELLED, S.CANCELLED)
+
+
 # ── partial fills ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

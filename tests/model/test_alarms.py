@@ -16,6 +16,9 @@ def test_a_moment_is_fixed_when_it_is_first_seen_whatever_the_wall_clock_says_la
     assert list(alarms.ring(103.9)) == []
     assert list(alarms.ring(104.0)) == [("a", DUE)]
     assert list(alarms.ring(1e9)) == []
+    alarms.set("a", DUE, 5_000, now_ms=0, now_s=200.0)
+    assert list(alarms.ring(200.0)) == [("a", DUE)], "who asks again for what has come is told again"
+    assert list(alarms.ring(1e9)) == []
 
 
 def test_a_moment_that_is_moved_comes_at_its_new_time() -> None:
