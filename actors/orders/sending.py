@@ -180,6 +180,9 @@ class Sending(Releasing):
 
     async def _send(self, order: Order, instrument: Instrument) -> None:
         self._desk.point("submit.durable")
+        if not self._gate_lets(order):
+            self._not_placed(order, NotSent("the gate closed before it left"))
+            return
         try:
             report, fills = await self._ask("submit", lambda rest: rest.submit(order, instrument))
         except CERTAINLY_NOT_EXECUTED as error:
@@ -194,6 +197,9 @@ class Sending(Releasing):
             self._hear(report)
             self._hear_fills(fills)
             self._lost(order, BadReply("the reply says nothing of this order that makes sense"))
+
+    def _gate_lets(self, order: Order) -> bool:
+        return self._gate is GateState.ACTIVE or (self._gate is GateState.REDUCING and order.reduce_only)
 
     def _not_placed(self, order: Order, error: VenueError) -> None:
         """It goes back to where it stood, and is tried again after a while: a longer one each time."""

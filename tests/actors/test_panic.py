@@ -75,6 +75,19 @@ class Holder(Actor):
         """Tests look for themselves."""
 
 
+class SlowHost(InlineHost):
+    """A disk that takes two seconds."""
+
+    delay_s = 0.0
+
+    def submit(self, job: Callable[[Store], Any], done: Done) -> None:
+        trio.lowlevel.spawn_system_task(self._later, job, done)
+
+    async def _later(self, job: Callable[[Store], Any], done: Done) -> None:
+        await trio.sleep(self.delay_s)
+        super().submit(job, done)
+
+
 def holding(*amounts: int) -> Callable[[System, Store], Actor]:
     rows = [
         Position(account=ACCOUNT, instrument=PERPETUAL.instrument_id, amount=D(amount), updated_at_ms=1)
@@ -204,21 +217,9 @@ async def test_cancel_all_is_stored_while_the_venue_is_down_and_done_when_it_is_
 async def test_the_gate_closes_at_once_however_slow_the_disk_is(
     tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class SlowHost(InlineHost):
-        """A disk that takes two seconds."""
-
-        delay_s = 0.0
-
-        def submit(self, job: Callable[[Store], Any], done: Done) -> None:
-            trio.lowlevel.spawn_system_task(self._later, job, done)
-
-        async def _later(self, job: Callable[[Store], Any], done: Done) -> None:
-            await trio.sleep(self.delay_s)
-            super().submit(job, done)
-
     monkeypatch.setattr(tests.support.order_rig, "InlineHost", SlowHost)
     async with order_rig(tmp_path, seed=1, behaviour=HONEST) as rig:
-        SlowHost.delay_s = 2.0
+        monkeypatch.setattr(SlowHost, "delay_s", 2.0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(submit, rig)
             await trio.sleep(0.1)  # decided, and not on disk yet
@@ -228,7 +229,25 @@ async def test_the_gate_closes_at_once_however_slow_the_disk_is(
                 assert await submit(rig) == "GATE_HALTED"
         await trio.sleep(10)
         assert rig.venue.truth == [], "what was being written when the gate closed did not leave"
-        SlowHost.delay_s = 0.0
+        monkeypatch.setattr(SlowHost, "delay_s", 0.0)
+
+
+async def test_an_attempt_that_was_decided_and_not_begun_when_the_gate_closes_does_not_leave(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tests.support.order_rig, "InlineHost", SlowHost)
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST) as rig:
+        monkeypatch.setattr(SlowHost, "delay_s", 2.0)
+        order_id = await submit(rig)
+        await trio.sleep(1)  # its attempt is being written
+        await pause(desk_of(rig), Pause())
+        await trio.sleep(20)
+        assert rig.venue.truth == []
+        assert (rig.order(order_id).state, rig.order(order_id).attempt) == (S.WAITING, 1)
+        await resume(desk_of(rig), SimpleNamespace())  # type: ignore[arg-type]
+        await trio.sleep(20)
+        assert [placed.client_order_id for placed in rig.venue.truth] == [f"{order_id}-2"]
+        monkeypatch.setattr(SlowHost, "delay_s", 0.0)
 
 
 # ── flatten ───────────────────────────────────────────────────────────────────────────────────────────────────────────
