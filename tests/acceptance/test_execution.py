@@ -71,7 +71,9 @@ async def worked(live: LiveNode, request: ExecutionRequest) -> Plan:
 
 
 def children(live: LiveNode, plan: Plan) -> list[Order]:
-    return [order for _, order in live.node.parts.store.table("orders").iterate() if order.plan == plan.plan_id]
+    """In the order they were placed."""
+    orders = [order for _, order in live.node.parts.store.table("orders").iterate() if order.plan == plan.plan_id]
+    return sorted(orders, key=lambda order: int(order.request_key.rpartition("/")[2]))
 
 
 async def progressive(live: LiveNode, instrument: str, amount: Decimal) -> None:
