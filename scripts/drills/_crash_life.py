@@ -76,7 +76,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     points: tuple[str, ...]
     hit: int = 1
-    longest_s: float = 7.0
+    longest_s: float = 10.0
     settle_s: float = 40.0
     variant: str = "protocol"
 

@@ -21,7 +21,7 @@ import shutil
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -63,6 +63,8 @@ WORKERS = 4  # more than cores: most of a life is waiting
 SCENARIOS_PER_VENUE = 8  # what they leave resting stays below what a venue lets one account have
 LIFE_TIMEOUT_S = 60.0
 CONTROL_SCENARIOS = 4
+MORE_ROUNDS = 2
+ROUND = 2 * len(POINTS)
 EACH_VENUE = 5  # so many times as long a run has to be for every point to be killed at each venue
 HASTE = {"longest_s": 4.0, "settle_s": 10.0}  # of designs that must fail: what they doubled stays doubled
 FORK = multiprocessing.get_context("fork")
@@ -304,10 +306,10 @@ def work(seeds: list[int], variant: str, results: Any) -> None:
     results.put(None)
 
 
-def scenarios(count: int, seed: int, variant: str) -> tuple[Counter[str], list[int]]:
-    """Scenarios of `count` seeds over all workers: the sum of what was found, and the seeds of those that failed."""
+def scenarios(seeds: Sequence[int], variant: str) -> tuple[Counter[str], list[int]]:
+    """Scenarios over all workers: the sum of what was found, and the seeds of those that failed."""
     results = FORK.Queue()
-    shares = [list(range(seed + worker, seed + count, WORKERS)) for worker in range(WORKERS)]
+    shares = [list(seeds[worker::WORKERS]) for worker in range(WORKERS)]
     workers = [FORK.Process(target=work, args=(share, variant, results)) for share in shares if share]
     for worker in workers:
         worker.start()
@@ -330,9 +332,18 @@ def scenarios(count: int, seed: int, variant: str) -> tuple[Counter[str], list[i
 
 def run(count: int, seed: int) -> dict[str, Any]:
     """About `count` process runs of the protocol, and a few of each design that must fail."""
-    total, failed = scenarios(max(1, count // LIVES), seed, "protocol")
-    controls = {variant: scenarios(CONTROL_SCENARIOS, seed, variant)[0]["doubled"] for variant in FATAL}
-    kills = {point: {at.name: total[f"killed {point} at {at.name}"] for at in GROUNDS} for point in POINTS}
+    end = seed + max(1, count // LIVES)
+    total, failed = scenarios(range(seed, end), "protocol")
+    for _ in range(
+        MORE_ROUNDS
+    ):  # a life may be over before it comes by its point: the points that none died at get some more
+        missed = _uncovered(_kills(total), count)
+        seeds = [at for at in range(end, end + ROUND) if _meets(at, missed)] if missed else []
+        more, failed_too = scenarios(seeds, "protocol")
+        total, failed, end = total + more, [*failed, *failed_too], end + ROUND
+    ids = range(seed, seed + CONTROL_SCENARIOS)
+    controls = {variant: scenarios(ids, variant)[0]["doubled"] for variant in FATAL}
+    kills = _kills(total)
     figures = {kind: total[kind] for kind in ("runs", *FAILURES)}
     uncovered = _uncovered(kills, count)
     return {
@@ -343,6 +354,16 @@ def run(count: int, seed: int) -> dict[str, Any]:
         "replay": [f"--count {LIVES} --seed {at_seed}" for at_seed in failed],
         "ok": not any(total[kind] for kind in FAILURES) and not uncovered and all(controls.values()),
     }
+
+
+def _kills(total: Counter[str]) -> dict[str, dict[str, int]]:
+    return {point: {at.name: total[f"killed {point} at {at.name}"] for at in GROUNDS} for point in POINTS}
+
+
+def _meets(seed: int, missed: Sequence[str]) -> bool:
+    """Whether the first life of the scenario is to die at one of the points, at that venue where one is named."""
+    point, ground = plan(Entropy(seed), seed, 0, "protocol")[0], ground_of(seed, "protocol")
+    return point in missed or f"{point} at {ground.name}" in missed
 
 
 def _uncovered(kills: Mapping[str, Mapping[str, int]], count: int) -> list[str]:
