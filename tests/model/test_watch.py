@@ -121,7 +121,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(steps, max_size=40))
 def test_it_sets_free_what_evaluating_everything_would(script: list[tuple[str, Any]]) -> None:
     """A figure grows stale silently and comes back by being looked at, with or without a new value."""
