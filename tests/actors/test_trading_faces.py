@@ -375,6 +375,13 @@ async def test_a_route_is_looked_at_and_an_unknown_one_is_refused(tmp_path, said
             assert word in said()[1]
 
 
+async def test_a_plan_nobody_knows_is_refused(tmp_path, said):
+    async with faces(tmp_path) as rig:
+        for command in ("plan show nobody", "plan cancel nobody"):
+            assert (command, await tradenode(rig, *command.split())) == (command, 1)
+            assert "PLAN_NOT_FOUND" in said()[1]
+
+
 async def test_the_report_of_executions_is_told_from_the_store_and_over_the_socket(tmp_path, said):
     async with faces(tmp_path) as rig, rig.client() as client:
         report = await client.call("execution.report", timeout_s=60)

@@ -8,11 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.trading import AdvancedOrderError, ConditionEvaluationError, condition_text, conditions_of
+from actors.trading import (
+    AdvancedOrderError,
+    ConditionEvaluationError,
+    NotificationError,
+    OrderQueueError,
+    PositionRecordingError,
+    as_answer,
+    condition_text,
+    conditions_of,
+)
+from actors.trading.errors import refused, unanswered
 from actors.trading.forms import order_form
 from actors.trading.linked import bracket_form, linked_form
 from actors.trading.plans import execution_of
-from engine.model import Condition, ConditionType, LinkKind, Operator, OrderType, Priority, Side, Trail
+from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull
+from engine.model import Condition, ConditionType, LinkKind, Operator, OrderType, Priority, Side, Trail, denied
 
 PLAIN = {"instrument_name": "BTC-PERPETUAL", "amount": 100, "direction": "buy", "price": 60000.5}
 
@@ -204,3 +215,26 @@ def test_parameters_of_an_execution_may_be_typed():
     found = execution_of(form, form.request())
     assert (found.twap.duration_s, found.twap.interval_s, found.twap.passive) == (60.0, 5.0, True)
     assert order_form(PLAIN | {"execution": {"style": "immediate"}}).immediate
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "number"),
+    [
+        (ActorDown("gone"), "QUEUE_DOWN", -32002),
+        (MailboxFull("full"), "QUEUE_DOWN", -32002),
+        (CallTimeout("late"), "NO_ANSWER", -32001),
+        (CallFailed("root/orders", ValueError("broke")), "NO_ANSWER", -32001),
+    ],
+)
+def test_a_queue_that_did_not_hear_and_one_that_did_not_answer_are_told_apart(error, code, number):
+    told = unanswered(error)
+    assert (type(told), told.code, as_answer(told).number) == (OrderQueueError, code, number)
+    assert str(told).startswith(f"{code}: ")
+
+
+def test_every_error_about_orders_is_of_one_tree_and_says_code_and_values():
+    kinds = (OrderQueueError, ConditionEvaluationError, PositionRecordingError, NotificationError)
+    assert all(issubclass(kind, AdvancedOrderError) for kind in kinds)
+    full = refused(denied("QUEUE_FULL", "waiting", "fewer than 5 waiting orders", "5"))
+    assert str(full) == 'QUEUE_FULL: field=waiting expected="fewer than 5 waiting orders" got=5'
+    assert (type(full), full.code, full.field) == (OrderQueueError, "QUEUE_FULL", "waiting")
