@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 import trio
 
+from engine.net import Priority
 from engine.venues.base import VenueError
 from engine.venues.binance_usdm.endpoints import CANCEL_ALL, CANCEL_ALL_ALGOS, COUNT_DOWN, OPEN_ALGOS, OPEN_ORDERS, Call
 from engine.venues.binance_usdm.listing import ROWS
@@ -44,6 +45,8 @@ _SWEPT = decoder(Swept)
 _COUNTING = decoder(Counting)
 _PLACED = decoder(Placed)
 _AT_ONCE = 8
+# Who sweeps is in a hurry: these questions do not wait behind others.
+_ALGOS, _ORDERS = (msgspec.structs.replace(call, priority=Priority.CANCEL) for call in (OPEN_ALGOS, OPEN_ORDERS))
 
 
 class Sweeper:
@@ -56,8 +59,8 @@ class Sweeper:
     async def everything(self, symbol: str) -> None:
         """Of one symbol, or of all where `symbol` is empty. Every sweep is tried; raises the first `VenueError` of them after
         the last."""
-        algos = {symbol} if symbol else await self._symbols(OPEN_ALGOS)
-        orders = {symbol} if symbol else await self._symbols(OPEN_ORDERS) | algos
+        algos = {symbol} if symbol else await self._symbols(_ALGOS)
+        orders = {symbol} if symbol else await self._symbols(_ORDERS) | algos
         errors = await self._each(algos, lambda name: self._client.ask(CANCEL_ALL_ALGOS, {"symbol": name}, _SWEPT))
         errors += await self._each(orders, lambda name: self._client.ask(CANCEL_ALL, {"symbol": name}, _SWEPT))
         if errors:
