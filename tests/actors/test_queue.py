@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.messages import (
     Accepted,
@@ -21,6 +23,7 @@ from actors.messages import (
     Unsynced,
 )
 from actors.orders import OrdersSettings, QueueManagement
+from actors.orders.figures import QueueFigures
 from actors.triggers import Triggers
 from engine.model import (
     ConditionalOrders,
@@ -381,6 +384,19 @@ async def test_orders_that_wait_for_their_time_fill_the_queue_and_all_that_is_li
 
 
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=50), st.integers(0, 20))
+def test_the_running_mean_is_the_mean_and_nothing_is_divided_by_zero(times: list[float], failed: int) -> None:
+    figures = QueueFigures()
+    assert figures.get_success_rate() == 0.0
+    for seconds in times:
+        figures.record_order_processed(seconds)
+    for _ in range(failed):
+        figures.record_order_failed()
+    assert figures.avg_processing_time == pytest.approx(sum(times) / len(times) if times else 0.0)
+    decided = len(times) + failed
+    assert figures.get_success_rate() == (len(times) / decided if decided else 0.0)
 
 
 async def test_a_queue_without_orders_has_a_success_rate_of_zero(tmp_path: Path, autojump_clock: object) -> None:
