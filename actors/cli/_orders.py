@@ -3,13 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from actors.cli import _order_views, _views
+from actors.cli import _order_params, _order_views, _views
 from actors.cli._exits import CommandFailed, Exit
 from actors.cli._output import complain
 from actors.cli._remote import Options, Remote, ask, given, patience, show
@@ -19,105 +18,6 @@ from engine.model import ErrorPolicy, OrderType, PartialFill, Priority, Side, Ti
 Add = Callable[..., argparse.ArgumentParser]
 MAX_FILE_BYTES = 1 << 20
 VERDICTS = ("retry", "close", "ask")
-
-# ── parameters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_FORM = {  # parameter → the option's name where that differs
-    "order_type": "",
-    "price": "",
-    "trigger_price": "",
-    "trigger_by": "",
-    "time_in_force": "",
-    "post_only": "",
-    "reduce_only": "",
-    "account_id": "account",
-    "strategy": "",
-    "request_key": "",
-    "good_for": "",
-    "execute_immediately": "now",
-    "priority": "",
-    "delay": "",
-    "expiration": "expires",
-    "auto_cancel_timeout": "auto_cancel",
-    "conditions": "when",
-    "partial_fill_handling": "partial",
-    "error_handling": "on_error",
-}
-
-
-def form(options: Options) -> dict[str, Any]:
-    """The parameters of an order that were given, by the names of `submit_advanced_order`."""
-    found: dict[str, Any] = {
-        "instrument_name": options.instrument,
-        "direction": options.side,
-        "amount": options.amount,
-    }
-    for name, option in _FORM.items():
-        value = getattr(options, option or name, None)
-        if value not in (None, False, ""):
-            found[name] = value
-    if getattr(options, "trail", None):
-        more = {"by": options.trail_by, "activation_price": options.activate}
-        found["trail"] = options.trail | {name: value for name, value in more.items() if value is not None}
-    if getattr(options, "metadata", None):
-        found["metadata"] = dict(options.metadata)
-    if getattr(options, "style", None):
-        found["execution"] = _style(options.style)
-    return found
-
-
-def _style(words: list[str]) -> dict[str, Any]:
-    """`STYLE KEY=VALUE …`."""
-    try:
-        return {"style": words[0], **dict(pair(word) for word in words[1:])}
-    except argparse.ArgumentTypeError as error:
-        raise CommandFailed(Exit.USAGE, f"--style: {error}") from error
-
-
-def bracket(options: Options) -> dict[str, Any]:
-    return form(options) | given(options, "take_profit", "stop_loss")
-
-
-def oco(options: Options) -> dict[str, Any]:
-    """Two orders of one side and amount: one takes a profit, one stops a loss."""
-    shared = form(options)
-    profit = shared | {"order_type": "limit", "price": options.take_profit}
-    stop = shared | {"order_type": "stop_market", "trigger_price": options.stop_loss}
-    return {"kind": "oco", "exits": [profit, stop], "cancels_at": options.cancels_at}
-
-
-def oto(options: Options) -> dict[str, Any]:
-    """An entry, and one order of the other side that its fills release."""
-    entry = form(options)
-    shared = {name: entry[name] for name in ("instrument_name", "amount", "account_id", "strategy") if name in entry}
-    how = (
-        {"order_type": "limit", "price": options.then_price}
-        if options.then_stop is None
-        else {"order_type": "stop_market", "trigger_price": options.then_stop}
-    )
-    other = "sell" if options.side == "buy" else "buy"
-    exit_ = shared | how | {"direction": other, "reduce_only": True}
-    return {"kind": "oto", "entry": entry, "exits": [exit_], "releases_at": options.releases_at}
-
-
-def history(options: Options) -> dict[str, Any]:
-    own = ("limit", "cursor", "period_s")
-    names = (
-        "status",
-        "direction",
-        "strategy",
-        "plan",
-        "group",
-        "start_time",
-        "end_time",
-        *filter(partial(hasattr, options), own),
-    )
-    named = {"instrument_name": options.instrument, "account_id": options.account}
-    return given(options, *names) | {name: value for name, value in named.items() if value}
-
-
-def _account(options: Options) -> dict[str, Any]:
-    return {"account_id": options.account}
 
 
 def route_(options: Options) -> int:
@@ -160,7 +60,7 @@ def _read_orders(file: str) -> list[Any]:
 
 # ── the commands ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_STATS = Remote("order.stats", _order_views.figures, history)
+_STATS = Remote("order.stats", _order_views.figures, _order_params.history)
 FIGURE = Remote("figure", _order_views.published, lambda o: given(o, "name", "value"))
 
 
@@ -170,7 +70,7 @@ def add_order_commands(add: Add) -> None:
         add(
             "submit",
             "place an order; it is on disk when this returns",
-            Remote("order.submit_advanced", _order_views.placed, form),
+            Remote("order.submit_advanced", _order_views.placed, _order_params.form),
         )
     )
     _linked(add)
@@ -206,8 +106,14 @@ def add_order_commands(add: Add) -> None:
     resolve.add_argument("order_id", metavar="ORDER_ID")
     resolve.add_argument("verdict", choices=VERDICTS, help="let it be sent again, call it over, or look for it now")
     resolve.add_argument("--note", default="", help="why; it is kept with the order")
-    _history(add("history", "orders there were, newest first", Remote("order.history", _order_views.page, history)))
-    queue = add("queue", "how the order queues stand", Remote("order.queue", _order_views.queue, _account))
+    _history(
+        add(
+            "history",
+            "orders there were, newest first",
+            Remote("order.history", _order_views.page, _order_params.history),
+        )
+    )
+    queue = add("queue", "how the order queues stand", Remote("order.queue", _order_views.queue, _order_params.account))
     queue.add_argument("--account", default="", metavar="NAME")
     counted = add("stats", "how orders fared, those of the last day unless a time is said", _STATS)
     _filters(counted)
@@ -284,7 +190,7 @@ def _linked(add: Add) -> None:
     both = add(
         "bracket",
         "an entry, and two exits of which one ends the other",
-        Remote("order.bracket", _order_views.linked, bracket),
+        Remote("order.bracket", _order_views.linked, _order_params.bracket),
     )
     _what(both)
     _how(both)
@@ -295,14 +201,18 @@ def _linked(add: Add) -> None:
     pair_ = add(
         "oco",
         "two orders of which the first that is filled ends the other",
-        Remote("order.linked", _order_views.linked, oco),
+        Remote("order.linked", _order_views.linked, _order_params.oco),
     )
     _what(pair_)
     pair_.add_argument("--take-profit", type=decimal, metavar="P", required=True)
     pair_.add_argument("--stop-loss", type=decimal, metavar="P", required=True)
     pair_.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
     pair_.add_argument("--cancels-at", choices=list(map(str, TriggerFill)), default="first_hit")
-    then = add("oto", "an entry, and an exit that its fills release", Remote("order.linked", _order_views.linked, oto))
+    then = add(
+        "oto",
+        "an entry, and an exit that its fills release",
+        Remote("order.linked", _order_views.linked, _order_params.oto),
+    )
     _what(then)
     _how(then)
     exit_ = then.add_mutually_exclusive_group(required=True)
