@@ -62,7 +62,7 @@ LIVES = 3
 WORKERS = 4  # more than cores: most of a life is waiting
 SCENARIOS_PER_VENUE = 8  # what they leave resting stays below what a venue lets one account have
 LIFE_TIMEOUT_S = 60.0
-CONTROL_SCENARIOS = 4
+CONTROL_SCENARIOS = 6
 MORE_ROUNDS = 2
 ROUND = 2 * len(POINTS)
 EACH_VENUE = 5  # so many times as long a run has to be for every point to be killed at each venue
@@ -143,7 +143,7 @@ FATAL: dict[str, tuple[Ground, str, tuple[Fault, ...]]] = {
         "cancel.durable",
         (
             {**LOST_REPLIES, "method": "private/buy"},
-            {"kind": "hide_orders", "hide_ms": 400},
+            {"kind": "hide_orders", "hide_ms": 800},
             {"kind": "silence", "channel": "user."},
         ),
     ),
