@@ -87,6 +87,10 @@ class Linking(Changing):
             for rival in self._rivals(order):
                 self._want_cancel(rival)
 
+    def _forget(self, order: Order) -> None:
+        super()._forget(order)
+        self._slice_from_s.pop(order.order_id, None)
+
     def _recover_links(self) -> None:
         """Every order that is not over is in memory: do what was due when the last incarnation ended."""
         entries = []
@@ -131,9 +135,8 @@ class Linking(Changing):
         return not entry.state.terminal and self.ctx.clock.monotonic_s() < self._slice_from_s.get(entry.order_id, 0.0)
 
     def _change_exits(self, entry: Order, changed: Sequence[Order]) -> None:
-        self._slice_from_s[entry.order_id] = self.ctx.clock.monotonic_s() + self._settings.links.slice_s
-        if entry.state.terminal:
-            del self._slice_from_s[entry.order_id]
+        if not entry.state.terminal:
+            self._slice_from_s[entry.order_id] = self.ctx.clock.monotonic_s() + self._settings.links.slice_s
         owner = self._owners.get(entry.order_id)
         if owner is not None:
             self._owners.update(dict.fromkeys((order.order_id for order in changed), owner))

@@ -6,7 +6,9 @@ due can be told from the stored orders alone, after any crash. The words are Der
 
 What is not promised: between a fill at the venue and its news here the others are still live, so two rivals may both be
 filled (people are told), and rivals cancelled at `complete_fill` do not shrink with what was filled of one of them –
-which is why exits should be `reduce_only`. A person who cancels one rival does not cancel the others.
+which is why exits should be `reduce_only`. A person who cancels one rival does not cancel the others. A person who cancels
+an entry keeps its exits until it is known how much of it was filled; one who cancels everything cancels held exits at once,
+and hears of it when the entry was filled all the same.
 """
 
 from decimal import Decimal
