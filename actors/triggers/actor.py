@@ -1,6 +1,7 @@
 """The actor that watches."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import islice
 from typing import ClassVar
 
 import trio
@@ -30,7 +31,8 @@ from engine.model.watch import Met, Sight, Watch, figures_of, shown
 TRAILS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 5.0
 MIN_WAIT_S = 0.001
-AT_ONCE = 500  # orders read at a start before others have their turn
+AT_ONCE = 500  # orders read at a start, or told to be met, before others have their turn
+PAUSE_S = 0.02  # for the order queue to take them in
 
 
 class LookAgain(Message, frozen=True):
@@ -45,6 +47,12 @@ class TellTrails(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
+class TellMore(Message, frozen=True):
+    """Time to tell the order queue of more orders that are met."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
 class TimeCame(Message, frozen=True):
     """A moment that somebody waits for may have come."""
 
@@ -54,7 +62,7 @@ class TimeCame(Message, frozen=True):
 class Triggers(Actor):
     """See the package's page."""
 
-    mailbox_capacity = 10_000
+    mailbox_capacity = 200_000  # an order queue that starts anew arms everything it has
 
     def __init__(self, desk: TriggersDesk) -> None:
         super().__init__()
@@ -63,7 +71,9 @@ class Triggers(Actor):
         self._book = FigureBook(desk, self.ctx.self_ref, self.ctx.clock)
         self._watch = Watch(self._book)
         self._concerned = self._book.markets.concerned
-        self._met: dict[str, ConditionsMet] = {}  # told, and not yet known to be on disk
+        self._met: dict[str, ConditionsMet] = {}  # not yet known to be on disk
+        self._untold: dict[str, None] = {}  # of those, what is still to be told, or again
+        self._pausing = False  # between two rounds of telling
         self._alarm: Timer | None = None
         self._alarm_ms = 0
         self._asking = False
@@ -101,11 +111,14 @@ class Triggers(Actor):
             self._set_alarm()
             self._ask_account()
 
-    def _set_free(self, met: Iterable[Met]) -> None:
+    def _set_free(self, met: Sequence[Met]) -> None:
         for order_id, evidence in met:
-            self._met[order_id] = told = ConditionsMet(order_id, self.ctx.clock.wall_ms(), evidence)
+            self._met[order_id] = ConditionsMet(order_id, self.ctx.clock.wall_ms(), evidence)
+            self._untold[order_id] = None
+        if self._untold and not self._pausing:
+            self._tell_some()
+        for order_id, evidence in met:  # a line takes longer than all the rest
             self.log.bind(order_id=order_id).info("met: {}", evidence)
-            self._desk.orders.tell(told)
 
     # ── what may set them free ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,12 +198,29 @@ class Triggers(Actor):
     def _tell_again(self) -> None:
         """What the order queue has on disk needs no telling any more."""
         orders = self._desk.store.table("orders")
-        for order_id, told in list(self._met.items()):
+        for order_id in list(self._met):
             order: Order | None = orders.get(order_id)
             if order is None or not _waits(order):
                 del self._met[order_id]
             else:
+                self._untold[order_id] = None
+        if not self._pausing:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        """However many orders one price sets free, the mailbox of the order queue has room for them."""
+        for order_id in list(islice(self._untold, AT_ONCE)):
+            del self._untold[order_id]
+            told = self._met.get(order_id)
+            if told is not None:
                 self._desk.orders.tell(told)
+        self._pausing = bool(self._untold)
+        if self._pausing:
+            self.after(PAUSE_S, TellMore())
+
+    @on(TellMore)
+    def tell_more(self, _message: TellMore) -> None:
+        self._tell_some()
 
     @on(TellTrails)
     def tell_trails(self, _message: TellTrails) -> None:

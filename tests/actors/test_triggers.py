@@ -109,6 +109,15 @@ async def test_a_book_that_lost_a_message_has_no_prices(tmp_path: Path, autojump
         assert await rig.book(101.0, 102.0) == ["rig-1"]
 
 
+async def test_more_orders_than_a_mailbox_may_hold_are_told_in_rounds(tmp_path: Path, autojump_clock: object) -> None:
+    async with trigger_rig(tmp_path) as rig:
+        await rig.arm(*(waiting(number, mark("<", 100)) for number in range(1200)))
+        assert len(await rig.tick(mark=99.0)) == 500
+        rig.triggers.tell(Disarm("rig-1100"))
+        await trio.sleep(1)
+        assert len(set(await rig.since())) == 699
+
+
 # ── staleness ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
