@@ -73,19 +73,15 @@ from engine.model.orders import (
     Amend,
     CancelState,
     Order,
-    OrderReport,
     OrderState,
     amend_settled,
     amend_unsettled,
     cancelled_never_placed,
     cancelled_unsent,
     client_order_id,
-    executed,
-    never_acknowledged,
     new_order,
     order_id_of,
     order_number,
-    reported,
     to_expired,
     to_rejected,
     to_submitting,
@@ -133,6 +129,7 @@ from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Serie
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 from engine.model.throttle import Throttle
 from engine.model.venue_rules import VENUE_RULE, deny_by_venue
+from engine.model.word import OrderReport, executed, never_acknowledged, reported
 
 __all__ = [
     "Walk",

@@ -13,8 +13,8 @@ The life of an order::
 not terminal and nothing but the venue's word, or proof that the order was never placed, ends it. Terminal orders still
 accept late fills: a cancel that crossed a fill on the wire must not lose the fill.
 
-Each rule here is a plain function from an order and a fact to the next order. A fact that is older than what we know
-changes nothing.
+Each rule is a plain function from an order and a fact to the next order. What the venue's word makes of an order is in
+`engine.model.word`, what holds one before it leaves in `engine.model.holding`.
 """
 
 import re
@@ -24,9 +24,9 @@ from enum import StrEnum
 import msgspec
 
 from engine.model.conditions import Condition, Trail, Trailing
-from engine.model.errors import IllegalTransition, ModelError
+from engine.model.errors import IllegalTransition
 from engine.model.linking import Link
-from engine.model.money import ZERO, checked, plain, positive
+from engine.model.money import ZERO
 from engine.model.requests import OrderRequest
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy
 
@@ -150,25 +150,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def held(self) -> bool:
         """Whether something other than time must happen before it may leave."""
         return self.conditional or bool(self.review) or (self.link is not None and bool(self.link.after))
-
-
-class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A venue's word about one order, from a reply, a query or the private stream."""
-
-    account: str
-    instrument: str
-    client_order_id: str
-    venue_order_id: str
-    state: OrderState  # open, filled, cancelled, rejected or expired
-    side: Side
-    amount: Decimal
-    order_type: str  # the venue's own word: foreign orders may be of a kind we do not place
-    price: Decimal | None = None
-    filled_amount: Decimal = ZERO
-    average_price: Decimal | None = None
-    triggered: bool = False
-    reason: str = ""
-    updated_at_ms: int = 0
 
 
 _CLIENT_ID = re.compile(r"([a-z0-9]{1,12}-[0-9]{1,15})-[0-9]{1,7}")
@@ -312,117 +293,6 @@ def amend_settled(order: Order, *, now_ms: int) -> Order:
     if order.amend is None:
         return order
     return msgspec.structs.replace(order, amend=None, updated_at_ms=now_ms)
-
-
-def reported(order: Order, report: OrderReport, *, now_ms: int) -> Order:
-    """The order after a venue's word. Word about an attempt that was never made, or older than what we know, changes
-    nothing.
-
-    What a terminal order may still learn: a larger filled amount (and a cancelled one that in truth filled becomes
-    filled), and that more of it was wanted than we knew, when its fills came before the word of an amend. An order that ended without the venue ever acknowledging it is believed to be whatever the venue says now;
-    its caller was told that it is over, so one that turns out to live is to be cancelled.
-
-    Raises `ModelError` for word that contradicts itself or the order.
-    """
-    if order.attempt == 0:
-        raise IllegalTransition(f"{order.order_id}: reported by the venue but never sent")
-    _check_word(order, report)
-    filled = max(order.filled_amount, report.filled_amount)
-    average = (
-        report.average_price
-        if report.filled_amount >= order.filled_amount and report.average_price
-        else order.average_price
-    )
-    grown = (
-        order.state is OrderState.FILLED and report.amount > filled and report.updated_at_ms > order.venue_updated_at_ms
-    )
-    if order.state.terminal and order.venue_order_id and not order.vouched and not grown:
-        end = OrderState.FILLED if filled >= order.amount else order.state
-        if (filled, end) == (order.filled_amount, order.state):
-            return order
-        return msgspec.structs.replace(
-            order, state=end, filled_amount=filled, average_price=average, updated_at_ms=now_ms
-        )
-    if report.updated_at_ms < order.venue_updated_at_ms and not report.state.terminal:
-        return order
-    state = OrderState.FILLED if filled >= report.amount else report.state
-    ended = state.terminal
-    wanted = CancelState.REQUESTED if never_acknowledged(order) else order.cancel
-    ours = order.cancel_reason if state is OrderState.CANCELLED else ""
-    return msgspec.structs.replace(
-        order,
-        state=state,
-        venue_order_id=report.venue_order_id or order.venue_order_id,
-        amount=report.amount,
-        price=order.price if report.price is None else report.price,
-        filled_amount=filled,
-        average_price=average,
-        triggered=order.triggered or report.triggered,
-        reason=(ours or report.reason)[:MAX_TEXT] if ended else "",
-        review="",
-        vouched=False,
-        opened_at_ms=order.opened_at_ms if order.opened_at_ms is not None else now_ms,
-        cancel=CancelState.NONE if ended else wanted,
-        amend=None if ended else order.amend,
-        venue_updated_at_ms=max(order.venue_updated_at_ms, report.updated_at_ms),
-        updated_at_ms=now_ms,
-    )
-
-
-_VENUE_STATES = frozenset({OrderState.OPEN, *TERMINAL})
-
-
-def _check_word(order: Order, report: OrderReport) -> None:
-    positive(report.amount, "amount")
-    for field in ("filled_amount", "price", "average_price"):
-        value = getattr(report, field)
-        if value is not None:
-            checked(value, field)
-    if not ZERO <= report.filled_amount <= report.amount:
-        raise ModelError("filled_amount", f"from 0 to the amount {plain(report.amount)}", plain(report.filled_amount))
-    if report.state not in _VENUE_STATES:
-        raise ModelError("state", f"one of {', '.join(sorted(_VENUE_STATES))}", report.state)
-    if report.state is OrderState.FILLED and report.filled_amount < report.amount:
-        raise ModelError("filled_amount", f"{plain(report.amount)} of a filled order", plain(report.filled_amount))
-    for field in ("instrument", "side"):
-        if getattr(report, field) != getattr(order, field):
-            raise ModelError(field, getattr(order, field), getattr(report, field))
-
-
-def never_acknowledged(order: Order) -> bool:
-    """Whether it ended without a word of the venue: that it is over, or that it ever existed."""
-    unheard = not order.venue_order_id and order.filled_amount == ZERO
-    return order.state.terminal and (unheard or order.vouched)
-
-
-def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venue_order_id: str = "") -> Order:
-    """The order after one new fill. A fill proves that the order was placed, whatever we believed, and that a stop
-    was triggered.
-
-    While an amend is under way the whole may be more than we know: then only the venue says that it is filled.
-    """
-    total = order.executed_amount + amount
-    filled = max(order.filled_amount, total)
-    news = filled - order.filled_amount
-    average = order.average_price
-    if news > ZERO or average is None:
-        average = ((average or ZERO) * order.filled_amount + price * news) / filled if filled > news else price
-    whole = filled >= order.amount and order.amend is None
-    alive = not order.state.terminal
-    return msgspec.structs.replace(
-        order,
-        venue_order_id=(venue_order_id if alive else "") or order.venue_order_id,
-        state=OrderState.FILLED if whole else OrderState.OPEN if alive else order.state,
-        executed_amount=total,
-        filled_amount=filled,
-        average_price=average,
-        triggered=order.triggered or order.order_type.has_trigger,
-        review=order.review if not alive else "",
-        opened_at_ms=order.opened_at_ms if order.opened_at_ms is not None else now_ms,
-        cancel=CancelState.NONE if whole else order.cancel,
-        amend=None if whole else order.amend,
-        updated_at_ms=now_ms,
-    )
 
 
 def _ended(order: Order, state: OrderState, why: str, now_ms: int) -> Order:
