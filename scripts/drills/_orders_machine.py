@@ -186,8 +186,21 @@ class OrdersMachine(RuleBasedStateMachine):
         self._ask(patient, partial(self._submit, key))
         return key
 
-    @rule(target=keys, fields=plain, more=special, waits=waits, patient=st.booleans())
-    def submit_waiting(self, fields: dict[str, Any], more: dict[str, Any], waits: dict[str, Any], patient: bool) -> str:
+    @rule(
+        target=keys,
+        fields=plain,
+        more=special,
+        waits=waits,
+        patient=st.booleans(),
+        stale=st.none() | st.sampled_from(MARKS),
+    )
+    def submit_waiting(
+        self, fields: dict[str, Any], more: dict[str, Any], waits: dict[str, Any], patient: bool, stale: float | None
+    ) -> str:
+        """`stale`: the last price there was, and nobody may rely on it any more."""
+        if stale is not None:
+            self._move(stale)
+            self._wait(FRESH_S + 1.0)
         key = self._wish({**fields, **more, **waits})
         self._ask(patient, partial(self._submit, key))
         return key
@@ -354,7 +367,10 @@ class OrdersMachine(RuleBasedStateMachine):
         venue.churn()
         venue.behaviour = before
 
-    @rule(moves=st.lists(st.sampled_from(MARKS), min_size=1, max_size=3), together=st.booleans())
+    @rule(
+        moves=st.lists(st.sampled_from(MARKS), min_size=1, max_size=3),
+        together=st.booleans(),
+    )
     def price(self, moves: list[float], together: bool) -> None:
         """The market moves; `together`: faster than anybody looks."""
         for mark in moves:
