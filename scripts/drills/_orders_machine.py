@@ -1,5 +1,6 @@
 """The state machine of the orders drill: what people, the venue, the stream and the power supply do, in any order."""
 
+import math
 import shutil
 import tempfile
 from collections import Counter
@@ -132,6 +133,8 @@ def request_of(fields: dict[str, Any], key: str, now_ms: int) -> OrderRequest:
         wanted["any_of"] = (tuple(condition_of(*each, now_ms) for each in wanted["any_of"]),)
     if "trail" in wanted:
         wanted["trail"] = Trail(by=TriggerBy.MARK, distance=Decimal(wanted["trail"]))
+    if wanted.get("expires_after_s", math.inf) <= wanted.get("delay_s", 0.0):
+        del wanted["expires_after_s"]
     amount = PERPETUAL.lot_size * wanted.pop("amount")
     return OrderRequest(instrument=PERPETUAL.instrument_id, amount=amount, price=price, request_key=key, **wanted)
 
