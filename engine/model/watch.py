@@ -142,8 +142,7 @@ class Watch:
 
     def look_again(self) -> Sequence[Met]:
         """At everything: what no message told, and what became reliable without one."""
-        met = list(self.look(self.figures))
-        return [*met, *self._judge_blocked(list(self._blocked))]
+        return self.look(self.figures)
 
     def take_trailed(self, most: int) -> dict[str, Decimal]:
         """New best prices of trailing stops since they were last taken, at most `most` of each kind of stop."""

@@ -224,7 +224,9 @@ async def test_a_crossing_counts_from_the_first_price_this_life_has_seen(
 async def test_feeds_tell_just_what_somebody_looks_at(tmp_path: Path, autojump_clock: object) -> None:
     async with trigger_rig(tmp_path, settings=RARELY) as rig:
         await rig.arm(waiting(1, mark(">", 100)), waiting(2, mark("<", 50)))
+        await rig.arm(waiting(5, mark(">", 100, type="index")))  # comes with the mark
         assert rig.wanted() == [Applied.TICKER]
+        rig.triggers.tell(Disarm("rig-5"))
         await rig.arm(waiting(3, mark(">", 100, type="price")))
         await rig.arm(waiting(4, mark(">", 100, type="price", field="bid")))
         assert rig.wanted()[1:] == [
@@ -280,6 +282,20 @@ async def test_what_cannot_be_read_is_not_met_is_counted_and_touches_no_other_or
         assert await rig.tick(mark=101.5) == ["rig-2"]
         await trio.sleep(60)
         assert len(rig.notices()) == 1
+
+
+async def test_people_are_told_again_when_it_breaks_again(tmp_path: Path, autojump_clock: object) -> None:
+    async with trigger_rig(tmp_path, settings=TriggerSettings(errors_to_notice=3)) as rig:
+        await rig.arm(waiting(1, mark(">", 100)))
+        await trio.sleep(31)
+        assert len(rig.notices()) == 1
+        rig.set_ticker(mark=1.0)
+        await trio.sleep(5)
+        rig.set_ticker(mark=None)
+        await trio.sleep(10)
+        assert len(rig.notices()) == 1
+        await trio.sleep(20)
+        assert len(rig.notices()) == 2
 
 
 @pytest.mark.parametrize("figure", [None, float("nan"), float("inf")])
