@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -47,7 +48,9 @@ from engine.model import (
 from engine.simulator import faults
 from engine.venues.base import Refused
 from tests.support.adversary import HONEST, PERPETUAL, Behaviour, PlacedOrder
-from tests.support.binance_node import binance_node
+from tests.support.binance_node import ORDERS as BINANCE_ORDERS
+from tests.support.binance_node import SYMBOL, accounts, binance_node, node_at
+from tests.support.live_node import simulator
 from tests.support.order_rig import Rig, order_rig
 
 S = OrderState
@@ -248,12 +251,20 @@ async def test_l06_a_stop_whose_reply_was_lost_is_found_where_stops_live(tmp_pat
 
 
 async def test_l06_an_order_the_venue_denies_for_a_while_is_unknown_and_not_gone(tmp_path: Path) -> None:
-    async with binance_node(tmp_path) as node:
-        node.sim.faults.add(faults.HideOrders(hide_ms=1200))
-        node.sim.faults.add(faults.LoseReply(method="POST /fapi/v1/order", count=1))
-        node.sim.faults.add(faults.Silence(channel="private/", duration_s=1.2))
-        order_id = await node.submit()
+    """The venue denies it for as long as the test wants, and nothing may be proved meanwhile: no race against a clock."""
+    doubtful = msgspec.structs.replace(BINANCE_ORDERS, proof=ProofRules(margin_s=60.0, repeat_s=0.2))
+    async with (
+        simulator(binance=("127.0.0.1", 0), binance_symbols=[SYMBOL]) as sim,
+        node_at(sim, tmp_path, accounts=accounts(sim, orders=doubtful)) as node,
+    ):
+        sim.faults.add(faults.HideOrders(hide_ms=600_000))
+        sim.faults.add(faults.Silence(channel="private/"))
+        sim.faults.add(faults.LoseReply(method="POST /fapi/v1/order", close=True, count=1))
+        order_id = await node.submit(good_for_s=120.0)
         await node.until_state(order_id, S.UNKNOWN)
+        await trio.sleep(3 * BINANCE_ORDERS.ask_s)
+        assert node.order(order_id).state is S.UNKNOWN
+        sim.faults.lift_all()
         found = await node.until_state(order_id, S.OPEN)
         assert found.attempt == 1
         assert len(node.placed(order_id)) == 1
