@@ -108,6 +108,10 @@ class Sending(Releasing):
         if self._past_deadline(order):
             self._expire(order, "not sent before its deadline")
             return
+        over_s = self._alarms.at_s(order_id, Moment.EXPIRES)
+        if over_s is not None and now_s > over_s:  # its alarm rings with the next tick
+            self._expire(order, "expired")
+            return
         refusal = self._may_leave(order)
         if refusal is None:
             self._attempt(order)
