@@ -443,6 +443,24 @@ async def test_holdings_are_what_the_venue_says() -> None:
     await rest.close()
 
 
+async def test_of_holdings_that_overtook_each_other_the_newest_word_holds() -> None:
+    assets = [{"asset": "USDT", "walletBalance": "100", "marginBalance": "100", "availableBalance": "100"}]
+    venue = account_venue(Host({"GET /v3/account": {"assets": assets}}))
+    rest, stream = venue.rest("main"), adapter(venue)
+    await rest.balances()
+
+    def held(at_ms: int, amount: str, side: str = "BOTH") -> bytes:
+        row = {"s": SYMBOL, "pa": amount, "ep": "60000", "up": "0", "ps": side, "ma": "USDT"}
+        money = {"a": "USDT", "wb": amount, "cw": amount, "bc": "0"}
+        return event("ACCOUNT_UPDATE", at_ms, a={"B": [money], "P": [row], "m": "ORDER"})
+
+    later = heard(stream, [held(T0 + 5, "3"), held(T0, "1"), held(T0 + 5, "4"), held(T0 + 4, "2", "LONG")])
+    positions = [(said.side, said.amount) for said in later if isinstance(said, Position)]
+    assert positions == [(PositionSide.NET, D(3)), (PositionSide.NET, D(4)), (PositionSide.LONG, D(2))]
+    assert [said.balance for said in later if isinstance(said, Balance)] == [D(3), D(4)]
+    await rest.close()
+
+
 # ── the key ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

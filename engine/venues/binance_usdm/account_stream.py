@@ -30,7 +30,7 @@ from engine.venues.binance_usdm.account_wire import (
     TradeLite,
 )
 from engine.venues.binance_usdm.mapping import AccountView, order_id
-from engine.venues.binance_usdm.memory import AccountMemory
+from engine.venues.binance_usdm.memory import AccountMemory, Bounded
 from engine.venues.binance_usdm.private import BinanceUsdmTrader
 from engine.venues.binance_usdm.unlinked import Held, Unlinked
 from engine.venues.binance_usdm.wire import decoder
@@ -41,6 +41,7 @@ T = TypeVar("T")
 LATE_MS = 5_000
 _RENEWALS = 4  # of a countdown: three may be lost
 _MOST_ANNOUNCED = 1_000
+_MOST_HOLDINGS = 3_000
 _MOST_WARNINGS = 20  # of one connection
 _FRAME = decoder(Framed[msgspec.Raw])
 _HEAD = decoder(EventHead)
@@ -80,6 +81,7 @@ class BinanceUsdmPrivate:
         self._unlinked = Unlinked(memory)
         self._announced: dict[tuple[str, int], int] = {}  # symbol and trade id → when
         self._told: dict[tuple[str, int], None] = {}
+        self._held_ms: Bounded[tuple[str, str], int] = Bounded(_MOST_HOLDINGS)  # symbol and side, or asset → when
         self._warnings = 0
 
     async def renew(self, rest: BinanceUsdmTrader) -> None:
@@ -190,13 +192,20 @@ class BinanceUsdmPrivate:
         events: list[PrivateEvent] = []
         for raw in event.a.P:
             position = self._row(_POSITION, raw)
-            if position is not None and position.st == 1:
+            if position is not None and position.st == 1 and self._is_news((position.s, position.ps), at_ms):
                 self._add(events, self._view.position_heard, position, at_ms)
         for raw in event.a.B:
             balance = self._row(_BALANCE, raw)
-            if balance is not None:
+            if balance is not None and self._is_news((balance.a, ""), at_ms):
                 self._add(events, self._view.balance_heard, balance, at_ms)
         return tuple(events)
+
+    def _is_news(self, key: tuple[str, str], at_ms: int) -> bool:
+        """Events may overtake each other, and each states what is held and not what changed: an older one says nothing more."""
+        if at_ms < (self._held_ms.get(key) or 0):
+            return False
+        self._held_ms.put(key, at_ms)
+        return True
 
     def _row(self, decoding: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
         try:
