@@ -119,9 +119,11 @@ class Watch:
         figures = figures_of(order)
         if order.trail is not None:
             key = (figures[0], order.side)
-            self._trails[key].remove(order_id)
-            if not self._trails[key]:
-                del self._trails[key]
+            trails = self._trails.get(key)  # none if one price hit several, and this is not the first of them
+            if trails is not None:
+                trails.remove(order_id)
+                if not trails:
+                    del self._trails[key]
         self._index.remove(order_id)
         for figure in figures:
             self._end(figure)

@@ -273,6 +273,14 @@ def test_a_trailing_stop_follows_what_is_fresh_only() -> None:
     assert board.looked_at == set()
 
 
+def test_one_price_hits_every_stop_that_trails_it_and_the_last_of_them_too() -> None:
+    board = Board()
+    watch = armed(board, *(order(name, trail=Trail(distance=Decimal(2))) for name in ("a", "b", "c")))
+    assert moved(watch, board, mark=10.0) == []
+    assert sorted(moved(watch, board, mark=7.0)) == ["a", "b", "c"]
+    assert board.looked_at == set()
+
+
 def test_a_stop_that_trailed_before_goes_on_and_what_moved_is_told_once() -> None:
     board = Board()
     stop = order("a", trail=Trail(percent=Decimal(10)), trailing=Trailing(best=Decimal(100), at_ms=1), side=Side.BUY)
