@@ -108,7 +108,7 @@ async def test_a_stop_lives_under_one_id_and_is_filled_when_it_is_triggered(tmp_
         faults.EndListenKeys(),
         faults.DayCut(channel="private/"),
         faults.Drop(channel="private/", reset=True),
-        faults.HalfOpen(channel="private/", sockets_only=True, duration_s=2.0),
+        faults.HalfOpen(channel="private/", sockets_only=True, duration_s=4.0),
     ],
 )
 async def test_the_end_of_the_private_stream_closes_the_gate_until_the_account_is_in_step_again(
@@ -184,11 +184,13 @@ async def test_everything_is_cancelled_by_one_word_of_the_venue(tmp_path: Path) 
 
 async def test_the_venue_cancels_the_orders_of_a_node_that_is_gone_and_of_no_other(tmp_path: Path) -> None:
     async with simulator(binance=("127.0.0.1", 0), binance_symbols=[SYMBOL]) as sim:
-        async with node_at(sim, tmp_path, accounts=accounts(sim, countdown_cancel_s=1.5)) as node:
+        async with node_at(sim, tmp_path, accounts=accounts(sim, countdown_cancel_s=3.0)) as node:
             order_id = await node.submit()
             await node.until_state(order_id, OrderState.OPEN)
-            await trio.sleep(2.5)
+            await trio.sleep(3.5)
             assert node.order(order_id).state is OrderState.OPEN
             node.live.node.abandon()
-        await trio.sleep(2.5)
+        with trio.move_on_after(20.0):
+            while node.placed(order_id)[0]["status"] == "NEW":
+                await trio.sleep(0.05)
         assert [row["status"] for row in node.placed(order_id)] == ["CANCELED"]

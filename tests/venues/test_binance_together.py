@@ -149,8 +149,8 @@ async def test_orders_are_cancelled_when_nothing_is_heard_of_us_and_only_then() 
         resting = await desk.place(await desk.order())
         waiting = await desk.place(await stop(desk))
         for _ in range(4):
-            await desk.rest.count_down({SYMBOL}, 0.4)
-            await trio.sleep(0.2)
+            await desk.rest.count_down({SYMBOL}, 1.5)
+            await trio.sleep(0.5)
         assert set(states(desk).values()) == {"NEW"}
         await desk.until(lambda one: one.state is OrderState.CANCELLED, resting)
         assert states(desk)[waiting.client_order_id] == "NEW", "conditional orders are not among them"
