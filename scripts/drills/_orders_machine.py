@@ -426,7 +426,7 @@ class OrdersMachine(RuleBasedStateMachine):
     def nothing_is_wrong_now(self) -> None:
         if self._begun:
             world = self._world
-            self._hold(self._model.compare(world.orders(), world.fills(), world.venue.truth))
+            self._hold(world.crashed + self._model.compare(world.orders(), world.fills(), world.venue.truth))
             self.counts["steps"] += 1
 
     def teardown(self) -> None:

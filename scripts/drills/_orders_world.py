@@ -34,6 +34,8 @@ from engine.kernel import (
     CallTimeout,
     ChildSpec,
     Entropy,
+    EventKind,
+    KernelEvent,
     MailboxFull,
     Ref,
     Request,
@@ -152,6 +154,7 @@ class World:
         self.system: System | None = None  # None: down
         self.store: Store | None = None
         self.market: MarketState | None = None
+        self.crashed: list[str] = []  # actors that ended though nobody killed them
         self.lives = 0
         self._nursery: trio.Nursery | None = None
         self._plug = Plug()
@@ -180,6 +183,7 @@ class World:
         try:
             async with open_system(self.clock, entropy, die=_no_exit) as system:
                 with Store.open(self._directory, clock=self.clock, entropy=entropy, map_size=MAP_SIZE) as store:
+                    system.on_event(self._happened)
                     self.venue.tell = partial(self._word, system, plug)
                     await system.start(SupervisorSpec("root", children=self._children(system, store, plug)))
                     self.system, self.store = system, store
@@ -189,6 +193,10 @@ class World:
             self.system = self.store = self.market = None
             self.may_be_synced = False
             ended.set()
+
+    def _happened(self, event: KernelEvent) -> None:
+        if event.kind is EventKind.CRASHED and "on purpose" not in event.reason:
+            self.crashed.append(f"crashed: {event.path}: {event.reason}")
 
     def _children(self, system: System, store: Store, plug: Plug) -> tuple[ChildSpec, ...]:
         state, address = VenueState("sim"), system.address
