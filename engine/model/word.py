@@ -109,8 +109,10 @@ def _check_word(order: Order, report: OrderReport) -> None:
 
 
 def never_acknowledged(order: Order) -> bool:
-    """Whether it ended without a word of the venue: that it is over, or that it ever existed."""
-    unheard = not order.venue_order_id and order.filled_amount == ZERO
+    """Whether it ended without a word of the venue: that it is over, or that it ever existed. A fill of a part says that it
+    existed, and not that the rest is over.
+    """
+    unheard = not order.venue_order_id and order.state is not OrderState.FILLED
     return order.state.terminal and (unheard or order.vouched)
 
 

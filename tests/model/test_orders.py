@@ -111,6 +111,15 @@ def test_a_late_fill_of_a_cancelled_order_is_counted_and_it_stays_cancelled() ->
     assert (late.state, late.filled_amount) == (OrderState.CANCELLED, Decimal(30))
 
 
+def test_the_rest_of_an_order_that_was_believed_never_placed_is_cancelled_also_when_a_fill_is_the_first_word_of_it() -> (
+    None
+):
+    believed_over = to_expired(to_unknown(a_sent_order(), "no reply", now_ms=2_000), "never placed", now_ms=2_500)
+    late = executed(believed_over, price=Decimal(50_000), amount=Decimal(30), now_ms=3_000, venue_order_id="v1")
+    revived = reported(late, a_report(OrderState.OPEN, 30, at_ms=4_000), now_ms=4_000)
+    assert (revived.state, revived.cancel) == (OrderState.OPEN, CancelState.REQUESTED)
+
+
 def test_a_fill_of_an_unknown_order_proves_that_it_lives() -> None:
     unknown = to_unknown(a_sent_order(), "no reply", now_ms=2_000)
     assert executed(unknown, price=Decimal(1), amount=Decimal(1), now_ms=3_000).state is OrderState.OPEN
