@@ -13,6 +13,7 @@ from actors.orders.changing import Changing
 from actors.orders.desk import OrdersDesk
 from engine.model import (
     ZERO,
+    CancelState,
     ExitPolicy,
     Instrument,
     Notice,
@@ -177,7 +178,7 @@ class Linking(Changing):
 
     def _failure(self, before: Order | None, order: Order, substitute: Order | None) -> list[Notice]:
         """An exit could not be placed."""
-        if not _fails_now(before, order):
+        if not _fails_now(before, order) and not _taken_away(before, order):
             return []
         what = f"{order.instrument}: the exit {order.side} {plain(order.amount)} ended {order.state} ({order.reason})"
         amount = self._exposed(order)
@@ -237,6 +238,15 @@ class Linking(Changing):
 
 def _fails_now(before: Order | None, order: Order) -> bool:
     return failed_exit(order) and not (before is not None and before.state.terminal)
+
+
+def _taken_away(before: Order | None, order: Order) -> bool:
+    """Whether the venue cancelled a released exit and nobody here asked for that: somebody else may have, so only people act."""
+    if before is None or not before.state.may_be_live or before.cancel is not CancelState.NONE:
+        return False
+    link = order.link
+    released = link is not None and bool(link.entry) and not link.after
+    return released and order.state is OrderState.CANCELLED and not order.vouched and order.remaining > ZERO
 
 
 def _too_small(amount: Decimal, instrument: Instrument | None) -> bool:

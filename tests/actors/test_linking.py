@@ -387,6 +387,24 @@ async def test_a_refused_stop_is_an_emergency_that_names_the_amount_and_changes_
         assert len(rig.stored_orders()) == 3
 
 
+async def test_a_stop_that_the_venue_cancelled_unasked_is_an_emergency_and_people_decide(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+        entry, _, stop = await place(rig, BRACKET)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig)
+        before = len(rig.stored_orders())
+        placed = at_venue(rig, stop)
+        placed.state = S.CANCELLED
+        placed.changed_ms += 1
+        await rig.orders.call(VenueWord((rig.venue.report(placed),), ()), timeout_s=5)
+        await settle(rig)
+        assert rig.order(stop).state is S.CANCELLED
+        assert [severity for severity, _ in told(rig, "link.unprotected")] == [Severity.EMERGENCY]
+        assert len(rig.stored_orders()) == before
+
+
 async def test_a_refused_profit_leaves_the_stop_and_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
         entry, profit, loss = await place(rig, BRACKET)
