@@ -153,7 +153,9 @@ def check_usable(settings: NodeSettings) -> None:
     for name, route in settings.routes.items():
         unknown = [one for one in route.instruments if one.partition(":")[0] not in settings.venues]
         if unknown:
-            raise Unusable(f"routes.{name}.instruments: expected venue:symbol of {sorted(settings.venues)}, got {unknown}")
+            raise Unusable(
+                f"routes.{name}.instruments: expected venue:symbol of {sorted(settings.venues)}, got {unknown}"
+            )
     for name, strategy in settings.strategies.items():
         try:
             resolve_strategy(strategy)

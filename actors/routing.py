@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors.messages import Accepted, GetOrderByKey, GetOrdersStatus, OrdersStatus, SubmitOrder
-from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull
+from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Unanswered
 from engine.model import (
     DataClass,
     Denial,
@@ -195,6 +195,8 @@ async def _submit(parts: "NodeParts", chosen: Considered, request: OrderRequest)
     )
     try:
         answer: Accepted | Denial = await account.orders.call(SubmitOrder(placed), timeout_s=SUBMIT_TIMEOUT_S)
+    except Unanswered:
+        raise
     except (MailboxFull, ActorDown) as error:
         return Denial("QUEUE_DOWN", str(error))
     return answer

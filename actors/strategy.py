@@ -60,6 +60,7 @@ from engine.kernel import (
     Message,
     Overflow,
     Request,
+    Unanswered,
     on,
 )
 from engine.model import (
@@ -321,11 +322,11 @@ class Strategy(Actor):
         try:
             ref = account.execution if isinstance(message, Execute) else account.orders
             return await ref.call(message, timeout_s=CALL_TIMEOUT_S)
-        except (MailboxFull, ActorDown) as error:
-            return Denial("QUEUE_DOWN", str(error))
-        except (CallTimeout, CallFailed) as error:
+        except (Unanswered, CallTimeout, CallFailed) as error:
             self.log.error("no answer from the order queue to {}: {}", what, error)
             return None
+        except (MailboxFull, ActorDown) as error:
+            return Denial("QUEUE_DOWN", str(error))
 
     async def _quietly(self, account: AccountParts, request: CancelOrder | AmendOrder) -> None:
         try:

@@ -9,7 +9,17 @@ from actors import _jsonrpc as rpc
 from actors.messages import Accepted
 from actors.parts import AccountParts, NodeParts
 from actors.trading import Trading
-from engine.kernel import ActorDown, CallFailed, CallTimeout, ChildSpec, KernelError, MailboxFull, Ref, Request
+from engine.kernel import (
+    ActorDown,
+    CallFailed,
+    CallTimeout,
+    ChildSpec,
+    KernelError,
+    MailboxFull,
+    Ref,
+    Request,
+    Unanswered,
+)
 from engine.model import Denial
 
 R = TypeVar("R")
@@ -68,7 +78,7 @@ async def ask(ref: Ref, request: Request[R], timeout_s: float = CALL_TIMEOUT_S) 
 
 def answer_for(error: KernelError) -> rpc.RpcError:
     """Whether a call that failed in the kernel may have been done decides which error it is."""
-    if isinstance(error, CallTimeout):
+    if isinstance(error, (Unanswered, CallTimeout)):
         return rpc.RpcError(rpc.Code.TIMED_OUT, str(error), rpc.ErrorData("timed_out"))
     if isinstance(error, (ActorDown, MailboxFull)):
         return rpc.RpcError(rpc.Code.UNAVAILABLE, str(error), rpc.ErrorData("unavailable"))

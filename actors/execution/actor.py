@@ -20,7 +20,7 @@ from actors.messages import (
     SubmitOrder,
 )
 from actors.recorder import Observe, Record, StoreUsage
-from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, Reply, on
+from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, Reply, Unanswered, on
 from engine.model import (
     Denial,
     ExecutionStyle,
@@ -134,10 +134,10 @@ class Execution(Learning):
         """The answer of the order queue, whatever it is."""
         try:
             reply.send(await self._desk.orders.call(submit, timeout_s=self._settings.call_timeout_s))
+        except (Unanswered, CallTimeout, CallFailed) as error:
+            reply.fail(error)
         except (MailboxFull, ActorDown) as error:
             reply.send(Denial("QUEUE_DOWN", str(error)))
-        except (CallTimeout, CallFailed) as error:
-            reply.fail(error)
 
     def _check_account(self, account: str) -> None:
         own = self._desk.account

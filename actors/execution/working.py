@@ -6,7 +6,7 @@ import msgspec
 
 from actors.execution.keeping import Keeping
 from actors.messages import Accepted, AmendOrder, CancelOrder, GetOrderByKey, SubmitOrder
-from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull
+from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Unanswered
 from engine.model import (
     PASSING,
     Denial,
@@ -124,12 +124,12 @@ class Working(Keeping):
         request = SubmitOrder(do.request, owner=self.ctx.self_ref)
         try:
             answer = await self._desk.orders.call(request, timeout_s=self._settings.call_timeout_s)
-        except (MailboxFull, ActorDown) as error:
-            answer = Denial("QUEUE_DOWN", str(error))
-        except (CallTimeout, CallFailed) as error:
+        except (Unanswered, CallTimeout, CallFailed) as error:
             self._unresolved.add(plan_id)  # it may have been taken
             self._pause(plan_id, f"the order queue: {error}")
             return
+        except (MailboxFull, ActorDown) as error:
+            answer = Denial("QUEUE_DOWN", str(error))
         self._desk.point("plan.answered")
         plan = self._plans[plan_id]
         if isinstance(answer, Accepted):

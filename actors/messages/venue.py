@@ -13,6 +13,7 @@ from engine.kernel import (
     Message,
     Ref,
     Request,
+    Unanswered,
 )
 from engine.venues.base import NotSent, OutcomeUnknown, PublicRest, VenueError, VenueRest
 
@@ -74,10 +75,10 @@ async def _ask(session: Ref, call: VenueCall) -> Any:
     what = call.what
     try:
         answer = await session.call(call, timeout_s=call.deadline_s + 1.0)
+    except (Unanswered, CallTimeout, CallFailed) as error:
+        raise OutcomeUnknown(f"{what}: {error}") from error
     except (MailboxFull, ActorDown) as error:
         raise NotSent(f"{what}: {error}") from error
-    except (CallTimeout, CallFailed) as error:
-        raise OutcomeUnknown(f"{what}: {error}") from error
     if answer.error is not None:
         raise answer.error
     return answer.value

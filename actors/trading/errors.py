@@ -13,7 +13,7 @@ with the same `request_key`, or look.
 """
 
 from actors import _jsonrpc as rpc
-from engine.kernel import ActorDown, CallFailed, CallTimeout, KernelError, MailboxFull
+from engine.kernel import ActorDown, CallFailed, CallTimeout, KernelError, MailboxFull, Unanswered
 from engine.model import Denial, ModelError
 
 BAD_REQUEST = "BAD_REQUEST"
@@ -69,10 +69,10 @@ def refused(denial: Denial) -> AdvancedOrderError:
 
 def unanswered(error: KernelError) -> OrderQueueError:
     """A call the kernel could not bring to an end."""
+    if isinstance(error, (Unanswered, CallTimeout, CallFailed)):
+        return OrderQueueError(NO_ANSWER, text=str(error))
     if isinstance(error, (ActorDown, MailboxFull)):
         return OrderQueueError(QUEUE_DOWN, text=str(error))
-    if isinstance(error, (CallTimeout, CallFailed)):
-        return OrderQueueError(NO_ANSWER, text=str(error))
     raise error
 
 

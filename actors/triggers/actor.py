@@ -209,11 +209,14 @@ class Triggers(Actor):
 
     def _tell_some(self) -> None:
         """However many orders one price sets free, the mailbox of the order queue has room for them."""
-        for order_id in list(islice(self._untold, AT_ONCE)):
-            del self._untold[order_id]
-            told = self._met.get(order_id)
-            if told is not None:
-                self._desk.orders.tell(told)
+        try:
+            for order_id in list(islice(self._untold, AT_ONCE)):
+                told = self._met.get(order_id)
+                if told is not None:
+                    self._desk.orders.tell(told)
+                del self._untold[order_id]
+        except MailboxFull as error:
+            self.log.warning("orders that were met are told again in a moment: {}", error)
         self._pausing = bool(self._untold)
         if self._pausing:
             self.after(PAUSE_S, TellMore())

@@ -46,6 +46,7 @@ from engine.kernel.errors import (
     MailboxOverflow,
     SpecError,
     StartFailed,
+    Unanswered,
     UnhandledMessage,
     WrongThread,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "Timer",
     "TreeNode",
     "TrioClock",
+    "Unanswered",
     "UnhandledMessage",
     "WhileDown",
     "WrongThread",

@@ -33,7 +33,11 @@ class MailboxOverflow(KernelError):
 
 
 class ActorDown(KernelError, pykka.ActorDeadError):
-    """Nobody is at this address right now, or the one who was ended before replying."""
+    """Nobody is at this address right now: nothing was done. Its kind `Unanswered` does not promise that."""
+
+
+class Unanswered(ActorDown):
+    """Who had taken the call ended before replying. The callee may or may not have acted."""
 
 
 class CallTimeout(KernelError, pykka.Timeout):

@@ -23,7 +23,7 @@ from engine.kernel.exits import Exit
 from engine.kernel.handlers import Dispatch
 from engine.kernel.host import BATCH, BATCHES_PER_TURN, TURN_S
 from engine.kernel.mailbox import StopSignal
-from engine.kernel.reply import Frame, Reply, down
+from engine.kernel.reply import Frame, Reply, unanswered
 
 if TYPE_CHECKING:
     from engine.kernel.incarnation import Incarnation
@@ -198,7 +198,7 @@ class Loop:
         """The incarnation has ended: tell everybody who waits for a reply of it."""
         for reply in [*self._deferred, self._in_hand]:
             if reply is not None:
-                reply.refuse(down(self._path, f"ended before it replied: {reason}"))
+                reply.refuse(unanswered(self._path, f"ended before it replied: {reason}"))
 
     def _answer(self, result: Any) -> None:
         reply, self._in_hand, self.frame.serving = self._in_hand, None, None
@@ -213,7 +213,7 @@ class Loop:
         if isinstance(error, Exception) and not isinstance(error, LadderMove):
             reply.fail(error)
         else:
-            reply.refuse(down(self._path, "ended while it handled the call"))
+            reply.refuse(unanswered(self._path, "ended while it handled the call"))
 
     def _count_failure(self, error: BaseException) -> None:
         if not isinstance(error, LadderMove):

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import pykka
 import trio
 
-from engine.kernel.errors import ActorDown, CallCycle, CallFailed, CallTimeout, KernelError
+from engine.kernel.errors import ActorDown, CallCycle, CallFailed, CallTimeout, KernelError, Unanswered
 
 R = TypeVar("R")
 
@@ -133,3 +133,8 @@ def refuse_cycle(callee: Place, frame: Frame) -> None:
 def down(path: str, why: str) -> ActorDown:
     """The error for a call or a message that meets nobody."""
     return ActorDown(f"{path}: {why}")
+
+
+def unanswered(path: str, why: str) -> Unanswered:
+    """The error for a call that was taken by somebody who is no more."""
+    return Unanswered(f"{path}: {why}")

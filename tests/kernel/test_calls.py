@@ -18,6 +18,7 @@ from engine.kernel import (
     Reply,
     Request,
     State,
+    Unanswered,
     on,
 )
 from tests.support.kernel import eventually, running
@@ -229,7 +230,7 @@ async def test_a_callee_that_ends_tells_everybody_who_waits_for_it(autojump_cloc
         async def call(request: Request[Any]) -> None:
             try:
                 await ref.call(request, timeout_s=100)
-            except ActorDown as error:
+            except Unanswered as error:
                 errors.append((trio.current_time(), str(error)))
 
         async with trio.open_nursery() as nursery:
