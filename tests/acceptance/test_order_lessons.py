@@ -36,7 +36,6 @@ from engine.model import (
     LinkSettings,
     Order,
     OrderLifecycle,
-    OrderRequest,
     OrderState,
     OrderType,
     ProofRules,
@@ -47,10 +46,11 @@ from engine.model import (
 )
 from engine.simulator import faults
 from engine.venues.base import Refused
-from tests.support.adversary import HONEST, PERPETUAL, Behaviour, PlacedOrder
+from tests.support.adversary import HONEST, Behaviour, PlacedOrder
 from tests.support.binance_node import ORDERS as BINANCE_ORDERS
 from tests.support.binance_node import SYMBOL, accounts, binance_node, node_at
 from tests.support.live_node import simulator
+from tests.support.order_asks import a_request, place
 from tests.support.order_rig import Rig, order_rig
 
 S = OrderState
@@ -66,23 +66,6 @@ PATIENT = OrdersSettings(
     queue_management=QueueManagement(processing_interval_s=60.0),
     order_lifecycle=OrderLifecycle(monitoring_interval_s=300.0),
 )
-
-
-def a_request(**changes: Any) -> OrderRequest:
-    fields: dict[str, Any] = {
-        "instrument": PERPETUAL.instrument_id,
-        "side": Side.BUY,
-        "amount": D(10),
-        "price": D(50_000),
-        "good_for_s": 600.0,
-    }
-    return OrderRequest(**{**fields, **changes})
-
-
-async def place(rig: Rig, **changes: Any) -> str:
-    answer = await rig.orders.call(SubmitOrder(a_request(**changes)), timeout_s=10)
-    assert isinstance(answer, Accepted), answer
-    return answer.order_id
 
 
 async def refusal(rig: Rig, **changes: Any) -> str:

@@ -20,34 +20,12 @@ from actors.messages import (
     VenueWord,
 )
 from actors.orders import OrdersSettings
-from engine.model import Denial, GateState, OrderLimits, OrderRequest, OrderState, Severity, Side
-from tests.support.adversary import HONEST, PERPETUAL, Behaviour
-from tests.support.order_rig import Rig, order_rig
+from engine.model import Denial, GateState, OrderLimits, OrderState, Severity
+from tests.support.adversary import HONEST, Behaviour
+from tests.support.order_asks import a_request, place, refused
+from tests.support.order_rig import order_rig
 
 S = OrderState
-
-
-def a_request(**changes: Any) -> OrderRequest:
-    fields: dict[str, Any] = {
-        "instrument": PERPETUAL.instrument_id,
-        "side": Side.BUY,
-        "amount": Decimal(10),
-        "price": Decimal(50_000),
-        "good_for_s": 600.0,
-    }
-    return OrderRequest(**{**fields, **changes})
-
-
-async def place(rig: Rig, **changes: Any) -> str:
-    answer = await rig.orders.call(SubmitOrder(a_request(**changes)), timeout_s=10)
-    assert isinstance(answer, Accepted), answer
-    return answer.order_id
-
-
-async def refused(rig: Rig, **changes: Any) -> Denial:
-    answer = await rig.orders.call(SubmitOrder(a_request(**changes)), timeout_s=10)
-    assert isinstance(answer, Denial), answer
-    return answer
 
 
 async def test_an_accepted_order_is_on_disk_and_reaches_the_venue_once(tmp_path: Path, autojump_clock: object) -> None:
