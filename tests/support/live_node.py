@@ -33,7 +33,19 @@ from engine.kernel import (
     State,
     SystemClock,
 )
-from engine.model import Denial, GateState, Order, OrderRequest, OrderState, OrderType, ProofRules, Side, order_id_of
+from engine.model import (
+    Denial,
+    GateState,
+    Order,
+    OrderLimits,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    ProofRules,
+    SelfTrade,
+    Side,
+    order_id_of,
+)
 from engine.settings import Secret
 from engine.simulator import DeribitSettings as WireSettings
 from engine.simulator import Simulator, open_simulator
@@ -55,6 +67,7 @@ MAKER = MarketMakerParams(
 )
 #: The simulated venue is not late, so an order's absence is proved soon.
 ORDERS = OrdersSettings(
+    limits=OrderLimits(self_trade=SelfTrade.ALLOW),  # the customer and the market maker share the account
     ttl_s=1.0,
     request_timeout_s=1.5,
     tick_s=0.1,
