@@ -194,19 +194,26 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         self, call: Call, params: Callable[[bool], Params], order: Order, reply: msgspec.json.Decoder[T]
     ) -> T:
         """Written for the position mode the account was last known to have. An order for the other one is refused, so it was
-        not placed, and is written anew. A client id is used for one attempt only, so a refusal because it is in use already is
-        no refusal: the attempt is there, and a search will tell."""
+        not placed, and is written anew."""
         hedge = self._memory.hedge
         try:
-            return await self._client.ask(call, params(hedge), reply, until_ms=order.valid_until_ms)
+            return await self._send(call, params(hedge), order, reply)
+        except Refused as error:
+            if error.code not in WRONG_SIDE:
+                raise
+        placed = await self._send(call, params(not hedge), order, reply)
+        self._memory.hedge = not hedge
+        return placed
+
+    async def _send(self, call: Call, params: Params, order: Order, reply: msgspec.json.Decoder[T]) -> T:
+        """A client id is used for one attempt only, so a refusal because it is in use already is no refusal: the attempt is
+        there, and a search will tell."""
+        try:
+            return await self._client.ask(call, params, reply, until_ms=order.valid_until_ms)
         except Refused as error:
             if error.code == DUPLICATE:
                 raise OutcomeUnknown(str(error), code=error.code) from error
-            if error.code not in WRONG_SIDE:
-                raise
-        placed = await self._client.ask(call, params(not hedge), reply, until_ms=order.valid_until_ms)
-        self._memory.hedge = not hedge
-        return placed
+            raise
 
     async def _cancel_condition(self, order: Order) -> OrderReport:
         """The reply says that it was done; what the order is now is in its record."""
