@@ -86,6 +86,12 @@ class MarketQuestions:
         now_ms = self._venue.now_ms(now_s)
         return began_s if now_ms is None else max(began_s, now_s - max(0, now_ms - venue_ms) / 1000)
 
+    def stamped_s(self, venue_ms: int, otherwise_s: float) -> float:
+        """When the venue stamped it: what is computed anew all the time is as old as that, however late it was asked for."""
+        now_s = self._clock.monotonic_s()
+        now_ms = self._venue.now_ms(now_s)
+        return otherwise_s if now_ms is None else now_s - max(0, now_ms - venue_ms) / 1000
+
     def _venue_ms(self) -> int:
         now_ms = self._venue.now_ms(self._clock.monotonic_s())
         if now_ms is None:

@@ -72,7 +72,7 @@ class MarketRest(MarketQuestions):
         for name in MARK_FIELDS:
             setattr(ticker, name, getattr(answer, name))
         ticker.mark_ms = answer.venue_ms
-        self.touch(DataClass.MARK, as_of_s)
+        self.touch(DataClass.MARK, self.stamped_s(answer.venue_ms, as_of_s))
 
     async def _take_trades(self) -> None:
         rows, began_s = await self.trades(POLLED_TRADES)

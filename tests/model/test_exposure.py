@@ -68,7 +68,7 @@ def shape(exposure: Exposure) -> object:
     stakes = {
         name: (stake.live, stake.buys, stake.sells, stake.bids.best(), stake.offers.best(), stake.reported, stake.own)
         for name, stake in exposure.stakes.items()
-        if not stake.empty
+        if any((stake.live, stake.buys, stake.sells, stake.reported, stake.own))
     }
     return exposure.live, exposure.waiting, stakes
 
