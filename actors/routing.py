@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from actors.messages import Accepted, GetOrderByKey, GetOrdersStatus, OrdersStatus, SubmitOrder
-from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Unanswered
+from actors.messages import Accepted, GetOrderByKey, GetOrdersStatus, OrdersStatus, SubmitOrder, ask_queue
+from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull
 from engine.model import (
     DataClass,
     Denial,
@@ -193,13 +193,7 @@ async def _submit(parts: "NodeParts", chosen: Considered, request: OrderRequest)
     placed = msgspec.structs.replace(
         request, instrument=chosen.instrument, account=chosen.account, amount=chosen.amount, price=price
     )
-    try:
-        answer: Accepted | Denial = await account.orders.call(SubmitOrder(placed), timeout_s=SUBMIT_TIMEOUT_S)
-    except Unanswered:
-        raise
-    except (MailboxFull, ActorDown) as error:
-        return Denial("QUEUE_DOWN", str(error))
-    return answer
+    return await ask_queue(account.orders, SubmitOrder(placed), timeout_s=SUBMIT_TIMEOUT_S)
 
 
 async def _known(parts: "NodeParts", route: str, key: str) -> RoutedOrder | Denial | None:

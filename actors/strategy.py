@@ -48,6 +48,7 @@ from actors.messages import (
     SubmitLinked,
     SubmitOrder,
     WatchMarket,
+    ask_queue,
 )
 from actors.parts import AccountParts, NodeParts
 from actors.trading import Trading
@@ -321,12 +322,10 @@ class Strategy(Actor):
         """
         try:
             ref = account.execution if isinstance(message, Execute) else account.orders
-            return await ref.call(message, timeout_s=CALL_TIMEOUT_S)
+            return await ask_queue(ref, message, timeout_s=CALL_TIMEOUT_S)
         except (Unanswered, CallTimeout, CallFailed) as error:
             self.log.error("no answer from the order queue to {}: {}", what, error)
             return None
-        except (MailboxFull, ActorDown) as error:
-            return Denial("QUEUE_DOWN", str(error))
 
     async def _quietly(self, account: AccountParts, request: CancelOrder | AmendOrder) -> None:
         try:

@@ -7,7 +7,7 @@ import msgspec
 
 from actors import _jsonrpc as rpc
 from actors.messages import Accepted
-from actors.parts import AccountParts, NodeParts
+from actors.parts import NodeParts
 from actors.trading import Trading
 from engine.kernel import (
     ActorDown,
@@ -91,12 +91,3 @@ def accepted(outcome: Accepted | Denial) -> Accepted:
     if isinstance(outcome, Denial):
         raise rpc.refusal_of(outcome)
     return outcome
-
-
-def account_named(parts: NodeParts, name: str) -> AccountParts:
-    """The account with this full name. Raises RpcError."""
-    for account in parts.accounts():
-        if account.name == name:
-            return account
-    known = ", ".join(account.name for account in parts.accounts()) or "none: no account is configured"
-    raise rpc.refused("ACCOUNT_UNKNOWN", "account", known, name)

@@ -18,9 +18,10 @@ from actors.messages import (
     Planned,
     PlanStatus,
     SubmitOrder,
+    ask_queue,
 )
 from actors.recorder import Observe, Record, StoreUsage
-from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, Reply, Unanswered, on
+from engine.kernel import CallFailed, CallTimeout, Message, Overflow, Reply, Unanswered, on
 from engine.model import (
     Denial,
     ExecutionStyle,
@@ -133,11 +134,9 @@ class Execution(Learning):
     async def _immediately(self, submit: SubmitOrder, reply: Reply[Accepted | Denial]) -> None:
         """The answer of the order queue, whatever it is."""
         try:
-            reply.send(await self._desk.orders.call(submit, timeout_s=self._settings.call_timeout_s))
+            reply.send(await ask_queue(self._desk.orders, submit, timeout_s=self._settings.call_timeout_s))
         except (Unanswered, CallTimeout, CallFailed) as error:
             reply.fail(error)
-        except (MailboxFull, ActorDown) as error:
-            reply.send(Denial("QUEUE_DOWN", str(error)))
 
     def _check_account(self, account: str) -> None:
         own = self._desk.account

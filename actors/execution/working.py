@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from actors.execution.keeping import Keeping
-from actors.messages import Accepted, AmendOrder, CancelOrder, GetOrderByKey, SubmitOrder
+from actors.messages import Accepted, AmendOrder, CancelOrder, GetOrderByKey, SubmitOrder, ask_queue
 from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Unanswered
 from engine.model import (
     PASSING,
@@ -123,13 +123,11 @@ class Working(Keeping):
     async def _submit(self, plan_id: str, do: Submit) -> None:
         request = SubmitOrder(do.request, owner=self.ctx.self_ref)
         try:
-            answer = await self._desk.orders.call(request, timeout_s=self._settings.call_timeout_s)
+            answer = await ask_queue(self._desk.orders, request, timeout_s=self._settings.call_timeout_s)
         except (Unanswered, CallTimeout, CallFailed) as error:
             self._unresolved.add(plan_id)  # it may have been taken
             self._pause(plan_id, f"the order queue: {error}")
             return
-        except (MailboxFull, ActorDown) as error:
-            answer = Denial("QUEUE_DOWN", str(error))
         self._desk.point("plan.answered")
         plan = self._plans[plan_id]
         if isinstance(answer, Accepted):

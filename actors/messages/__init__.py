@@ -38,6 +38,7 @@ from actors.messages.orders import (
     SubmitLinked,
     SubmitOrder,
     Verdict,
+    ask_queue,
 )
 from actors.messages.plans import (
     CancelPlan,
@@ -63,6 +64,7 @@ from actors.messages.triggers import (
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
+    "ask_queue",
     "GetQueueStatistics",
     "QueueStatistics",
     "CancelPlan",

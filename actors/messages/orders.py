@@ -2,15 +2,19 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import pykka
 
 from engine.kernel import (
+    ActorDown,
+    MailboxFull,
     Message,
     Overflow,
+    Ref,
     Request,
+    Unanswered,
 )
 from engine.model import (
     Denial,
@@ -21,6 +25,8 @@ from engine.model import (
     OrderRequest,
     TriggerFill,
 )
+
+R = TypeVar("R")
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -113,6 +119,19 @@ class FillUpdate(Message, frozen=True):
     fill: Fill
     order: Order | None
     seq: int
+
+
+async def ask_queue(queue: Ref, request: Request[R], *, timeout_s: float) -> R | Denial:
+    """The answer of an order queue, or of who works plans; `QUEUE_DOWN` when it certainly never took the request.
+
+    Raises `Unanswered`, `CallTimeout` or `CallFailed` when it may have: saying "denied" would be a guess.
+    """
+    try:
+        return await queue.call(request, timeout_s=timeout_s)
+    except Unanswered:
+        raise
+    except (MailboxFull, ActorDown) as error:
+        return Denial("QUEUE_DOWN", str(error))
 
 
 class SubmitBatch(Request[tuple[Accepted | Denial, ...]], frozen=True):
