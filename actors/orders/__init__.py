@@ -3,7 +3,7 @@
 The whole protocol rests on two habits. First, every decision is committed before anyone can see its effect: an order is
 on disk before its caller hears "accepted", an attempt's client id is on disk before its first byte leaves, a cancel is
 on disk before it is sent. Second, silence is never an answer: a request that brought no usable reply makes the order
-`unknown`, and only the venue's word, or proof that the order was never placed (`engine.model.inquiry`), makes it
+`unknown`, and only the venue's word, or proof that the order was never placed (`engine.model.orders.inquiry`), makes it
 anything else.
 
 So this actor may be killed between any two instructions. Its next incarnation reads the store: what was `waiting` is
@@ -23,7 +23,7 @@ The actor is written in layers, one idea a file, each knowing only those before 
 word), releasing (what holds an order, and who may leave), sending, finding, changing, linking, holding and guarding (limits),
 taking, taking_sets, lifecycle (time), sweeping, reviewing (decisions of people), telling, and queue, which is asked and told.
 
-Waiting costs nothing per order that waits: whose turn it is (`engine.model.ready`), what comes when (`engine.model.alarms`) and
+Waiting costs nothing per order that waits: whose turn it is (`engine.model.orders.ready`), what comes when (`engine.model.conditions.alarms`) and
 what is unfinished are kept as orders change, in O(log n), and are never searched. All of it follows from the stored orders.
 """
 

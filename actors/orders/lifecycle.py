@@ -10,7 +10,7 @@ FEW = 4  # orders that are asked for one by one; of more the venue is asked for 
 
 
 class Lifecycle(TakingSets):
-    """What the settings and an order's own words say of how long it lives (`engine.model.lifecycle`), carried out.
+    """What the settings and an order's own words say of how long it lives (`engine.model.orders.lifecycle`), carried out.
 
     The private stream is the source of news, and a stream can be deaf without a sign. Its backstop: an open order nothing was
     heard of for `monitoring_interval_s` is asked for, the longest silent first. That costs one question for each of a few

@@ -1,6 +1,6 @@
 """Orders that depend on each other: what a fill or an end of one means for the others.
 
-What is due follows from the stored orders alone (`engine.model.linked`), so it is done again after a crash and changes
+What is due follows from the stored orders alone (`engine.model.orders.linked`), so it is done again after a crash and changes
 nothing then. What people must hear is stored with the change that makes it true.
 """
 

@@ -42,7 +42,7 @@ class Submitting(Caller):
         `order_type`: limit, market, stop_limit, stop_market. `conditions`: see `when`; the order waits until they hold.
         `execute_immediately` puts it first in the queue and allows nothing it would have to wait for. With `execution` other than
         immediate it is worked as many small orders, and the answer is the record of its plan: `{style: progressive, distance_ticks,
-        step_s, …}` steps towards the market, `{style: twap, duration_s, interval_s, …}` spreads it over time (see `engine.model.plans`).
+        step_s, …}` steps towards the market, `{style: twap, duration_s, interval_s, …}` spreads it over time (see `engine.model.plans.plan`).
         """
         return await self.submit_order(
             {

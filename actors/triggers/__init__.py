@@ -5,7 +5,7 @@ before the watcher hears of it, and every start arms all of it anew. What is met
 until the queue has it on disk, so either of the two may die at any moment and nothing is lost; what is told twice changes
 nothing. What lies between two lives is not seen: a crossing counts from the first value this life has read.
 
-A tick costs a look at the figures it may have moved and two bisections for each (`engine.model.condition_index`), however
+A tick costs a look at the figures it may have moved and two bisections for each (`engine.model.conditions.index`), however
 many orders wait. What no message tells is looked at every evaluation interval: positions and results (besides when the
 account tells that they changed), polled samples, modes of feeds. The time has its own alarm, set for the next moment at
 which anything changes and for no more than one interval, so a wall clock that jumps is noticed.

@@ -25,8 +25,8 @@ from actors.triggers.figures import FigureBook
 from engine.kernel import Actor, ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, on
 from engine.kernel.context import Timer
 from engine.model import CancelState, Figure, Notice, Order, OrderState, Severity, Trailing
-from engine.model.condition_check import TIME
-from engine.model.watch import Met, Sight, Watch, figures_of, shown
+from engine.model.conditions.check import TIME
+from engine.model.conditions.watch import Met, Sight, Watch, figures_of, shown
 
 TRAILS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 5.0

@@ -9,8 +9,8 @@ from actors.triggers.desk import TriggersDesk
 from actors.triggers.markets import Markets
 from engine.kernel import Clock, Ref
 from engine.model import ZERO, Figure, Position
-from engine.model.condition_check import DAILY, TIME, Number
-from engine.model.figures import MarketFigure
+from engine.model.conditions.check import DAILY, TIME, Number
+from engine.model.conditions.figures import MarketFigure
 
 _CUSTOM = "custom."
 _PNL = "pnl."

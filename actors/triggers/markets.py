@@ -7,7 +7,7 @@ from actors.messages import MarketChanged, WatchMarket
 from actors.triggers.desk import TriggersDesk
 from engine.kernel import MailboxFull, Ref
 from engine.model import Figure
-from engine.model.figures import MarketFigure
+from engine.model.conditions.figures import MarketFigure
 from engine.venues.base import Applied
 
 

@@ -1,18 +1,59 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
-from engine.model.alarms import Alarms, Moment
-from engine.model.book import Book, Level
-from engine.model.condition_check import Figure, check_conditions, figure_of, threshold_of
-from engine.model.conditions import Condition, ConditionType, Operator, Trail, Trailing
-from engine.model.day import DayStart, begun, day_of, day_pnl, too_much
+from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
+from engine.model.conditions.alarms import Alarms, Moment
+from engine.model.conditions.check import Figure, check_conditions, figure_of, threshold_of
+from engine.model.conditions.terms import Condition, ConditionType, Operator, Trail, Trailing
 from engine.model.denials import CODES, NO_MARK, PASSING, RATE_LIMIT, Denial, bad_request, denied
 from engine.model.errors import IllegalTransition, ModelError
-from engine.model.execution_requests import ExecutionRequest, ExecutionStyle, OnEnd, Progressive, Twap
-from engine.model.exposure import Exposure, Prices, Stake, counted, waits_its_turn
-from engine.model.fills import Balance, Fill, Liquidity, Position, PositionSide
-from engine.model.freshness import ClassSummary, Freshness, Source
-from engine.model.gate import DAILY_LOSS, Gate, GateState
-from engine.model.holding import (
+from engine.model.instruments import (
+    Instrument,
+    InstrumentKind,
+    PriceBand,
+    Snap,
+    TickStep,
+    instrument_id,
+    split_instrument,
+)
+from engine.model.limits.day import DayStart, begun, day_of, day_pnl, too_much
+from engine.model.limits.exposure import Exposure, Prices, Stake, counted, waits_its_turn
+from engine.model.limits.gate import DAILY_LOSS, Gate, GateState
+from engine.model.limits.risk import (
+    DOLLARS,
+    check_shape,
+    deny_at_door,
+    deny_by_gate,
+    deny_by_lists,
+    deny_count,
+    deny_exposure,
+    deny_meeting,
+    deny_position,
+    deny_price,
+    deny_size,
+    no_mark,
+)
+from engine.model.limits.settings import InstrumentLimits, OrderLimits, Permission, SelfTrade
+from engine.model.limits.throttle import Throttle
+from engine.model.limits.venue_rules import VENUE_RULE, deny_by_venue
+from engine.model.market.book import Book, Level
+from engine.model.market.freshness import ClassSummary, Freshness, Source
+from engine.model.market.policy import DataCells, DataRow
+from engine.model.market.quality import Quality, QualitySummary
+from engine.model.market.route_prices import Walk, walk
+from engine.model.market.samples import Samples
+from engine.model.market.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
+from engine.model.market.state import (
+    FORCED_COLUMNS,
+    INTERVAL_MS,
+    DataClass,
+    MarketState,
+    MarketSummary,
+    Ticker,
+    VenueState,
+)
+from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, on_grid, plain, positive, rounded
+from engine.model.notices import Notice, Severity
+from engine.model.orders.holding import (
     closed_by_a_person,
     conditions_met,
     freed,
@@ -24,17 +65,8 @@ from engine.model.holding import (
     trailed,
     up_for_review,
 )
-from engine.model.inquiry import Inquiry, ProofRules
-from engine.model.instruments import (
-    Instrument,
-    InstrumentKind,
-    PriceBand,
-    Snap,
-    TickStep,
-    instrument_id,
-    split_instrument,
-)
-from engine.model.lifecycle import (
+from engine.model.orders.inquiry import Inquiry, ProofRules
+from engine.model.orders.lifecycle import (
     ConditionalOrders,
     NonImmediateOrders,
     OrderLifecycle,
@@ -42,8 +74,7 @@ from engine.model.lifecycle import (
     gives_up_rest,
     moments,
 )
-from engine.model.limits import InstrumentLimits, OrderLimits, Permission, SelfTrade
-from engine.model.linked import (
+from engine.model.orders.linked import (
     closing,
     due_exits,
     ends_rivals,
@@ -56,19 +87,8 @@ from engine.model.linked import (
     uncovered,
     waits_for_entry,
 )
-from engine.model.linking import ExitPolicy, Link, LinkedRequest, LinkKind, LinkSettings, bracket
-from engine.model.market import (
-    FORCED_COLUMNS,
-    INTERVAL_MS,
-    DataClass,
-    MarketState,
-    MarketSummary,
-    Ticker,
-    VenueState,
-)
-from engine.model.money import ZERO, ceil_to, checked, floor_to, nearest_to, on_grid, plain, positive, rounded
-from engine.model.notices import Notice, Severity
-from engine.model.orders import (
+from engine.model.orders.linking import ExitPolicy, Link, LinkedRequest, LinkKind, LinkSettings, bracket
+from engine.model.orders.order import (
     TERMINAL,
     Amend,
     CancelState,
@@ -90,9 +110,11 @@ from engine.model.orders import (
     want_amend,
     want_cancel,
 )
-from engine.model.plan_parts import child_request, ended, not_moved, part_of, taken, together
-from engine.model.planning import Facts, Move, Step, Submit, Withdraw, next_step
-from engine.model.plans import (
+from engine.model.orders.ready import Lane, ReadyQueue, free_since_ms
+from engine.model.orders.requests import OrderRequest
+from engine.model.orders.word import OrderReport, executed, never_acknowledged, reported
+from engine.model.plans.parts import child_request, ended, not_moved, part_of, taken, together
+from engine.model.plans.plan import (
     Child,
     ChildKind,
     ChosenBy,
@@ -105,31 +127,9 @@ from engine.model.plans import (
     child_key,
     new_plan,
 )
-from engine.model.policy import DataCells, DataRow
-from engine.model.quality import Quality, QualitySummary
-from engine.model.ready import Lane, ReadyQueue, free_since_ms
-from engine.model.requests import OrderRequest
-from engine.model.risk import (
-    DOLLARS,
-    check_shape,
-    deny_at_door,
-    deny_by_gate,
-    deny_by_lists,
-    deny_count,
-    deny_exposure,
-    deny_meeting,
-    deny_position,
-    deny_price,
-    deny_size,
-    no_mark,
-)
-from engine.model.route_prices import Walk, walk
-from engine.model.samples import Samples
-from engine.model.series import BAR_COLUMNS, TRADE_COLUMNS, Bars, Columns, Series, Trades
+from engine.model.plans.planning import Facts, Move, Step, Submit, Withdraw, next_step
+from engine.model.plans.requests import ExecutionRequest, ExecutionStyle, OnEnd, Progressive, Twap
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
-from engine.model.throttle import Throttle
-from engine.model.venue_rules import VENUE_RULE, deny_by_venue
-from engine.model.word import OrderReport, executed, never_acknowledged, reported
 
 __all__ = [
     "Walk",

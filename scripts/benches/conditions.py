@@ -37,9 +37,9 @@ from engine.model import (
     Side,
     Source,
 )
-from engine.model.condition_check import Number
-from engine.model.figures import MarketFigure
-from engine.model.watch import Watch
+from engine.model.conditions.check import Number
+from engine.model.conditions.figures import MarketFigure
+from engine.model.conditions.watch import Watch
 from engine.store import Store
 from engine.venues.base import Applied
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Book, Level
-from engine.model.book import MAX_LEVELS
+from engine.model.market.book import MAX_LEVELS
 
 BIDS = st.integers(1, 50).map(float)  # never crosses: every bid is below every ask
 ASKS = st.integers(51, 100).map(float)

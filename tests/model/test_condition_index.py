@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.model.condition_check import Figure, Number
-from engine.model.condition_index import ConditionIndex, Ready, Term, holds
-from engine.model.conditions import Operator
+from engine.model.conditions.check import Figure, Number
+from engine.model.conditions.index import ConditionIndex, Ready, Term, holds
+from engine.model.conditions.terms import Operator
 
 FIGURES = (Figure("sim:X", "mark"), Figure("sim:X", "last"), Figure("sim:Y", "mark"))
 MARK, LAST, OTHER = FIGURES

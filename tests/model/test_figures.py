@@ -3,7 +3,7 @@
 import pytest
 
 from engine.model import DataClass, Figure, MarketState, Samples, Source
-from engine.model.figures import MarketFigure
+from engine.model.conditions.figures import MarketFigure
 
 DERIBIT = {DataClass.BOOK: 5.0, DataClass.TICKER: 5.0, DataClass.TRADES: 60.0}
 BINANCE = {DataClass.BOOK: 1.0, DataClass.MARK: 5.0, DataClass.TRADES: 1.0}

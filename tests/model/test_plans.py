@@ -26,9 +26,9 @@ from engine.model import (
     Withdraw,
     ended,
 )
-from engine.model.plan_prices import next_slice
-from engine.model.planning import MAX_REFUSALS
-from engine.model.plans import ChosenBy
+from engine.model.plans.plan import ChosenBy
+from engine.model.plans.planning import MAX_REFUSALS
+from engine.model.plans.prices import next_slice
 from tests.support.adversary import PERPETUAL
 from tests.support.plan_world import PlanWorld, progressive, twap, whole
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.model.conditions import Trail
+from engine.model.conditions.terms import Trail
+from engine.model.conditions.trails import Hit, Trails, trigger_of
 from engine.model.terms import Side
-from engine.model.trails import Hit, Trails, trigger_of
 
 
 class Alone:

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model import Condition, ConditionType, Figure, Operator, Order, OrderType, Side, Trail, Trailing
-from engine.model.condition_check import Number
-from engine.model.condition_index import holds
-from engine.model.watch import Met, Watch, terms_of
+from engine.model.conditions.check import Number
+from engine.model.conditions.index import holds
+from engine.model.conditions.watch import Met, Watch, terms_of
 
 SYMBOLS = ("X", "Y")
 MARK, LAST, OTHER = Figure("sim:X", "mark"), Figure("sim:X", "last"), Figure("sim:Y", "mark")

@@ -32,7 +32,7 @@ from engine.model import (
     taken,
     together,
 )
-from engine.model.plans import ChosenBy
+from engine.model.plans.plan import ChosenBy
 from tests.support.adversary import PERPETUAL
 
 D = Decimal

@@ -1,0 +1,6 @@
+"""Executions in steps: progressive limit, TWAP.
+
+The door is `engine.model`.
+"""
+
+__all__: list[str] = []
