@@ -1,6 +1,11 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
+from engine.model.accounts.external import ExternalOrder
 from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
+from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
+from engine.model.accounts.portfolios import Portfolio, PortfolioOrder, PortfolioPosition
+from engine.model.accounts.records import PositionRecord, RecordType
+from engine.model.accounts.sync import Discrepancy, DiscrepancyKind, SyncKind, SyncMode, SyncReport, SyncResult
 from engine.model.conditions.alarms import Alarms, Moment
 from engine.model.conditions.check import Figure, check_conditions, figure_of, threshold_of
 from engine.model.conditions.terms import Condition, ConditionType, Operator, Trail, Trailing
@@ -132,6 +137,21 @@ from engine.model.plans.requests import ExecutionRequest, ExecutionStyle, OnEnd,
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
 __all__ = [
+    "ExternalOrder",
+    "EXTERNAL_FLOWS",
+    "CashFlow",
+    "FlowKind",
+    "Portfolio",
+    "PortfolioOrder",
+    "PortfolioPosition",
+    "PositionRecord",
+    "RecordType",
+    "Discrepancy",
+    "DiscrepancyKind",
+    "SyncKind",
+    "SyncMode",
+    "SyncReport",
+    "SyncResult",
     "Walk",
     "walk",
     "VENUE_RULE",

@@ -5,14 +5,31 @@ from typing import Any
 
 import msgspec
 
-from engine.model import Balance, Fill, Notice, Order, OrderState, Plan, PlanState, Position, PositionSide
+from engine.model import (
+    Balance,
+    CashFlow,
+    Discrepancy,
+    ExternalOrder,
+    Fill,
+    Notice,
+    Order,
+    OrderState,
+    Plan,
+    PlanState,
+    Portfolio,
+    PortfolioOrder,
+    PortfolioPosition,
+    Position,
+    PositionRecord,
+    PositionSide,
+)
 from engine.store.journal import Commit
 from engine.store.keys import KeyCodec
 from engine.store.tables import IndexSpec, RowReader, Schema, TableSpec, Totals
 
 __all__ = ["TRADENODE"]
 
-VERSION = 2
+VERSION = 3
 
 
 class OrderView(msgspec.Struct, frozen=True):
@@ -63,6 +80,34 @@ class PlanView(msgspec.Struct, frozen=True):
     @property
     def request_key(self) -> str:
         return self.request.order.request_key
+
+
+class RecordView(msgspec.Struct, frozen=True):
+    record_id: str
+    account: str
+    instrument: str
+    side: PositionSide
+    at_ms: int
+    order_id: str = ""
+
+    position_key = PositionRecord.position_key
+
+
+class FlowView(msgspec.Struct, frozen=True):
+    account: str
+    currency: str
+    flow_id: str
+    at_ms: int
+
+    key = CashFlow.key
+
+
+class DiscrepancyView(msgspec.Struct, frozen=True):
+    discrepancy_id: str
+    account: str
+    review: bool
+    found_at_ms: int
+    settled_at_ms: int | None = None
 
 
 def _order_number(order_id: str) -> int:
@@ -149,6 +194,56 @@ PLANS = TableSpec[Plan](
     ),
 )
 BALANCES = TableSpec[Balance]("balances", KeyCodec(str), Balance, key_of=lambda balance: balance.key)
+POSITION_RECORDS = TableSpec[PositionRecord](
+    "position_records",
+    KeyCodec(str, int, str),
+    PositionRecord,
+    key_of=lambda record: (record.position_key, record.at_ms, record.record_id),
+    view=RecordView,
+    indexes=(
+        IndexSpec(
+            "position_records_by_time", KeyCodec(int, str, str), lambda r: (r.at_ms, r.position_key, r.record_id)
+        ),
+        IndexSpec(
+            "position_records_by_order",
+            KeyCodec(str, str, int, str),
+            lambda r: (r.order_id, r.position_key, r.at_ms, r.record_id) if r.order_id else None,
+        ),
+    ),
+)
+CASH_FLOWS = TableSpec[CashFlow](
+    "cash_flows",
+    KeyCodec(str),
+    CashFlow,
+    key_of=lambda flow: flow.key,
+    view=FlowView,
+    indexes=(IndexSpec("cash_flows_by_time", KeyCodec(int, str), lambda f: (f.at_ms, f.key)),),
+)
+DISCREPANCIES = TableSpec[Discrepancy](
+    "discrepancies",
+    KeyCodec(str),
+    Discrepancy,
+    key_of=lambda found: found.discrepancy_id,
+    view=DiscrepancyView,
+    indexes=(
+        IndexSpec("discrepancies_by_time", KeyCodec(int, str), lambda d: (d.found_at_ms, d.discrepancy_id)),
+        IndexSpec(
+            "discrepancies_to_review",
+            KeyCodec(str, int, str),
+            lambda d: (d.account, d.found_at_ms, d.discrepancy_id) if d.review and d.settled_at_ms is None else None,
+        ),
+    ),
+)
+EXTERNAL_ORDERS = TableSpec[ExternalOrder](
+    "external_orders", KeyCodec(str), ExternalOrder, key_of=lambda order: order.key
+)
+PORTFOLIOS = TableSpec[Portfolio]("portfolios", KeyCodec(str), Portfolio, key_of=lambda portfolio: portfolio.identifier)
+PORTFOLIO_POSITIONS = TableSpec[PortfolioPosition](
+    "portfolio_positions", KeyCodec(str), PortfolioPosition, key_of=lambda position: position.key
+)
+PORTFOLIO_ORDERS = TableSpec[PortfolioOrder](
+    "portfolio_orders", KeyCodec(str), PortfolioOrder, key_of=lambda order: order.key
+)
 TASKS = TableSpec[dict[str, Any]]("tasks", KeyCodec(str), dict[str, Any])
 KEYS = TableSpec[dict[str, Any]]("keys", KeyCodec(str), dict[str, Any])
 DEAD_LETTERS = TableSpec[dict[str, Any]]("dead_letters", KeyCodec(str), dict[str, Any])
@@ -160,8 +255,32 @@ def _add_plans(_rows: RowReader) -> Iterable[Commit]:
     return ()
 
 
+def _add_accounts(_rows: RowReader) -> Iterable[Commit]:
+    """Version 3 has the tables of position records, statements, discrepancies and portfolios, empty at first."""
+    return ()
+
+
 TRADENODE = Schema(
     VERSION,
-    (ORDERS, FILLS, POSITIONS, POSITION_CHANGES, BALANCES, TASKS, KEYS, NOTICES, DEAD_LETTERS, META, PLANS),
-    {1: _add_plans},
+    (
+        ORDERS,
+        FILLS,
+        POSITIONS,
+        POSITION_CHANGES,
+        BALANCES,
+        TASKS,
+        KEYS,
+        NOTICES,
+        DEAD_LETTERS,
+        META,
+        PLANS,
+        POSITION_RECORDS,
+        CASH_FLOWS,
+        DISCREPANCIES,
+        EXTERNAL_ORDERS,
+        PORTFOLIOS,
+        PORTFOLIO_POSITIONS,
+        PORTFOLIO_ORDERS,
+    ),
+    {1: _add_plans, 2: _add_accounts},
 )
