@@ -21,7 +21,7 @@ which is all that a policy needs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from enum import IntFlag, StrEnum
+from enum import IntFlag
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -39,74 +39,66 @@ from engine.model import (
     Position,
     ProofRules,
 )
+from engine.venues.answers import (
+    BookSnapshot,
+    FillPage,
+    FlowPage,
+    KeyPermissions,
+    MarkSnapshot,
+    OrderSearch,
+    TickerSnapshot,
+    TradeRow,
+)
+from engine.venues.errors import (
+    BadReply,
+    Disposition,
+    NotAuthorised,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    Unavailable,
+    VenueError,
+    disposition,
+)
+
+__all__ = [
+    "Applied",
+    "BadReply",
+    "BookSnapshot",
+    "Connected",
+    "Credentials",
+    "Disposition",
+    "FeedAdapter",
+    "FillPage",
+    "FlowPage",
+    "KeyPermissions",
+    "MarkSnapshot",
+    "MarketVenue",
+    "NotAuthorised",
+    "NotSent",
+    "OrderSearch",
+    "OutcomeUnknown",
+    "PolledSource",
+    "PrivateAdapter",
+    "PrivateEvent",
+    "PublicRest",
+    "RateLimited",
+    "Refused",
+    "Route",
+    "Statements",
+    "StreamAdapter",
+    "StreamTrouble",
+    "TickerSnapshot",
+    "TradeRow",
+    "Unavailable",
+    "Venue",
+    "VenueError",
+    "VenueRest",
+    "disposition",
+]
 
 R_contra = TypeVar("R_contra", contravariant=True)
-
-
-class VenueError(Exception):
-    """Trouble with a venue. `code` is the venue's own, 0 when it said nothing."""
-
-    def __init__(self, message: str, *, code: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Refused(VenueError):
-    """The venue answered no. Nothing was executed.
-
-    `passing`: what was refused is the moment and not the request – too little margin, a price outside the band, post-only
-    that would take –, so the same request may be taken later. Otherwise it never will be: a bad parameter, no such instrument.
-    """
-
-    def __init__(self, message: str, *, code: int = 0, passing: bool = False) -> None:
-        super().__init__(message, code=code)
-        self.passing = passing
-
-
-class NotSent(VenueError):
-    """No byte of the request left this machine."""
-
-
-class RateLimited(VenueError):
-    """The venue did not execute the request because we asked too much."""
-
-    def __init__(self, message: str, *, code: int = 0, retry_after_s: float = 1.0) -> None:
-        super().__init__(message, code=code)
-        self.retry_after_s = retry_after_s
-
-
-class Unavailable(VenueError):
-    """The venue is up but would not do it now; it did not execute the request."""
-
-
-class NotAuthorised(VenueError):
-    """Our credentials were not accepted for this request; it was not executed."""
-
-
-class OutcomeUnknown(VenueError):
-    """The request may have been executed."""
-
-
-class BadReply(VenueError):
-    """The reply breaks the protocol: field, what was expected and what came are in the message."""
-
-
-class Disposition(StrEnum):
-    """What an error leaves to do about the request that met it."""
-
-    REFUSED = "refused"  # not executed: the venue's final "no" (see `Refused.passing`)
-    RETRY = "retry"  # certainly not executed: the same may be sent again, after `retry_after_s` where there is one
-    UNKNOWN = "unknown"  # may have been executed: find out
-    FATAL = "fatal"  # not executed, and nothing of this account will be before somebody sees to its credentials
-
-
-def disposition(error: VenueError) -> Disposition:
-    """The word for `error`; one of no kind above is not known to have done nothing."""
-    if isinstance(error, Refused):
-        return Disposition.REFUSED
-    if isinstance(error, NotSent | RateLimited | Unavailable):
-        return Disposition.RETRY
-    return Disposition.FATAL if isinstance(error, NotAuthorised) else Disposition.UNKNOWN
 
 
 class Credentials(Protocol):
@@ -116,59 +108,6 @@ class Credentials(Protocol):
     def key(self) -> str: ...
 
     def reveal_secret(self) -> str: ...
-
-
-class OrderSearch(msgspec.Struct, frozen=True):
-    """Outcome of looking for one client id in every source the venue has.
-
-    `report` None: every source answered and none knew it.
-    """
-
-    report: OrderReport | None
-    sources: tuple[str, ...]
-
-
-class FillPage(msgspec.Struct, frozen=True):
-    """Fills after a point in time, oldest first; `complete` is False when the page limit cut them."""
-
-    fills: tuple[Fill, ...]
-    complete: bool
-
-
-class BookSnapshot(msgspec.Struct, frozen=True):
-    bids: tuple[tuple[float, float], ...]
-    asks: tuple[tuple[float, float], ...]
-    change_id: int
-    venue_ms: int
-
-
-class TickerSnapshot(msgspec.Struct, frozen=True):
-    bid: float | None
-    ask: float | None
-    last: float | None
-    mark: float | None
-    index: float | None
-    funding: float | None
-    open_interest: float | None
-    venue_ms: int
-
-
-class MarkSnapshot(msgspec.Struct, frozen=True):
-    mark: float | None
-    index: float | None
-    funding: float | None
-    next_funding_ms: int | None
-    venue_ms: int
-
-
-class TradeRow(msgspec.Struct, frozen=True):
-    """One public trade; `taker_side` is 1 for a buyer, -1 for a seller."""
-
-    time_ms: int
-    price: float
-    amount: float
-    taker_side: int
-    trade_seq: int
 
 
 class PublicRest(Protocol):
@@ -193,6 +132,24 @@ class PublicRest(Protocol):
         """Rows of `engine.model.BAR_COLUMNS`, ascending by open time; the newest may be unclosed."""
 
     async def close(self) -> None: ...
+
+
+class Statements(Protocol):
+    """What an account has done, as its venue has it in its books."""
+
+    async def fills_of(self, order: Order | OrderReport, instrument: Instrument) -> FillPage:
+        """All fills of one order, from every store there is, oldest first; of somebody else's order too.
+
+        `complete` is False, and nothing is asked, while the order has no venue id; find it first.
+        """
+
+    async def cash_flows(self, since_ms: int, until_ms: int) -> FlowPage:
+        """Every line of the account's statement that changed a balance, from `since_ms` up to and with `until_ms` by the
+        venue's clock. The amounts of a currency add up to what its balance changed by in that time, to the last digit,
+        as far as the venue's statement does."""
+
+    async def permissions(self) -> KeyPermissions:
+        """What our credentials may do. Raises `NotAuthorised` when they may not even ask."""
 
 
 class VenueRest(PublicRest, Protocol):
