@@ -42,7 +42,7 @@ def waits_its_turn(order: Order) -> bool:
         or order.review
         or order.conditions
         or order.any_of
-        or order.trail
+        or (order.trail and not order.native_trail)
         or (link is not None and (link.after or link.entry))
     )
 

@@ -93,4 +93,5 @@ def gives_up_rest(order: Order, rules: OrderLifecycle) -> bool:
 
 
 def _plain(order: Order) -> bool:
-    return not order.reduce_only and not order.order_type.has_trigger and (order.link is None or bool(order.link.exits))
+    waits = order.order_type.has_trigger or order.native_trail
+    return not order.reduce_only and not waits and (order.link is None or bool(order.link.exits))

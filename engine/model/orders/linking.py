@@ -61,6 +61,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     An exit was asked for as `share` for `per` of its entry, and `released` of it is free to leave, in `slices` orders of
     their own and, when the entry is over, itself. `closes`: the failed exit whose work this order does.
+
+    `native`: the venue keeps what binds the set. All of it leaves in one request, when its first order may; until then an
+    exit waits with `after`, as ever.
     """
 
     group: str
@@ -76,6 +79,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     released: Decimal = ZERO
     slices: int = 0
     closes: str = ""
+    native: bool = False
 
 
 class LinkedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

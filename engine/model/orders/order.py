@@ -112,6 +112,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     any_of: tuple[tuple[Condition, ...], ...] = ()
     trail: Trail | None = None
     trailing: Trailing | None = None
+    native_trail: bool = False  # the venue follows the price: it is sent as it is, with its trail
     met_at_ms: int | None = None  # when its conditions held, or its trail was hit
     evidence: str = ""  # what was seen then
     link: Link | None = None
@@ -143,13 +144,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def conditional(self) -> bool:
-        """Whether it has conditions or a trail that have not been met yet."""
-        return self.met_at_ms is None and bool(self.conditions or self.any_of or self.trail)
+        """Whether it has conditions, or a trail that is followed here, that have not been met yet."""
+        trails_here = self.trail is not None and not self.native_trail
+        return self.met_at_ms is None and (trails_here or bool(self.conditions or self.any_of))
 
     @property
     def held(self) -> bool:
-        """Whether something other than time must happen before it may leave."""
-        return self.conditional or bool(self.review) or (self.link is not None and bool(self.link.after))
+        """Whether something other than time must happen before it may leave, or another order with which it leaves."""
+        link = self.link
+        waits = link is not None and (bool(link.after) or (link.native and link.group != self.order_id))
+        return self.conditional or bool(self.review) or waits
 
 
 _CLIENT_ID = re.compile(r"([a-z0-9]{1,12}-[0-9]{1,15})-[0-9]{1,7}")

@@ -137,7 +137,7 @@ def executed(order: Order, *, price: Decimal, amount: Decimal, now_ms: int, venu
         executed_amount=total,
         filled_amount=filled,
         average_price=average,
-        triggered=order.triggered or order.order_type.has_trigger,
+        triggered=order.triggered or order.order_type.has_trigger or order.native_trail,
         review=order.review if not alive else "",
         opened_at_ms=order.opened_at_ms if order.opened_at_ms is not None else now_ms,
         cancel=CancelState.NONE if whole else order.cancel,
