@@ -7,12 +7,16 @@ A configuration names a secret by where it is kept, so that the file can be read
     systemd:NAME    a credential systemd passes to the service (`LoadCredential=NAME:…`), in $CREDENTIALS_DIRECTORY
 
 Any other text is the secret itself. That is refused in the files of a live profile, see `check`.
+
+A secret can be read again from its place, so that it can be replaced while the program runs. Of the places only a file changes
+under a process: its environment is its own copy, and systemd hands credentials over when it starts the service (unless told to
+refresh them on reload).
 """
 
 import hmac
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn, final
 
@@ -28,15 +32,16 @@ class SecretUnavailable(Exception):
 class Secret:
     """Text that shows as `***` wherever it is printed, formatted, encoded or logged. `reveal()` is the only way to it."""
 
-    __slots__ = ("__value", "_reference")
+    __slots__ = ("__value", "_again", "_reference")
 
-    def __init__(self, value: str, reference: str = HIDDEN) -> None:
+    def __init__(self, value: str, reference: str = HIDDEN, *, again: "Callable[[], Secret] | None" = None) -> None:
         if not value.strip():
             raise SecretUnavailable("expected a secret, got an empty text")
         if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
             raise SecretUnavailable("expected a secret of UTF-8 text, got one with NUL or other bytes in it")
         self.__value = value
         self._reference = reference
+        self._again = again
 
     def reveal(self) -> str:
         """The secret itself: for the one call that needs it, not for keeping."""
@@ -46,6 +51,10 @@ class Secret:
     def reference(self) -> str:
         """Where the secret is kept, as the configuration names it, or `***` where the configuration held it."""
         return self._reference
+
+    def again(self) -> "Secret":
+        """What its place holds now; itself where it has no place. Raises SecretUnavailable."""
+        return self if self._again is None else self._again()
 
     def __repr__(self) -> str:
         return f"Secret({HIDDEN})"
@@ -87,16 +96,19 @@ def resolve(text: str, env: Mapping[str, str], base: Path) -> Secret:
     if not name:
         raise SecretUnavailable(f"expected a name after {kind}:, got nothing")
     if kind == "env":
-        return _from_environment(name, env)
-    if kind == "file":
-        return Secret(_private_file(base / name), text)
-    return Secret(_credential(name, env), text)
+        value = _variable(name, env)
+    elif kind == "file":
+        value = _private_file(base / name)
+    else:
+        value = _credential(name, env)
+    kept_at = base.absolute()
+    return Secret(value, text, again=lambda: resolve(text, env, kept_at))
 
 
-def _from_environment(name: str, env: Mapping[str, str]) -> Secret:
+def _variable(name: str, env: Mapping[str, str]) -> str:
     if not env.get(name, "").strip():
         raise SecretUnavailable(f"expected the environment variable {name} to hold the secret, it is not set or empty")
-    return Secret(env[name], f"env:{name}")
+    return env[name]
 
 
 def _credential(name: str, env: Mapping[str, str]) -> str:

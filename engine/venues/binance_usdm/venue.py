@@ -76,13 +76,13 @@ class BinanceUsdmVenue:
     def public(self) -> BinanceUsdmRest:
         return BinanceUsdmRest(self.name, self._futures(), self._spot(), self._limits, self._clock)
 
-    def rest(self, account: str) -> BinanceUsdmTrader:
+    def rest(self, account: str, credentials: Credentials | None = None) -> BinanceUsdmTrader:
         settings = self._settings
         futures, memory = self._futures(), self._memory(account)
         view = AccountView(self.name, account, memory)
         client = SignedClient(
             futures,
-            credentials=self._credentials_of(account),
+            credentials=credentials or self._credentials_of(account),
             orders=self._limits.orders(account),
             clock=self._clock,
             timeout_s=settings.request_timeout_s,

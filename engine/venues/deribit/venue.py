@@ -58,10 +58,10 @@ class DeribitVenue:
     def public(self) -> DeribitRest:
         return self._client(None)
 
-    def rest(self, account: str) -> DeribitRest:
-        return self._client(account)
+    def rest(self, account: str, credentials: Credentials | None = None) -> DeribitRest:
+        return self._client(account, credentials or self._credentials_of(account))
 
-    def _client(self, account: str | None) -> DeribitRest:
+    def _client(self, account: str | None, credentials: Credentials | None = None) -> DeribitRest:
         settings = self._settings
         rpc = RpcClient(
             settings.http_url,
@@ -73,7 +73,7 @@ class DeribitVenue:
             budget=budget_of(settings),
             clock=self._clock,
             entropy=self._entropy.fork(f"rest/{account}"),
-            credentials=self._credentials_of(account) if account else None,
+            credentials=credentials,
             timeout_s=settings.request_timeout_s,
         )
         return DeribitRest(
