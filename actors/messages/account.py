@@ -15,6 +15,7 @@ from engine.model import (
     Fill,
     OrderReport,
     Position,
+    SyncReport,
 )
 
 
@@ -26,23 +27,39 @@ class VenueWord(Message, frozen=True):
     fills: tuple[Fill, ...] = ()
 
 
+class Told(msgspec.Struct, frozen=True):
+    """The venue's times between which the private stream was complete, so that it should have told of every fill by now. Its ends
+    leave out what may still be on its way. A fill of another time that only a pass brings is late, and no wonder.
+    """
+
+    since_ms: int
+    until_ms: int
+
+
 class Reconcile(Request[bool], frozen=True):
     """A whole pass over the account succeeded. True once everything in it is on disk.
 
     `reports` are the orders the venue holds open, asked after `asked_at_ms` (our clock); `listening`: the private
     stream was up all the while, so nothing can have fallen between, and orders may be sent.
+
+    `positions`, where `positions_known`, are all the venue holds; `venue_ms`: its time when the pass began, before any question.
     """
 
     reports: tuple[OrderReport, ...]
     fills: tuple[Fill, ...]
     asked_at_ms: int
     listening: bool
+    told: "Told | None" = None
+    positions: tuple[Position, ...] = ()
+    positions_known: bool = False
+    venue_ms: int = 0
 
 
 class HearFills(Request[bool], frozen=True):
     """Fills a pass found, before it is complete. True once they are on disk."""
 
     fills: tuple[Fill, ...]
+    told: "Told | None" = None
 
 
 class Unsynced(Message, frozen=True):
@@ -62,8 +79,12 @@ class SyncSoon(Message, frozen=True):
         return "sync"
 
 
-class SyncNow(Request[bool], frozen=True):
-    """Reconcile with the venue now; True when the pass succeeded."""
+class SyncNow(Request[SyncReport], frozen=True):
+    """Reconcile with the venue now; what the pass found, or why it failed, once all of it is on disk."""
+
+
+class GetSyncReport(Request[SyncReport | None], frozen=True):
+    """What the last pass found; None before there was one."""
 
 
 class Holdings(msgspec.Struct, frozen=True):

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import trio
 
-import actors._private_stream
-import actors.account
+import actors.account.asking
+import actors.account.stream
 import tests.support.order_rig
 from actors.account import Account, AccountDesk, AccountSettings
 from actors.messages import GetHoldings, GetOrdersStatus, Holdings, HoldingsChanged, SubmitOrder, SyncNow
@@ -58,7 +58,7 @@ async def account_rig(
 ) -> AsyncIterator[tuple[Rig, Stage]]:
     """A real account beside a real order queue; the venue's REST side is the adversary, its stream is played."""
     stage = Stage(*scripts)
-    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
+    monkeypatch.setattr(actors.account.stream, "connect", stage.connect)
     settings = msgspec.structs.replace(SETTINGS, **changes)
 
     async with order_rig(path, seed=1, behaviour=behaviour, account=an_account(settings)) as rig:
@@ -70,7 +70,8 @@ async def synced(rig: Rig) -> bool:
 
 
 async def sync_now(rig: Rig) -> bool:
-    return await rig.system.address("root/account").call(SyncNow(), timeout_s=60)
+    report = await rig.system.address("root/account").call(SyncNow(), timeout_s=60)
+    return report.whole
 
 
 def restarts(rig: Rig) -> dict[str, int]:
@@ -212,7 +213,7 @@ async def test_a_stream_that_beats_its_heart_and_tells_no_fill_is_replaced_and_t
 async def test_a_long_absence_is_caught_up_with_in_as_many_passes_as_it_takes(
     tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actors.account, "MAX_FILL_PAGES", 3)
+    monkeypatch.setattr(actors.account.asking, "MAX_FILL_PAGES", 3)
     minute_ms, count, page = 600_000, 100, 7
     began_ms = EPOCH_MS - count * minute_ms
     history = [a_fill(number, began_ms + number * minute_ms) for number in range(count)]
@@ -400,7 +401,7 @@ async def test_a_loss_found_by_a_pass_stops_new_risk_before_that_pass_lets_anyth
 ) -> None:
     settings = OrdersSettings(limits=OrderLimits(max_daily_loss={"BTC": D("0.1")}))
     stage = Stage((Connected(), 10.0, Disconnected(1006, "cut")), HEALTHY)
-    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
+    monkeypatch.setattr(actors.account.stream, "connect", stage.connect)
     async with order_rig(tmp_path, seed=1, behaviour=HONEST, account=an_account(SETTINGS), settings=settings) as rig:
         say(rig, in_btc("1"))
         assert await sync_now(rig)

@@ -44,6 +44,7 @@ from engine.model import (
     OrderType,
     Position,
     Side,
+    SyncReport,
 )
 from engine.store import Store
 from tests.support.adversary import HONEST, PERPETUAL, Behaviour
@@ -67,8 +68,8 @@ class Holder(Actor):
         return Holdings(tuple(self._positions), ())
 
     @on(SyncNow)
-    def sync_now(self, _message: SyncNow) -> bool:
-        return True
+    def sync_now(self, _message: SyncNow) -> SyncReport:
+        return SyncReport(account=ACCOUNT, started_at_ms=0, ended_at_ms=0)
 
     @on(SyncSoon)
     def sync_soon(self, _message: SyncSoon) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-import actors._private_stream
+import actors.account.stream
 from actors.account import Account, AccountDesk
 from engine.kernel import System
 from engine.net import Disconnected
@@ -47,7 +47,7 @@ async def _run(
     life_s: float | None = None,
 ) -> tuple[Stage, list[float]]:
     stage, renewed_s = Stage(*(scripts or ((FOR_EVER,),))), list[float]()
-    monkeypatch.setattr(actors._private_stream, "connect", stage.connect)
+    monkeypatch.setattr(actors.account.stream, "connect", stage.connect)
 
     def account(system: System, store: Store) -> Account:
         address = system.address

@@ -57,6 +57,7 @@ from engine.model import (
     OrderRequest,
     Position,
     Source,
+    SyncReport,
     VenueState,
     denied,
     new_order,
@@ -147,8 +148,8 @@ class ScriptedAccount(Actor):
         self._positions = positions
 
     @on(SyncNow)
-    def sync(self, message: SyncNow) -> bool:
-        return True
+    def sync(self, message: SyncNow) -> SyncReport:
+        return SyncReport(account=ACCOUNT, started_at_ms=0, ended_at_ms=0)
 
     @on(GetHoldings)
     def holdings(self, message: GetHoldings) -> Holdings:

@@ -1,13 +1,8 @@
-"""What an account works with, and how it behaves."""
+"""How an account is kept in step with its venue."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-
-from engine.kernel import Ref
-from engine.store import Store
-from engine.venues.base import PrivateAdapter
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000)]
 
@@ -27,17 +22,3 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     deaf_after_s: Seconds = 10.0  # a fill older than this that only a pass brought was not told by the stream
     backoff_min_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0
-
-
-class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account works with. It outlives incarnations."""
-
-    account: str
-    make_private: Callable[[], PrivateAdapter]
-    store: Store
-    settings: AccountSettings
-    session: Ref
-    recorder: Ref
-    notifier: Ref
-    orders: Ref
-    triggers: Ref

@@ -17,7 +17,7 @@ from typing import ClassVar
 import trio
 from loguru import logger
 
-from actors._account_desk import AccountDesk
+from actors.account.desk import AccountDesk
 from actors.messages import ask_venue
 from engine.kernel import Backoff, Context, Message, Overflow
 from engine.model import OrderState, split_instrument
