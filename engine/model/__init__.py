@@ -1,9 +1,18 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
+from engine.model.accounts.books import (
+    Held,
+    OpenBook,
+    PositionBook,
+    Statement,
+    folded,
+    step_of,
+)
 from engine.model.accounts.external import ExternalOrder
 from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
 from engine.model.accounts.portfolios import Portfolio, PortfolioOrder, PortfolioPosition
+from engine.model.accounts.profit import averaged, profit
 from engine.model.accounts.records import PositionRecord, RecordType
 from engine.model.accounts.sync import Discrepancy, DiscrepancyKind, SyncKind, SyncMode, SyncReport, SyncResult
 from engine.model.conditions.alarms import Alarms, Moment
@@ -137,6 +146,14 @@ from engine.model.plans.requests import ExecutionRequest, ExecutionStyle, OnEnd,
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
 __all__ = [
+    "Held",
+    "OpenBook",
+    "PositionBook",
+    "Statement",
+    "averaged",
+    "folded",
+    "profit",
+    "step_of",
     "ExternalOrder",
     "EXTERNAL_FLOWS",
     "CashFlow",

@@ -20,6 +20,7 @@ from engine.model import (
     PortfolioOrder,
     PortfolioPosition,
     Position,
+    PositionBook,
     PositionRecord,
     PositionSide,
 )
@@ -211,6 +212,7 @@ POSITION_RECORDS = TableSpec[PositionRecord](
         ),
     ),
 )
+POSITION_BOOKS = TableSpec[PositionBook]("position_books", KeyCodec(str), PositionBook, key_of=lambda book: book.key)
 CASH_FLOWS = TableSpec[CashFlow](
     "cash_flows",
     KeyCodec(str),
@@ -275,6 +277,7 @@ TRADENODE = Schema(
         META,
         PLANS,
         POSITION_RECORDS,
+        POSITION_BOOKS,
         CASH_FLOWS,
         DISCREPANCIES,
         EXTERNAL_ORDERS,

@@ -36,6 +36,9 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     client_order_id: str
     venue_order_id: str
     side: Side
+    position_side: PositionSide = (
+        PositionSide.NET
+    )  # whose position it moved, where long and short are held side by side
     price: Decimal
     amount: Decimal
     fee: Decimal = ZERO
@@ -47,6 +50,11 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """Where it is stored: account, instrument, trade id."""
         return f"{self.account}|{self.instrument}|{self.trade_id}"
+
+    @property
+    def position_key(self) -> str:
+        """As `Position.key`: account, instrument, side."""
+        return f"{self.account}|{self.instrument}|{self.position_side}"
 
     def check(self) -> None:
         positive(self.price, "price")

@@ -84,6 +84,7 @@ class UserTradeData(msgspec.Struct, kw_only=True):
     commission: Decimal = Decimal(0)
     commissionAsset: Text = ""  # noqa: N815
     maker: bool = False
+    positionSide: Text = "BOTH"  # noqa: N815
     st: int = 1
 
 
@@ -158,6 +159,7 @@ class OrderEventData(msgspec.Struct, kw_only=True):
     T: Stamp = 0
     t: int = 0
     m: bool = False
+    ps: Text = "BOTH"
     er: int | Text | None = None
     st: int = 1
 

@@ -25,7 +25,7 @@ class HoldingsView:
         position = Position(
             account=self._account,
             instrument=instrument_id(self._venue, data.symbol),
-            side=_side(data.positionSide),
+            side=position_side(data.positionSide),
             amount=data.positionAmt,
             average_price=some(data.entryPrice, "entryPrice"),
             mark_price=some(data.markPrice, "markPrice"),
@@ -43,7 +43,7 @@ class HoldingsView:
         position = Position(
             account=self._account,
             instrument=instrument_id(self._venue, data.s),
-            side=_side(data.ps),
+            side=position_side(data.ps),
             amount=data.pa,
             average_price=some(data.ep, "ep"),
             unrealised_pnl=rounded(data.up or ZERO, "up"),
@@ -80,7 +80,7 @@ class HoldingsView:
         return balance
 
 
-def _side(word: str) -> PositionSide:
+def position_side(word: str) -> PositionSide:
     side = _SIDES.get(word)
     if side is None:
         raise WireError("positionSide", f"one of {', '.join(_SIDES)}", repr(word[:40]))

@@ -21,7 +21,7 @@ from engine.venues.binance_usdm.account_wire import (
     UserTradeData,
 )
 from engine.venues.binance_usdm.figures import checking, not_negative, some
-from engine.venues.binance_usdm.holdings import HoldingsView
+from engine.venues.binance_usdm.holdings import HoldingsView, position_side
 from engine.venues.binance_usdm.memory import Condition
 from engine.venues.decoding import WireError
 
@@ -175,6 +175,7 @@ class AccountView(HoldingsView):
             client_order_id=client_id,
             venue_order_id=str(data.orderId),
             side=Side(data.side.lower()),
+            position_side=position_side(data.positionSide),
             price=data.price,
             amount=data.qty,
             fee=data.commission,
@@ -196,6 +197,7 @@ class AccountView(HoldingsView):
             client_order_id=client_id,
             venue_order_id=str(data.i),
             side=Side(data.S.lower()),
+            position_side=position_side(data.ps),
             price=data.L or ZERO,
             amount=data.l,
             fee=data.n or ZERO,
