@@ -103,7 +103,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One row of an account's transaction log. `change` is what it did to the balance."""
 
     entry_id: int
-    kind: str  # deposit, trade, funding, settlement, delivery, correction, liquidation
+    kind: str  # deposit, withdrawal, transfer, trade, funding, settlement, delivery, correction, liquidation
     at_ms: int
     currency: str
     change: Decimal

@@ -27,6 +27,7 @@ __all__ = ["Exchange", "Listing"]
 
 MAX_OPEN_ORDERS = 10_000
 MAX_TRIGGERS = 10_000
+PASSER = "~passer-by"
 
 Listener = Callable[[Batch], None]
 Follower = Callable[[Market], None]
@@ -131,6 +132,24 @@ class Exchange(Floor):
                 market.remark(self.now_ms, price)
                 self.batch.tickers[market.instrument.name] = None
                 self.moved[market.instrument.name] = None
+
+    def take(self, order: Order, amount: Decimal) -> None:
+        """Let somebody who passes by take a part of a resting order at its price, wherever it stands in the book."""
+        market = self.markets[order.instrument]
+        if order.state is not State.OPEN:
+            raise Refusal(Reason.NOT_OPEN)
+        if not market.instrument.on_step(amount) or amount > order.remaining:
+            raise Refusal(Reason.INVALID_AMOUNT, order.remaining)
+        passer = self.ledger.accounts.get(PASSER) or self.open_account(PASSER, {}, house=True)
+        spec = OrderSpec(
+            instrument=order.instrument,
+            side=order.side.opposite,
+            amount=amount,
+            price=order.price,
+            lifetime=Lifetime.IMMEDIATE_OR_CANCEL,
+        )
+        self.matcher.take(market, order, self.new_order(passer, spec, amount, order.price), self.now_ms)
+        self.moved[order.instrument] = None
 
     def settle(self, market: Market, *, kind: str = "settlement") -> None:
         """Book the session's profit of every position in a market."""

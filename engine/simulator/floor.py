@@ -27,7 +27,7 @@ class Floor:
         self.ledger = Ledger(markets)
         self.batch = Batch(start_ms)
         self.moved: dict[str, None] = {}  # markets whose prices moved since their conditional orders were looked at
-        self._matcher = Matcher(self.ledger, names, lambda: self.batch, self.withdraw)
+        self.matcher = Matcher(self.ledger, names, lambda: self.batch, self.withdraw)
 
     def account(self, name: str) -> Account:
         return self.ledger.accounts[name]
@@ -86,7 +86,7 @@ class Floor:
         ):
             order.state = State.CANCELLED
             return Submission(order, ())
-        fills = self._matcher.match(market, order, order.price, self.now_ms)
+        fills = self.matcher.match(market, order, order.price, self.now_ms)
         if fills:
             self.moved[order.instrument] = None
             if order.is_liquidation:

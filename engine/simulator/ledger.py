@@ -2,12 +2,15 @@
 
 Money is conserved: for each currency, balances + session profits + unrealised profits of all accounts + fees +
 insurance stays what was deposited, whatever trades; and the sizes of all positions in an instrument sum to zero.
+
+What an account earns is booked in whole units of its currency, so that the lines of its statement add up to its balance
+to the last digit; what rounding gives or takes is the insurance's.
 """
 
 from collections import defaultdict
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
-from engine.simulator.accounts import Account, LogEntry, Position, Settlement
+from engine.simulator.accounts import Account, LogEntry, Position, Settlement, Wallet
 from engine.simulator.margin import view
 from engine.simulator.market import Market
 from engine.simulator.orders import ZERO, Fill, Order, Trade, instrument_of
@@ -22,6 +25,7 @@ class Ledger:
         self.clients: list[Account] = []  # accounts that are not the house's
         self.fees: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.insurance: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self.deposited: defaultdict[str, Decimal] = defaultdict(Decimal)  # less what was withdrawn
 
     def open(self, account: Account, balances: dict[str, Decimal], at_ms: int) -> None:
         assert account.name not in self.accounts, f"account {account.name!r} exists already"
@@ -29,8 +33,13 @@ class Ledger:
         if not account.house:
             self.clients.append(account)
         for currency, amount in balances.items():
-            account.wallet(currency).balance += amount
-            self._log(account, "deposit", at_ms, currency, change=amount)
+            self.move(account, "deposit", currency, amount, at_ms)
+
+    def move(self, account: Account, kind: str, currency: str, amount: Decimal, at_ms: int) -> None:
+        """Let money come from outside, or go there when `amount` is negative: a deposit, withdrawal or transfer."""
+        account.wallet(currency).balance += amount
+        self.deposited[currency] += amount
+        self._log(account, kind, at_ms, currency, change=amount)
 
     def fill(
         self, market: Market, order: Order, trade: Trade, amount: Decimal, *, maker: bool, taker_fee: bool
@@ -41,10 +50,9 @@ class Ledger:
         position, wallet = account.position(order.holding), account.wallet(instrument.settlement)
         funding = self._pay_funding(market, account, position)
         held = abs(position.size)
-        profit = position.trade(instrument, order.side.signed(amount), trade.price)
+        exact = position.trade(instrument, order.side.signed(amount), trade.price)
+        profit = self._earn(market, wallet, position, exact)
         market.open_interest += (abs(position.size) - held) / 2
-        wallet.session_profit += profit
-        wallet.total_profit += profit
         fee = self._charge(market, order, account, trade, amount, taker_fee)
         fill = Fill(
             trade=trade,
@@ -56,7 +64,7 @@ class Ledger:
             maker=maker,
             fee=fee,
             fee_currency=instrument.settlement,
-            profit=instrument.money(profit),
+            profit=profit,
             label=order.label,
             reduce_only=order.reduce_only,
             post_only=order.post_only,
@@ -81,11 +89,20 @@ class Ledger:
         return fee + penalty
 
     def _pay_funding(self, market: Market, account: Account, position: Position) -> Decimal:
-        received = position.pay_funding(market.cumulative_funding)
-        wallet = account.wallet(market.instrument.settlement)
-        wallet.session_profit += received
-        wallet.total_profit += received
+        exact = position.pay_funding(market.cumulative_funding)
+        received = self._earn(market, account.wallet(market.instrument.settlement), position, exact)
+        position.funding += received - exact
         return received
+
+    def _earn(self, market: Market, wallet: Wallet, position: Position, exact: Decimal) -> Decimal:
+        """Book what a position has just realised, as money; how much that is."""
+        instrument = market.instrument
+        profit = instrument.money(exact)
+        position.realised += profit - exact
+        wallet.session_profit += profit
+        wallet.total_profit += profit
+        self.insurance[instrument.settlement] += exact - profit
+        return profit
 
     def fund(self, market: Market, account: Account, at_ms: int) -> list[tuple[str, Decimal]]:
         """Let an account's positions in a market pay the funding that is due: (holding, received) of each."""
@@ -162,7 +179,7 @@ class Ledger:
     def cover(self, account: Account, currency: str, at_ms: int) -> bool:
         """Let the insurance pay what a liquidated account without positions still owes."""
         wallet = account.wallet(currency)
-        owed = -(wallet.balance + wallet.session_profit)
+        owed = (-(wallet.balance + wallet.session_profit)).quantize(self._unit(currency), ROUND_UP)
         if owed <= 0:
             return False
         wallet.balance += owed
@@ -171,9 +188,14 @@ class Ledger:
         return True
 
     def total(self, currency: str) -> Decimal:
-        """All money of a currency there is; constant between deposits."""
+        """All money of a currency there is: what was deposited."""
         held = sum((view(account, currency, self.markets).equity for account in self.accounts.values()), ZERO)
         return held + self.fees[currency] + self.insurance[currency]
+
+    def _unit(self, currency: str) -> Decimal:
+        """The smallest amount of a currency."""
+        contracts = (market.instrument for market in self.markets.values())
+        return next(contract.money_step for contract in contracts if contract.settlement == currency)
 
     def _log_trade(self, market: Market, account: Account, position: Position, fill: Fill, funding: Decimal) -> None:
         instrument, wallet = market.instrument, account.wallet(market.instrument.settlement)
@@ -185,7 +207,7 @@ class Ledger:
             change=-fill.fee,
             cashflow=fill.profit,
             commission=fill.fee,
-            interest=instrument.money(funding),
+            interest=funding,
             session_profit=instrument.money(wallet.session_profit),
             instrument=instrument.name,
             position=position.size,

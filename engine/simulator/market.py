@@ -102,9 +102,9 @@ class Market:
 
     @property
     def cumulative_funding(self) -> Decimal:
-        return self.funding.cumulative if self.funding is not None else self._charged
+        return self._charged + (self.funding.cumulative if self.funding is not None else 0)
 
     def charge_funding(self, rate: Decimal) -> None:
-        """Funding of a fixed time falls due, as a fraction of the mark: positions pay it when they are looked at next."""
-        assert self.funding is None, "funding that accrues is not charged"
+        """Funding falls due at once, as a fraction of the mark, beside what accrues: positions pay it when they are looked at
+        next."""
         self._charged += rate * self.instrument.value(Decimal(1), self.mark)

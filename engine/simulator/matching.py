@@ -58,6 +58,16 @@ class Matcher:
             fills.append(self._trade(market, maker, taker, level.price, amount, at_ms, hidden))
         return fills
 
+    def take(self, market: Market, maker: Order, taker: Order, at_ms: int) -> None:
+        """Let `taker` have what it wants of one resting order, whatever stands before that in the book."""
+        assert maker.price is not None and taker.remaining <= maker.remaining, "only what rests is taken"
+        hidden = False
+        while taker.remaining > 0 and maker.state is State.OPEN:
+            amount = min(maker.shown, taker.remaining)
+            refreshed = self._take_from_maker(market, maker, maker.price, amount)
+            self._trade(market, maker, taker, maker.price, amount, at_ms, hidden)
+            hidden = hidden or refreshed
+
     def _meet_own(self, maker: Order, taker: Order) -> None:
         """An order may not trade with its own account's: one of the two goes, or both."""
         if taker.self_trading is not SelfTrading.CANCEL_TAKER:

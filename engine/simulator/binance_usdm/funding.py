@@ -55,11 +55,16 @@ class FundingTimes:
     def roll(self, now_ms: int) -> None:
         """Pay what fell due before now. To be called often: the mark of the payment is the present one."""
         while now_ms > self.next_ms:
-            row = FundingRow(self.next_ms, self.rate, float(self._market.mark))
-            self._paid.append(row)
+            at_ms, rate = self.next_ms, self.rate
             self._sum, self._samples = 0.0, 0
             self.next_ms += self._period_ms
-            self.listener(row)
+            self.pay(at_ms, rate)
+
+    def pay(self, at_ms: int, rate: float | None = None) -> None:
+        """A payment, at the present rate unless another is given."""
+        row = FundingRow(at_ms, self.rate if rate is None else round(rate, 8), float(self._market.mark))
+        self._paid.append(row)
+        self.listener(row)
 
     def sample(self) -> None:
         """Count the present premium into the interval's average."""

@@ -20,6 +20,7 @@ from engine.simulator.deribit import (
     trading,
 )
 from engine.simulator.deribit.channels import Channel, parse_channel
+from engine.simulator.deribit.hand import DeribitHand
 from engine.simulator.deribit.late import Later
 from engine.simulator.deribit.listings import INDEX_SOURCE, INDEXES, DeribitNames, instrument_id, listings, styles
 from engine.simulator.deribit.method import METHODS, Call, Method
@@ -99,6 +100,7 @@ class DeribitVenue:
             names=DeribitNames(entropy.fork("names"), start_ms),
             entropy=entropy.fork("markets"),
         )
+        self.hand = DeribitHand(self.exchange)
         contracts = [market.instrument for market in self.exchange.markets.values()]
         by_index = {index: paths[coin] for index, coin in INDEXES.items()}
         self._simulation = Simulation(self.exchange, by_index, styles(contracts), entropy.fork("flow"))

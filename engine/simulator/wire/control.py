@@ -8,6 +8,8 @@ GET    /truth[?account=NAME]               → {"deribit": {account: {orders, fi
                                               "binance_usdm": {account: {orders, algos, fills, positions, balances}}}
 GET    /truth?symbol=NAME[&venue=VENUE]    → {"binance_usdm": {symbol: {…}}, …}
 GET    /stats                              → {"deribit": {…}, "faults": {kind: strikes}}
+POST   /act          {"venue": "deribit", "do": "deposit", …}
+                                           → {"do", "account", "at_ms", "orders", "trades", "money"}: see `engine.simulator.acts`
 POST   /clock        {"offset_ms": 5000}   → {"offset_ms": 5000, "now_ms": …}
 """
 
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import trio
 
+from engine.simulator.acts import ActRefused, AnyAct
 from engine.simulator.wire.faultboard import FaultBoard, TooManyFaults
 from engine.simulator.wire.faults import AnyFault
 from engine.simulator.wire.http import BadRequest, HttpPeer, HttpReply, HttpRequest, json_reply
@@ -35,6 +38,9 @@ class Venue(Protocol):
 
     def truths(self, asked: Mapping[str, str]) -> dict[str, Any]:
         """What is really so, by name, as far as the query `asked` concerns this venue. Raises `UnknownName`."""
+
+    def act(self, act: AnyAct) -> dict[str, Any]:
+        """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
 
     def stats(self) -> dict[str, Any]: ...
 
@@ -71,6 +77,7 @@ class Control:
             ("DELETE", "fault"): self._lift,
             ("GET", "truth"): self._truth,
             ("GET", "stats"): self._stats,
+            ("POST", "act"): self._act,
             ("POST", "clock"): self._set_clock,
         }
 
@@ -100,8 +107,8 @@ class Control:
 
     def _add(self, request: HttpRequest, _: str) -> dict[str, int]:
         fault = _decode(request.body, AnyFault)
-        if fault.venue and fault.venue not in self._place.venues:
-            raise _Refused(400, f"venue: expected one of {', '.join(self._place.venues)}, got {fault.venue!r}")
+        if fault.venue:
+            self._venue(fault.venue, 400)
         try:
             return {"id": self._board.add(fault)}
         except TooManyFaults as error:
@@ -127,12 +134,25 @@ class Control:
         except UnknownName as error:
             raise _Refused(404, str(error)) from error
 
+    def _act(self, request: HttpRequest, _: str) -> dict[str, Any]:
+        act: AnyAct = _decode(request.body, AnyAct)
+        try:
+            return self._venue(act.venue, 400).act(act)
+        except UnknownName as error:
+            raise _Refused(404, str(error)) from error
+        except ActRefused as error:
+            raise _Refused(409, str(error)) from error
+
+    def _venue(self, name: str, status: int) -> Venue:
+        if name not in self._place.venues:
+            raise _Refused(status, f"venue: expected one of {', '.join(self._place.venues)}, got {name!r}")
+        return self._place.venues[name]
+
     def _asked_venues(self, asked: Mapping[str, str]) -> Iterable[str]:
         name = asked.get("venue")
         if name is None:
             return self._place.venues
-        if name not in self._place.venues:
-            raise _Refused(404, f"venue: expected one of {', '.join(self._place.venues)}, got {name!r}")
+        self._venue(name, 404)
         return (name,)
 
     def _stats(self, _: HttpRequest, __: str) -> dict[str, Any]:

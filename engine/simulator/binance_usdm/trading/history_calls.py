@@ -13,7 +13,13 @@ from engine.simulator.binance_usdm.trading.rows import MONEY, trade_row, written
 
 __all__: list[str] = []
 
-_KINDS = {"deposit": "TRANSFER", "funding": "FUNDING_FEE", "correction": "INSURANCE_CLEAR"}
+_KINDS = {
+    "deposit": "TRANSFER",
+    "withdrawal": "TRANSFER",
+    "transfer": "TRANSFER",
+    "funding": "FUNDING_FEE",
+    "correction": "INSURANCE_CLEAR",
+}
 _ANY = "any"
 _TYPES = ("REALIZED_PNL", "COMMISSION", *_KINDS.values())
 _INCOME_TYPES: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in _TYPES} | {_ANY: _TYPES}

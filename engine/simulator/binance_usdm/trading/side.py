@@ -32,6 +32,7 @@ from engine.simulator.binance_usdm.trading.events import (
     balance_part,
     position_part,
 )
+from engine.simulator.binance_usdm.trading.hand import BinanceHand
 from engine.simulator.binance_usdm.trading.holder import ASSET, Holder
 from engine.simulator.binance_usdm.trading.listen_keys import ListenKeys
 from engine.simulator.binance_usdm.trading.margin_calls import margin_call
@@ -93,6 +94,7 @@ class TradingSide:
         self.algos = AlgoDesk(exchange, desks, self.timers, self.draw_id, self._tell_algo)
         self._algo_id = FIRST_ALGO_ID + exchange.now_ms
         self._change_id = 0
+        self.hand = BinanceHand(self)
         exchange.follower = self._follow
         for desk in desks.values():
             desk.funding.listener = partial(self._fund, desk)

@@ -9,6 +9,7 @@ import trio
 from trio.testing import memory_stream_pair
 
 from engine.kernel import Clock, Entropy
+from engine.simulator.acts import AnyAct
 from engine.simulator.binance_usdm import DEFAULT_SYMBOLS, BinanceVenue, symbols_of
 from engine.simulator.replay import Recording
 from engine.simulator.wire.binance_usdm.server import BinanceServer
@@ -105,6 +106,16 @@ class BinanceEndpoint:
         if symbol is None:
             return {name: self.truth(name) for name in self._accounts if account in (None, name)}
         return {symbol: {**self.truth(symbol), "marks_told": self.venue.marks_told(symbol)}}
+
+    def act(self, act: AnyAct) -> dict[str, Any]:
+        """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
+        if act.account not in self._accounts:
+            raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {act.account!r}")
+        self.venue.advance(self._clock.now_ms())
+        try:
+            return self.venue.trading.hand.do(act)
+        finally:
+            self.server.nudge()
 
     def stats(self) -> dict[str, Any]:
         return self.server.stats()

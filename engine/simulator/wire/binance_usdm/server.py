@@ -62,6 +62,10 @@ class BinanceServer:
         venue.trading.listen_keys.life_ms = round(settings.listen_key_s * 1000)
         board.attach(NAME, BinanceEffects(venue, venue_clock, self._reception, board, entropy.fork("effects")))
 
+    def nudge(self) -> None:
+        """Something was done to the venue that no request asked for."""
+        self._driver.nudge()
+
     async def run(self) -> None:
         """Let time pass in the venue, for as long as it is served."""
         await self._driver.run()

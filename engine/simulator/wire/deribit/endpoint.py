@@ -10,6 +10,7 @@ import trio
 from trio.testing import memory_stream_pair
 
 from engine.kernel import Clock, Entropy
+from engine.simulator.acts import AnyAct
 from engine.simulator.deribit.venue import DeribitVenue
 from engine.simulator.replay import Recording
 from engine.simulator.wire.clock import VenueClock
@@ -87,9 +88,21 @@ class DeribitEndpoint:
         account = asked.get("account")
         if account is None:
             return {name: self.venue.truth(name) for name in self._accounts}
+        self._check_account(account)
+        return {account: self.venue.truth(account)}
+
+    def act(self, act: AnyAct) -> dict[str, Any]:
+        """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
+        self._check_account(act.account)
+        self.venue.advance(self._clock.now_ms())
+        try:
+            return self.venue.hand.do(act)
+        finally:
+            self.server.nudge()
+
+    def _check_account(self, account: str) -> None:
         if account not in self._accounts:
             raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
-        return {account: self.venue.truth(account)}
 
     def stats(self) -> dict[str, Any]:
         return self.server.stats()

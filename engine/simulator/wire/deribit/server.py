@@ -73,6 +73,10 @@ class DeribitServer:
     def add_account(self, name: str, balances: Mapping[str, Decimal]) -> None:
         self.venue.add_account(name, balances)
 
+    def nudge(self) -> None:
+        """Something was done to the venue that no request asked for."""
+        self._driver.nudge()
+
     async def run(self) -> None:
         """Let time pass in the venue, for as long as it is served."""
         await self._driver.run()
