@@ -15,12 +15,13 @@ from typing import Annotated, TypeVar, cast
 import msgspec
 import trio
 
-from actors.messages import Answered, VenueCall, VenueReachable
+from actors.messages import Answered, KeyRefused, VenueCall, VenueReachable
 from engine.kernel import Actor, Backoff, ChildSpec, MailboxFull, OnExhausted, Ref, Reply, on
 from engine.model import Instrument, VenueState
 from engine.venues.base import (
     BadReply,
     MarketVenue,
+    NotAuthorised,
     NotSent,
     OutcomeUnknown,
     PublicRest,
@@ -100,8 +101,10 @@ class Session(Actor):
         state: VenueState,
         settings: SessionSettings,
         announce: Sequence[Ref],
+        keeper: Ref | None = None,
     ) -> None:
         super().__init__()
+        self._keeper = keeper
         self._venue = venue
         self._accounts = accounts
         self._state = state
@@ -154,15 +157,17 @@ class Session(Actor):
                         self._state.rest_calls += not call.account
                         reply.send(Answered(value=await call.do(line.rest)))
         except VenueError as error:
-            self._note(error)
+            self._note(call, error)
             reply.send(Answered(error=error))
         finally:  # at the deadline, and when the session ends; the first word sent is the one that counts
             line.queue_of(call).pending -= 1
             reply.send(Answered(error=_unanswered(call, begun=begun)))
 
-    def _note(self, error: VenueError) -> None:
+    def _note(self, call: VenueCall, error: VenueError) -> None:
         if isinstance(error, NotSent | OutcomeUnknown | Unavailable):
             self._doubt.set()
+        elif isinstance(error, NotAuthorised) and self._keeper is not None and call.account:
+            self._keeper.tell(KeyRefused(call.account, str(error)))
 
     # ── the venue itself ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -258,11 +263,12 @@ def session_spec(
     state: VenueState,
     settings: SessionSettings,
     announce: Sequence[Ref],
+    keeper: Ref | None = None,
 ) -> ChildSpec:
-    """The session's place; `announce` are told `VenueReachable`.
+    """The session's place; `announce` are told `VenueReachable`, and `keeper` which credentials the venue does not accept.
 
     `accounts` are the names `Venue.rest` and `VenueCall.account` use: whoever names some brings a `Venue`.
     """
     return ChildSpec(
-        "session", lambda: Session(venue, accounts, state, settings, announce), on_exhausted=OnExhausted.PARK
+        "session", lambda: Session(venue, accounts, state, settings, announce, keeper), on_exhausted=OnExhausted.PARK
     )

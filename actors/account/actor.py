@@ -10,6 +10,7 @@ from actors.account.desk import AccountDesk
 from actors.account.stream import PrivateStream, StreamDown, StreamEvents
 from actors.messages import (
     GetSyncReport,
+    KeyReplaced,
     Reconcile,
     SyncNow,
     SyncSoon,
@@ -66,6 +67,11 @@ class Account(Asker):
         if complete and self._stream.heard_complete(message.connection):
             self.log.info("private stream connected")
             self._wanted.set()
+
+    @on(KeyReplaced)
+    def key_replaced(self, _message: KeyReplaced) -> None:
+        """What was opened with the old pair ends with it, sooner or later: better now, when a new one is at hand."""
+        self._stream.give_up("the key pair was replaced")
 
     @on(StreamDown)
     def stream_down(self, message: StreamDown) -> None:

@@ -18,6 +18,16 @@ from actors.messages.account import (
     Unsynced,
     VenueWord,
 )
+from actors.messages.keys import (
+    Checked,
+    CheckKeys,
+    KeyRefused,
+    KeyReplaced,
+    ReadKeysAgain,
+    Reloaded,
+    ReloadKeys,
+    ReloadOutcome,
+)
 from actors.messages.market import MarketChanged, WatchMarket
 from actors.messages.notices import Notify
 from actors.messages.orders import (
@@ -66,6 +76,14 @@ from actors.messages.triggers import (
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
+    "CheckKeys",
+    "Checked",
+    "KeyRefused",
+    "KeyReplaced",
+    "ReadKeysAgain",
+    "ReloadKeys",
+    "ReloadOutcome",
+    "Reloaded",
     "ask_queue",
     "GetQueueStatistics",
     "QueueStatistics",

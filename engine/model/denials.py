@@ -8,7 +8,9 @@ from engine.model.errors import ModelError
 
 RATE_LIMIT = "RATE_LIMIT"
 NO_MARK = "NO_MARK"
-PASSING = frozenset({RATE_LIMIT, NO_MARK})  # what an order that was taken waits for until its deadline
+PASSING = frozenset(
+    {RATE_LIMIT, NO_MARK, "KEY_CANNOT_TRADE"}
+)  # what an order that was taken waits for until its deadline
 
 #: Every code, and who can do what about it.
 CODES = {
@@ -25,6 +27,7 @@ CODES = {
     "INSTRUMENT_DENIED": "the account's lists do not let it trade this instrument",
     "INSTRUMENT_INACTIVE": "the venue does not trade it now",
     "INSTRUMENT_UNKNOWN": "the venue does not list it, or the node has not loaded it yet",
+    "KEY_CANNOT_TRADE": "the venue says that the key pair may not trade; mend that there, or replace the pair and reload it",
     NO_MARK: "a limit in money needs a fresh mark price of everything it counts",
     "NO_PERMISSION": "the account's permission is less than this needs",
     "NOTIONAL_LIMIT": "ask for less, or raise max_order_notional",
