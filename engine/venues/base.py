@@ -21,7 +21,7 @@ which is all that a policy needs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -75,6 +75,7 @@ __all__ = [
     "KeyPermissions",
     "MarkSnapshot",
     "MarketVenue",
+    "Native",
     "NotAuthorised",
     "NotSent",
     "OrderSearch",
@@ -152,10 +153,43 @@ class Statements(Protocol):
         """What our credentials may do. Raises `NotAuthorised` when they may not even ask."""
 
 
+class Native(StrEnum):
+    """What a venue does by itself for orders that depend on each other, or follow the price. The first three are
+    `LinkKind`'s."""
+
+    OTO = "one_triggers_other"
+    OCO = "one_cancels_other"
+    BRACKET = "one_triggers_one_cancels_other"
+    TRAIL = "trail"
+
+
 class VenueRest(PublicRest, Protocol):
-    """Requests and replies of one account at a venue."""
+    """Requests and replies of one account at a venue.
+
+    `native` is what the venue can do at all; whether it can for orders as they are, `why_not_native` and `why_not_linked` say:
+    in a few words why not, and nothing ("") when it can. Neither asks the venue anything.
+    """
 
     resolve: ProofRules
+    native: frozenset[Native]
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        """Of an order with a trail that has not been met: `submit` sends it for the venue to follow the price, and raises
+        `Refused` when the venue cannot."""
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        """Of a whole set as `submit_linked` takes it."""
+
+    async def submit_linked(
+        self, orders: Sequence[Order], instruments: Sequence[Instrument]
+    ) -> tuple[tuple[OrderReport, tuple[Fill, ...]], ...]:
+        """Send a whole set in one request: the entry first where there is one, then its exits, or the rivals as they are. One
+        instrument and one result for each, in the same order.
+
+        The links say what the venue is to do. Each order leaves under its own client id and is afterwards found, heard of and
+        cancelled like any other; an exit that waits for its entry is open. An error is one for all of them: after
+        `OutcomeUnknown` each must be searched for. `Refused` when the venue cannot do this set (see `why_not_linked`).
+        """
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         """Send the order's current attempt by its `client_order_id`; not to be started after `valid_until_ms`."""
@@ -343,7 +377,13 @@ class MarketVenue(Protocol):
 
 
 class Venue(MarketVenue, Protocol):
-    """One exchange with its accounts. `account` is the node's name for an account at it."""
+    """One exchange with its accounts. `account` is the node's name for an account at it.
 
-    def rest(self, account: str) -> VenueRest: ...
+    Adapters look into their `Credentials` whenever they sign, so a pair that is replaced in there is in use at once, for requests
+    and connections alike; what was signed before is carried through.
+    """
+
+    def rest(self, account: str, credentials: Credentials | None = None) -> VenueRest:
+        """A client of its own, to be closed by whoever asked. `credentials`: sign with these and not with the account's."""
+
     def private(self, account: str) -> PrivateAdapter: ...

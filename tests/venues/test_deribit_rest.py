@@ -32,7 +32,7 @@ from engine.venues.base import (
 )
 from engine.venues.deribit.errors import MEANING, venue_error
 from engine.venues.deribit.instruments import read_instruments
-from engine.venues.deribit.private import edit_params, place_params
+from engine.venues.deribit.params import edit_params, place_params
 from engine.venues.deribit.search import SOURCES
 from engine.venues.deribit.wire import ErrorBody
 from tests.support.deribit import PERPETUAL, json_reply, rest_against

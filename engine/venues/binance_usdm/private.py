@@ -15,7 +15,7 @@ from engine.model import (
     Position,
     ProofRules,
 )
-from engine.venues.base import BadReply, FillPage, OrderSearch, OutcomeUnknown, Refused, VenueError
+from engine.venues.base import BadReply, FillPage, Native, OrderSearch, OutcomeUnknown, Refused, VenueError
 from engine.venues.binance_usdm.account_wire import (
     AccountData,
     AlgoCancelled,
@@ -45,7 +45,14 @@ from engine.venues.binance_usdm.fills import FillReader
 from engine.venues.binance_usdm.listing import ALGO, ORDER, ROWS, algos_in, orders_in, reports
 from engine.venues.binance_usdm.mapping import AccountView
 from engine.venues.binance_usdm.memory import AccountMemory, Condition
-from engine.venues.binance_usdm.params import algo_params, amend_params, cancel_params, order_params
+from engine.venues.binance_usdm.params import (
+    algo_params,
+    amend_params,
+    cancel_params,
+    order_params,
+    waits_here,
+    why_not_trail,
+)
 from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.rest import RestClient
 from engine.venues.binance_usdm.search import ALGO_SOURCES, SOURCES, OrderFinder
@@ -61,10 +68,13 @@ _POSITIONS = decoder(list[PositionData])
 _ACCOUNT = decoder(AccountData)
 _KEY = decoder(ListenKey)
 _NOTHING = decoder(Nothing)
+NO_LINKS = "this venue links no orders"
 
 
 class BinanceUsdmTrader(BinanceUsdmRest):
     """See `engine.venues.base.VenueRest`."""
+
+    native = frozenset({Native.TRAIL})
 
     def __init__(
         self,
@@ -94,9 +104,20 @@ class BinanceUsdmTrader(BinanceUsdmRest):
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         """The reply says what the order came to, never at which prices: the stream and `fills_since` do."""
         self._memory.see(instrument.symbol, self._clock.now_ms())
-        if order.order_type.has_trigger:
+        if waits_here(order):
             return await self._submit_condition(order, instrument), ()
         return self._view.report(await self._place(PLACE, order_params(order, instrument), order, ORDER)), ()
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        return why_not_trail(order, instrument)
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        return NO_LINKS
+
+    async def submit_linked(
+        self, orders: Sequence[Order], instruments: Sequence[Instrument]
+    ) -> tuple[tuple[OrderReport, tuple[Fill, ...]], ...]:
+        raise Refused(NO_LINKS)
 
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         params = amend_params(order, instrument)
@@ -106,7 +127,7 @@ class BinanceUsdmTrader(BinanceUsdmRest):
     async def cancel(self, order: Order, instrument: Instrument) -> OrderReport | None:
         """A condition that was triggered meanwhile is no live condition any more, and what it became is found by a search."""
         try:
-            if order.order_type.has_trigger and not order.triggered:
+            if waits_here(order) and not order.triggered:
                 return await self._cancel_condition(order)
             return self._view.report(await self._client.ask(CANCEL, cancel_params(order, instrument), ORDER))
         except Refused as error:
@@ -150,7 +171,7 @@ class BinanceUsdmTrader(BinanceUsdmRest):
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
         self._memory.see(instrument.symbol, self._clock.now_ms())
         report = await self._finder.find(order, instrument)
-        return OrderSearch(report, ALGO_SOURCES if order.order_type.has_trigger else SOURCES)
+        return OrderSearch(report, ALGO_SOURCES if waits_here(order) else SOURCES)
 
     # ── account ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,6 +24,7 @@ from engine.venues.binance_usdm.endpoints import (
 from engine.venues.binance_usdm.errors import NOT_OPEN
 from engine.venues.binance_usdm.listing import ALGO, ORDER, ROWS, algos_in, orders_in
 from engine.venues.binance_usdm.mapping import SPENT, AccountView, order_id
+from engine.venues.binance_usdm.params import waits_here
 from engine.venues.binance_usdm.signed import Params, SignedClient
 from engine.venues.binance_usdm.spans import PAGE, read_span
 from engine.venues.clock import VenueClock
@@ -47,7 +48,7 @@ class OrderFinder:
 
     async def find(self, order: Order, instrument: Instrument) -> OrderReport | None:
         """What the venue knows of the order's current attempt; None when every source answered and none knew it."""
-        if order.order_type.has_trigger:
+        if waits_here(order):
             return await self._conditional(order, instrument.symbol)
         data = await self._plain(order, instrument.symbol)
         if data is None:

@@ -12,6 +12,7 @@ from engine.model import (
     Fill,
     Liquidity,
     ModelError,
+    Order,
     OrderReport,
     OrderState,
     Position,
@@ -39,7 +40,7 @@ _STATES = {
     "cancelled": OrderState.CANCELLED,
     "rejected": OrderState.REJECTED,
 }
-_MARKET_TYPES = ("market", "stop_market", "take_market")
+_MARKET_TYPES = ("market", "stop_market", "take_market", "trailing_stop")
 _DECIMAL = msgspec.json.Decoder(Decimal)
 
 
@@ -68,6 +69,20 @@ class AccountView:
 
     def fills(self, trades: Iterable[UserTradeData]) -> tuple[Fill, ...]:
         return tuple(self.fill(trade) for trade in trades)
+
+    def accepted(self, order: Order) -> OrderReport:
+        """Of an order that the venue took together with another one, and has said nothing else of."""
+        return OrderReport(
+            account=self._account,
+            instrument=order.instrument,
+            client_order_id=order.client_order_id,
+            venue_order_id="",
+            state=OrderState.OPEN,
+            side=order.side,
+            amount=order.amount,
+            order_type=order.order_type.value,
+            price=order.price,
+        )
 
     def _report(self, data: OrderData) -> OrderReport:
         state = _STATES.get(data.order_state)

@@ -1,8 +1,6 @@
 """Orders and account queries over REST."""
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,31 +10,23 @@ from engine.model import (
     Instrument,
     Order,
     OrderReport,
-    OrderType,
     Position,
     ProofRules,
     Side,
-    TimeInForce,
-    TriggerBy,
-    plain,
 )
-from engine.venues.base import BadReply, FillPage, OrderSearch, Refused
+from engine.venues.base import BadReply, FillPage, Native, OrderSearch, Refused
 from engine.venues.deribit.bars import BarHalves
 from engine.venues.deribit.errors import NOT_OPEN
 from engine.venues.deribit.fills import fills_since
+from engine.venues.deribit.linked import linked_params, why_not_linked, why_not_trail
 from engine.venues.deribit.mapping import AccountView
 from engine.venues.deribit.names import label_currencies
+from engine.venues.deribit.params import edit_params, follows, place_params
 from engine.venues.deribit.public import PublicRest
 from engine.venues.deribit.rpc import RpcClient
-from engine.venues.deribit.search import SOURCES, TRIGGER_SOURCE, OrderFinder
+from engine.venues.deribit.search import SOURCES, TRIGGER_SOURCE, OrderFinder, conditional
 from engine.venues.deribit.wire import OrderData, PlacedResult, PositionData, SummariesResult
 
-_TIMES_IN_FORCE = {
-    TimeInForce.GTC: "good_til_cancelled",
-    TimeInForce.IOC: "immediate_or_cancel",
-    TimeInForce.FOK: "fill_or_kill",
-}
-_TRIGGERS = {TriggerBy.MARK: "mark_price", TriggerBy.INDEX: "index_price", TriggerBy.LAST: "last_price"}
 _PLACED = msgspec.json.Decoder(PlacedResult)
 _ORDER = msgspec.json.Decoder(OrderData)
 _ORDERS = msgspec.json.Decoder(list[OrderData])
@@ -47,6 +37,8 @@ _SUMMARIES = msgspec.json.Decoder(SummariesResult)
 
 class DeribitRest(PublicRest):
     """`VenueRest` for one account. Without credentials the private half raises `NotAuthorised`."""
+
+    native = frozenset(Native)
 
     def __init__(
         self,
@@ -66,17 +58,48 @@ class DeribitRest(PublicRest):
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
-        method = "private/buy" if order.side is Side.BUY else "private/sell"
-        return self._placed((await self._rpc.call(method, place_params(order, instrument), _PLACED)).result)
+        why = self.why_not_native(order, instrument) if follows(order) else ""
+        if why:
+            raise Refused(why)
+        return self._placed((await self._rpc.call(_placing(order), place_params(order, instrument), _PLACED)).result)
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        return why_not_trail(order, instrument)
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        return why_not_linked(orders, instruments)
+
+    async def submit_linked(
+        self, orders: Sequence[Order], instruments: Sequence[Instrument]
+    ) -> tuple[tuple[OrderReport, tuple[Fill, ...]], ...]:
+        """The reply tells of the first order only, and of the others the ids they begin under."""
+        why = why_not_linked(orders, instruments)
+        if why:
+            raise Refused(why)
+        params = linked_params(orders, instruments)
+        first = self._placed((await self._rpc.call(_placing(orders[0]), params, _PLACED)).result)
+        found = await self._finder.members(orders[1:], instruments[0])
+        others = [
+            self._view.accepted(order) if data is None else self._view.report(data)
+            for order, data in zip(orders[1:], found, strict=True)
+        ]
+        return (first, *((report, ()) for report in others))
 
     async def amend(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
         return self._placed((await self._rpc.call("private/edit", edit_params(order), _PLACED)).result)
 
     async def cancel(self, order: Order, instrument: Instrument) -> OrderReport | None:
+        """By label too where the id is no order's any more: an exit that waited has another one since its entry was filled."""
         try:
             if order.venue_order_id:
                 params = {"order_id": order.venue_order_id}
                 return self._view.report((await self._rpc.call("private/cancel", params, _ORDER)).result)
+        except Refused as error:
+            if error.code not in NOT_OPEN:
+                raise
+            if order.link is None or not order.link.native:
+                return None
+        try:
             return await self._cancel_by_label(order, instrument)
         except Refused as error:
             if error.code in NOT_OPEN:
@@ -95,7 +118,7 @@ class DeribitRest(PublicRest):
 
     async def find_order(self, order: Order, instrument: Instrument) -> OrderSearch:
         data = await self._finder.find(order, instrument)
-        sources = (*SOURCES, TRIGGER_SOURCE) if order.order_type.has_trigger else SOURCES
+        sources = (*SOURCES, TRIGGER_SOURCE) if conditional(order) else SOURCES
         return OrderSearch(None if data is None else self._view.report(data), sources)
 
     # ── account ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,44 +154,5 @@ class DeribitRest(PublicRest):
         return self._view.report(data)
 
 
-def place_params(order: Order, instrument: Instrument) -> Mapping[str, Any]:
-    """Parameters of `private/buy` and `private/sell`.
-
-    Post-only always comes with `reject_post_only`: the venue would otherwise move the price, and no price is changed silently.
-    """
-    triggered = order.order_type.has_trigger
-    return {
-        "instrument_name": instrument.symbol,
-        "amount": _number(order.amount),
-        "type": order.order_type.value,
-        "price": _number(order.price),
-        "label": order.client_order_id,
-        "time_in_force": None if order.order_type is OrderType.STOP_MARKET else _TIMES_IN_FORCE[order.time_in_force],
-        "post_only": order.post_only or None,
-        "reject_post_only": order.post_only or None,
-        "reduce_only": order.reduce_only or None,
-        "trigger": _TRIGGERS[order.trigger_by] if triggered else None,
-        "trigger_price": _number(order.trigger_price),
-        "valid_until": order.valid_until_ms,
-    }
-
-
-def edit_params(order: Order) -> Mapping[str, Any]:
-    """Parameters of `private/edit`. The flags are always spelled out: their documented defaults differ from page to page."""
-    if order.amend is None:
-        raise ValueError(f"{order.order_id}: expected an order with an amendment, got none")
-    return {
-        "order_id": order.venue_order_id,
-        "amount": _number(order.amend.amount),
-        "price": _number(order.amend.price),
-        "post_only": order.post_only,
-        "reject_post_only": order.post_only,
-        "reduce_only": order.reduce_only,
-        "trigger_price": _number(order.trigger_price) if not order.triggered else None,
-        "valid_until": order.amend.valid_until_ms,
-    }
-
-
-def _number(value: Decimal | None) -> msgspec.Raw | None:
-    """A JSON number with exactly the digits of `value`."""
-    return None if value is None else msgspec.Raw(plain(value).encode())
+def _placing(order: Order) -> str:
+    return "private/buy" if order.side is Side.BUY else "private/sell"

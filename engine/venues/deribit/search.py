@@ -7,15 +7,16 @@ met or it was cancelled: its end is in a log of its own, with the id of the orde
 answers count as proof is not decided here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from engine.model import Instrument, Order
-from engine.venues.base import OutcomeUnknown, Refused
+from engine.venues.base import OutcomeUnknown, Refused, VenueError
 from engine.venues.deribit.errors import ORDER_NOT_FOUND
 from engine.venues.deribit.mapping import TRIGGERED
 from engine.venues.deribit.names import label_currencies
+from engine.venues.deribit.params import follows
 from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.wire import HistoryResult, OrderData, TriggerLogData, TriggerLogResult
 
@@ -43,7 +44,7 @@ class OrderFinder:
         found = await self.by_label(order, instrument)
         for historical in (False, True):
             found = found or await self._in_history(order, instrument, historical=historical)
-        if order.order_type.has_trigger and (found is None or found.order_state == TRIGGERED):
+        if conditional(order) and (found is None or found.order_state == TRIGGERED):
             found = await self._in_trigger_log(order, instrument) or found
         return found
 
@@ -54,6 +55,15 @@ class OrderFinder:
             for method in ("private/get_open_orders_by_label", "private/get_order_state_by_label"):
                 found += await self._orders(method, params)
         return _newest(found, order.client_order_id)
+
+    async def members(self, orders: Sequence[Order], instrument: Instrument) -> list[OrderData | None]:
+        """What the venue knows of orders it has just taken. None where it did not say: no answer here denies anything."""
+        try:
+            params = {"instrument_name": instrument.symbol}
+            live = await self._orders("private/get_open_orders_by_instrument", params)
+            return [_newest(live, order.client_order_id) or await self.by_label(order, instrument) for order in orders]
+        except VenueError:
+            return [None] * len(orders)
 
     async def _orders(self, method: str, params: dict[str, str]) -> list[OrderData]:
         try:
@@ -121,6 +131,12 @@ class OrderFinder:
             label=order.client_order_id,
             cancel_reason=reason or None,
         )
+
+
+def conditional(order: Order) -> bool:
+    """Whether it waits at the venue, for a price or for another order, before it is in the market."""
+    released = order.link is not None and order.link.native and bool(order.link.entry)
+    return order.order_type.has_trigger or follows(order) or released
 
 
 def _oldest_ms(order: Order) -> int:
