@@ -258,6 +258,7 @@ def closing(order: Order, rivals: Sequence[Order], amount: Decimal, *, order_id:
         share=amount,
         released=amount,
         closes=order.order_id,
+        native=False,
     )
     return msgspec.structs.replace(
         new_order(request, order_id=order_id, account=order.account, now_ms=now_ms), link=link

@@ -1,10 +1,11 @@
 """Orders that depend on each other: one cancels the other, one triggers the others.
 
-The node keeps these promises itself, whatever the venue: each order carries all that is needed to keep them, so what is
-due can be told from the stored orders alone, after any crash. The words are Deribit's: `first_hit`, `complete_fill` and
-`incremental` say how much of an order must be filled before the others act.
+Where the venue can keep these promises it does (`engine.model.orders.native`), and they hold while the node is away. Else the
+node keeps them itself: each order carries all that is needed to keep them, so what is due can be told from the stored orders
+alone, after any crash. The words are Deribit's: `first_hit`, `complete_fill` and `incremental` say how much of an order must
+be filled before the others act.
 
-What is not promised: between a fill at the venue and its news here the others are still live, so two rivals may both be
+What the node does not promise: between a fill at the venue and its news here the others are still live, so two rivals may both be
 filled (people are told), and rivals cancelled at `complete_fill` do not shrink with what was filled of one of them –
 which is why exits should be `reduce_only`. A person who cancels one rival does not cancel the others. A person who cancels
 an entry keeps its exits until it is known how much of it was filled; one who cancels everything cancels held exits at once,
@@ -90,6 +91,7 @@ class LinkedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     entry: OrderRequest | None = None
     releases_at: TriggerFill = TriggerFill.INCREMENTAL
     cancels_at: TriggerFill = TriggerFill.FIRST_HIT
+    native: bool = True  # the venue may keep what binds them
 
     @property
     def orders(self) -> tuple[OrderRequest, ...]:

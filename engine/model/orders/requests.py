@@ -48,6 +48,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     on_error: ErrorPolicy | None = None
     metadata: dict[str, str] = {}
     plan: str = ""  # the execution it is a part of
+    native: bool = True  # the venue may follow the price for its trail
 
     def check(self) -> None:
         """Raise `ModelError` for the first rule the request breaks that needs no knowledge of the instrument."""
