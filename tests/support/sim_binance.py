@@ -34,7 +34,7 @@ class ScriptedVenue:
         self.active: list[str] = []
         self.skipped: list[str] = []
         self.weight = 1
-        self.trading = SimpleNamespace(tell=None, listen_keys=SimpleNamespace(life_ms=0))
+        self.trading = SimpleNamespace(tell=None, hide_fills_from_ms=None, listen_keys=SimpleNamespace(life_ms=0))
 
     def say(self, stream: str, data: Any = None) -> None:
         self.publish(stream, {"s": stream} if data is None else data)

@@ -290,6 +290,7 @@ def log_json(entry: LogEntry, username: str, user_id: int) -> Json:
             "mark_price": entry.mark,
             "index_price": entry.index,
             "interest_pl": entry.interest,
+            "total_interest_pl": entry.interest,
             "session_rpl": entry.session_profit,
         }
     if entry.fill is not None:

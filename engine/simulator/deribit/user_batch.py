@@ -1,5 +1,6 @@
 """What one action did to one account in one market, rendered at most once for all who listen."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +32,20 @@ class UserBatch:
     def add_fill(self, fill: Fill) -> None:
         self._fills.append(fill)
 
-    def split_off_late(self) -> "UserBatch":
-        """Take out the fills of resting orders and those orders, to be told later."""
-        late = UserBatch(self._venue, self.account, self.market)
+    def split_off(self, wanted: Callable[[Fill], bool]) -> "UserBatch":
+        """Take out fills and the orders they are of, to be told later or never."""
+        apart = UserBatch(self._venue, self.account, self.market)
+        kept = []
         for fill in self._fills:
-            if fill.maker:
-                late.add_fill(fill)
-                order = self._orders.pop(fill.order_id, None)
-                if order is not None:
-                    late.add_order(order)
-        self._fills = [fill for fill in self._fills if not fill.maker]
-        return late
+            if not wanted(fill):
+                kept.append(fill)
+                continue
+            apart.add_fill(fill)
+            order = self._orders.pop(fill.order_id, None)
+            if order is not None:
+                apart.add_order(order)
+        self._fills = kept
+        return apart
 
     @cached_property
     def orders(self) -> list[Any]:

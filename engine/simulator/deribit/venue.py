@@ -59,6 +59,8 @@ class DeribitVenue:
     """Attributes below may be changed at any time; they are what goes wrong at real venues.
 
     late_fill_ms: fills of resting orders are told and listed this much later (the order itself is right at once).
+    loses_fill: asked of each fill; one that is lost is told on no channel, nor is what it made of its order then.
+    hide_fills_from_ms: queries deny fills from this time on.
     forget_closed_after_ms: closed orders vanish from every query but `historical` ones after this time.
     historical_delay_ms: how long it takes a closed order or trade to appear in `historical` queries.
     hide_orders_ms: how long queries deny a new order.
@@ -80,6 +82,8 @@ class DeribitVenue:
     ) -> None:
         self.publish: Publish = publish if publish is not None else _nobody
         self.late_fill_ms = 0
+        self.loses_fill: Callable[[Fill], bool] = _keeps
+        self.hide_fills_from_ms: int | None = None
         self.forget_closed_after_ms = FORGET_CLOSED_MS
         self.historical_delay_ms = 3_000
         self.hide_orders_ms = 0
@@ -285,6 +289,8 @@ class DeribitVenue:
 
     def is_told(self, fill: Fill) -> bool:
         """Whether queries may list a fill yet."""
+        if self.hide_fills_from_ms is not None and fill.trade.at_ms >= self.hide_fills_from_ms:
+            return False
         return not fill.maker or self.exchange.now_ms - fill.trade.at_ms >= self.late_fill_ms
 
     # -- events
@@ -308,8 +314,9 @@ class DeribitVenue:
 
     def _tell_users(self, batch: Batch) -> None:
         for user in split_by_account(self, batch.orders, batch.fills):
+            user.split_off(self.loses_fill)
             if self.late_fill_ms > 0:
-                self._tell_later(user.split_off_late(), batch.at_ms + self.late_fill_ms)
+                self._tell_later(user.split_off(_of_maker), batch.at_ms + self.late_fill_ms)
             if user:
                 self._tell(user)
 
@@ -323,6 +330,14 @@ class DeribitVenue:
 
 def _nobody(channel: str, data: Any, account: str | None) -> None:
     """Until a wire sets `publish`."""
+
+
+def _keeps(_: Fill) -> bool:
+    return False
+
+
+def _of_maker(fill: Fill) -> bool:
+    return fill.maker
 
 
 def _granted(needed: str, scopes: frozenset[str]) -> bool:

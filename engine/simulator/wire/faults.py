@@ -29,9 +29,11 @@ __all__ = [
     "Garbage",
     "GarbageFrame",
     "HalfOpen",
+    "HideFills",
     "HideOrders",
     "HttpStatus",
     "LateFills",
+    "LoseFills",
     "LoseFrames",
     "LoseReply",
     "LoseRequest",
@@ -87,6 +89,11 @@ class Silence(Fault, frozen=True, tag="silence"):
 
 class LoseFrames(Fault, frozen=True, tag="lose_frames"):
     """Lose matching messages of streams on their way to a socket, `count` of them; the venue knows nothing of it."""
+
+
+class LoseFills(Fault, frozen=True, tag="lose_fills"):
+    """Fills are told on no private stream, `count` of them, nor what they made of their orders then; queries know them.
+    `channel` is a symbol here."""
 
 
 class DayCut(Fault, frozen=True, tag="day_cut"):
@@ -199,11 +206,16 @@ class HideOrders(Fault, frozen=True, tag="hide_orders"):
     hide_ms: Milliseconds
 
 
+class HideFills(Fault, frozen=True, tag="hide_fills"):
+    """Queries for trades deny those that happen from now on; streams tell them, and orders and balances know of them."""
+
+
 AnyFault: TypeAlias = (
     Drop
     | Stall
     | HalfOpen
     | Silence
+    | LoseFills
     | LoseFrames
     | DayCut
     | EndListenKeys
@@ -223,5 +235,6 @@ AnyFault: TypeAlias = (
     | LateFills
     | ForgetHistory
     | EngineHold
+    | HideFills
     | HideOrders
 )

@@ -74,6 +74,8 @@ class TradingSide:
     """Attributes below may be changed at any time; they are what goes wrong at real venues.
 
     late_fill_ms: fills of resting orders are told and listed this much later (the order itself is right at once).
+    loses_fill: asked of each order that was filled; if so no event tells of that, nor of what it made of the account.
+    hide_fills_from_ms: queries deny fills from this time on.
     hide_orders_ms: how long queries deny a new order.
     forget_unfilled_ms: orders that ended without a fill vanish from queries after this time.
 
@@ -82,6 +84,8 @@ class TradingSide:
 
     def __init__(self, exchange: Exchange, desks: dict[str, Desk], entropy: Entropy) -> None:
         self.late_fill_ms = 0
+        self.loses_fill: Callable[[Fill], bool] = _keeps
+        self.hide_fills_from_ms: int | None = None
         self.hide_orders_ms = 0
         self.forget_unfilled_ms = FORGET_UNFILLED_MS
         self.tell: Tell = _nobody
@@ -143,6 +147,8 @@ class TradingSide:
 
     def is_told(self, fill: Fill) -> bool:
         """Whether queries may list a fill yet."""
+        if self.hide_fills_from_ms is not None and fill.trade.at_ms >= self.hide_fills_from_ms:
+            return False
         return not fill.maker or self.exchange.now_ms - fill.trade.at_ms >= self.late_fill_ms
 
     # -- time
@@ -186,11 +192,15 @@ class TradingSide:
             self._tell_batch(holder, orders, fills)
 
     def _tell_batch(self, holder: Holder, orders: list[Order], fills: list[Fill]) -> None:
-        """Late fills, and all about the orders they are of, come later than the rest."""
+        """Late fills, and all about the orders they are of, come later than the rest; lost ones never."""
         now_ms = self.exchange.now_ms
+        last = {fill.order_id: fill for fill in fills}
+        lost = {order_id for order_id, fill in last.items() if self.loses_fill(fill)}
+        told = [order for order in orders if order.order_id not in lost]
+        fills = [fill for fill in fills if fill.order_id not in lost]
         late = {fill.order_id for fill in fills if fill.maker} if self.late_fill_ms > 0 else set()
         for is_late in (True, False):
-            some = [order for order in orders if (order.order_id in late) is is_late]
+            some = [order for order in told if (order.order_id in late) is is_late]
             own = [fill for fill in fills if (fill.order_id in late) is is_late]
             events = batch_events(self.desks, holder, some, own, now_ms)
             if is_late and events:
@@ -231,6 +241,10 @@ class TradingSide:
             positions = isolated if desk.symbol in holder.isolated else []
             change = balance_part(holder, received)
             self.publish(holder, account_update("FUNDING_FEE", [change], positions, row.at_ms, now_ms))
+
+
+def _keeps(_: Fill) -> bool:
+    return False
 
 
 def _nobody(key: str, kind: str, payload: bytes) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from engine.kernel import Entropy
 from engine.simulator.binance_usdm import BinanceVenue
 from engine.simulator.binance_usdm.trading import FORGET_UNFILLED_MS
+from engine.simulator.orders import Fill
 from engine.simulator.wire.binance_usdm.routes import NAME
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.faultboard import FaultBoard, Site
@@ -17,8 +18,10 @@ from engine.simulator.wire.faults import (
     Fault,
     ForgetHistory,
     GarbageFrame,
+    HideFills,
     HideOrders,
     LateFills,
+    LoseFills,
     Maintenance,
     SkipSequence,
 )
@@ -40,6 +43,7 @@ class BinanceEffects:
         self._reception = reception
         self._board = board
         self._entropy = entropy
+        venue.trading.loses_fill = self._loses
 
     def started(self, fault: AnyFault) -> None:
         if isinstance(fault, Drop) and not fault.method:
@@ -77,3 +81,13 @@ class BinanceEffects:
         trading.forget_unfilled_ms = FORGET_UNFILLED_MS if forget is None else forget.after_ms
         offset = self._board.newest(ClockOffset, NAME)
         self._clock.fault_ms = 0 if offset is None else offset.offset_ms
+        trading.hide_fills_from_ms = self._hidden_from_ms(trading.hide_fills_from_ms)
+
+    def _hidden_from_ms(self, since_ms: int | None) -> int | None:
+        """Of several the first counts, until all are gone."""
+        if self._board.newest(HideFills, NAME) is None:
+            return None
+        return self._clock.now_ms() if since_ms is None else since_ms
+
+    def _loses(self, fill: Fill) -> bool:
+        return self._board.take(LoseFills, Site(NAME, channel=fill.trade.instrument)) is not None

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from engine.kernel import Entropy
 from engine.simulator.deribit.venue import FORGET_CLOSED_MS, DeribitVenue
+from engine.simulator.orders import Fill
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.deribit.desk import NAME
 from engine.simulator.wire.faultboard import FaultBoard, Site
@@ -16,8 +17,10 @@ from engine.simulator.wire.faults import (
     Fault,
     ForgetHistory,
     GarbageFrame,
+    HideFills,
     HideOrders,
     LateFills,
+    LoseFills,
     Maintenance,
     Settlement,
     SkipSequence,
@@ -51,6 +54,7 @@ class DeribitEffects:
         self._sockets = sockets
         self._board = board
         self._entropy = entropy
+        venue.loses_fill = self._loses
 
     def started(self, fault: AnyFault) -> None:
         if isinstance(fault, Drop) and not fault.method:
@@ -82,6 +86,16 @@ class DeribitEffects:
         venue.engine_hold_ms = 0 if hold is None else hold.hold_ms
         hide = self._newest(HideOrders)
         venue.hide_orders_ms = 0 if hide is None else hide.hide_ms
+        venue.hide_fills_from_ms = self._hidden_from_ms(venue.hide_fills_from_ms)
+
+    def _hidden_from_ms(self, since_ms: int | None) -> int | None:
+        """Of several the first counts, until all are gone."""
+        if self._newest(HideFills) is None:
+            return None
+        return self._clock.now_ms() if since_ms is None else since_ms
+
+    def _loses(self, fill: Fill) -> bool:
+        return self._board.take(LoseFills, Site(NAME, channel=fill.trade.instrument)) is not None
 
     def _newest(self, kind: type[F]) -> F | None:
         return self._board.newest(kind, NAME)
