@@ -144,7 +144,7 @@ class SubmitBatch(Request[tuple[Accepted | Denial, ...]], frozen=True):
 class AcceptedLinked(msgspec.Struct, frozen=True):
     """All of the set is on disk. `order_ids`: the entry first where there is one, then the exits in their order.
 
-    `native` is False where the node keeps the promises between them itself.
+    `native`: the venue keeps the promises between them, also while the node is away. False: the node keeps them itself.
     """
 
     group: str
@@ -153,13 +153,16 @@ class AcceptedLinked(msgspec.Struct, frozen=True):
 
 
 class SubmitLinked(Request[AcceptedLinked | Denial], frozen=True):
-    """Place orders that depend on each other, all of them or none. An OCO has no `entry`."""
+    """Place orders that depend on each other, all of them or none. An OCO has no `entry`. With `native` False the node keeps what
+    binds them even where the venue could.
+    """
 
     kind: LinkKind
     exits: tuple[OrderRequest, ...]
     entry: OrderRequest | None = None
     releases_at: TriggerFill = TriggerFill.INCREMENTAL
     cancels_at: TriggerFill = TriggerFill.FIRST_HIT
+    native: bool = True
     owner: pykka.ActorRef[Any] | None = None
 
 
