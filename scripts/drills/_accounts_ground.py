@@ -1,0 +1,258 @@
+"""The two venues of the accounts drill: how a node reaches them, what people may do there, and what is really so."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from actors.account import AccountSettings
+from actors.node import AccountSection, BinanceAccountSection, BinanceUsdmSection, DeribitSection, VenueSection
+from actors.orders import OrdersSettings
+from actors.session import SessionSettings
+from engine.model import OrderState, Side
+from engine.settings import Secret
+from engine.venues.binance_usdm import BinanceUsdmSettings
+from engine.venues.deribit import DeribitSettings
+
+__all__ = ["GROUNDS", "KEY", "SECRET", "Contract", "Ground", "Place", "TrueFill", "TrueOrder", "Truth"]
+
+D = Decimal
+KEY, SECRET = "accounts", "a-key-that-opens-only-a-simulated-account"
+SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the simulated venues are."""
+
+    deribit_ws: str
+    deribit_http: str
+    binance_http: str
+    binance_ws: str
+    binance_spot: str
+    control: str
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """`amount`: of the smallest order, and `digits` of its prices."""
+
+    symbol: str
+    amount: Decimal
+    currency: str
+    inverse: bool
+    digits: int = 0
+
+
+class TrueOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One order at the venue, in our words."""
+
+    venue_order_id: str
+    client_id: str
+    symbol: str
+    state: OrderState
+    amount: Decimal
+    filled: Decimal
+
+    @property
+    def live(self) -> bool:
+        return self.state is OrderState.OPEN
+
+
+class TrueFill(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill at the venue; `fee` as it was charged."""
+
+    trade_id: str
+    venue_order_id: str
+    symbol: str
+    side: Side
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    at_ms: int
+
+    @property
+    def key(self) -> str:
+        """Trade ids are unique within a symbol."""
+        return f"{self.symbol}|{self.trade_id}"
+
+    @property
+    def signed(self) -> Decimal:
+        return self.amount if self.side is Side.BUY else -self.amount
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """What is really so of an account. `orders` by the venue's id and `fills` by their key, both oldest first; `positions` by symbol, without
+    those that are flat.
+    """
+
+    orders: dict[str, TrueOrder]
+    fills: dict[str, TrueFill]
+    positions: dict[str, Decimal]
+    balances: dict[str, Decimal]
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """One venue as the drill sees it. `money`: what people move in and out, by currency. `exact`: how near two balances must be."""
+
+    name: str
+    truth_name: str
+    contracts: tuple[Contract, ...]
+    money: dict[str, Decimal]
+    exact: Decimal
+    ticker: tuple[str, str]
+    mark_of: Callable[[Mapping[str, Any]], Any]
+    section: Callable[[Place, OrdersSettings, AccountSettings], VenueSection]
+    http: Callable[[Place], str]
+    read: Callable[[Mapping[str, Any]], Truth]
+
+    @property
+    def account(self) -> str:
+        return f"{self.name}:main"
+
+    def contract(self, symbol: str) -> Contract:
+        return next(contract for contract in self.contracts if contract.symbol == symbol)
+
+    def instrument(self, symbol: str) -> str:
+        return f"{self.name}:{symbol}"
+
+
+def _decimal(value: Any) -> Decimal:
+    return D(str(value))
+
+
+def _held(truth: Mapping[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    positions = {name: _decimal(size) for name, size in truth["positions"].items() if _decimal(size)}
+    return positions, {name: _decimal(amount) for name, amount in truth["balances"].items()}
+
+
+# ── Deribit ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_DERIBIT_STATES = {
+    "open": OrderState.OPEN,
+    "untriggered": OrderState.OPEN,
+    "filled": OrderState.FILLED,
+    "cancelled": OrderState.CANCELLED,
+    "rejected": OrderState.REJECTED,
+}
+
+
+def _deribit_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+    connection = DeribitSettings(
+        ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
+    )
+    account = AccountSection(client_id=Secret(KEY), client_secret=Secret(SECRET), orders=orders, sync=sync)
+    return DeribitSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
+
+
+def _deribit_truth(truth: Mapping[str, Any]) -> Truth:
+    orders = {
+        row["order_id"]: TrueOrder(
+            venue_order_id=row["order_id"],
+            client_id=row["label"],
+            symbol=row["instrument_name"],
+            state=_DERIBIT_STATES[row["state"]],
+            amount=_decimal(row["amount"]),
+            filled=_decimal(row["filled_amount"]),
+        )
+        for row in truth["orders"].values()
+        if row["state"] != "rejected"
+    }
+    fills = [
+        TrueFill(
+            trade_id=row["trade_id"],
+            venue_order_id=row["order_id"],
+            symbol=row["instrument_name"],
+            side=Side(row["direction"]),
+            price=_decimal(row["price"]),
+            amount=_decimal(row["amount"]),
+            fee=_decimal(row["fee"]),
+            at_ms=row["timestamp"],
+        )
+        for row in truth["fills"]
+    ]
+    return Truth(orders, {fill.key: fill for fill in fills}, *_held(truth))
+
+
+DERIBIT = Ground(
+    name="deribit",
+    truth_name="deribit",
+    contracts=(
+        Contract("BTC-PERPETUAL", D(10), "BTC", inverse=True),
+        Contract("ETH-PERPETUAL", D(5), "ETH", inverse=True, digits=1),
+        Contract("BTC_USDC-PERPETUAL", D("0.001"), "USDC", inverse=False),
+    ),
+    money={"BTC": D("0.75"), "ETH": D("4.5"), "USDC": D("1234.5")},
+    exact=D("0.000001"),
+    ticker=("/public/ticker", "instrument_name"),
+    mark_of=lambda answer: answer["result"]["mark_price"],
+    section=_deribit_section,
+    http=lambda place: place.deribit_http,
+    read=_deribit_truth,
+)
+
+
+# ── Binance USD-M ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_BINANCE_STATES = {
+    "NEW": OrderState.OPEN,
+    "PARTIALLY_FILLED": OrderState.OPEN,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELLED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+}
+
+
+def _binance_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+    connection = BinanceUsdmSettings(
+        http_url=place.binance_http, ws_url=place.binance_ws, spot_url=place.binance_spot, order_share=1.0
+    )
+    account = BinanceAccountSection(api_key=Secret(KEY), api_secret=Secret(SECRET), orders=orders, sync=sync)
+    return BinanceUsdmSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
+
+
+def _binance_truth(truth: Mapping[str, Any]) -> Truth:
+    orders = {
+        str(row["order_id"]): TrueOrder(
+            venue_order_id=str(row["order_id"]),
+            client_id=row["client_id"],
+            symbol=row["symbol"],
+            state=_BINANCE_STATES[row["status"]],
+            amount=_decimal(row["quantity"]),
+            filled=_decimal(row["filled"]),
+        )
+        for row in truth["orders"].values()
+    }
+    fills = [
+        TrueFill(
+            trade_id=str(row["trade_id"]),
+            venue_order_id=str(row["order_id"]),
+            symbol=row["symbol"],
+            side=Side(row["side"].lower()),
+            price=_decimal(row["price"]),
+            amount=_decimal(row["quantity"]),
+            fee=_decimal(row["fee"]),
+            at_ms=row["time"],
+        )
+        for row in truth["fills"]
+    ]
+    return Truth(orders, {fill.key: fill for fill in fills}, *_held(truth))
+
+
+BINANCE = Ground(
+    name="binance",
+    truth_name="binance_usdm",
+    contracts=(
+        Contract("BTCUSDT", D("0.004"), "USDT", inverse=False),
+        Contract("ETHUSDT", D("0.05"), "USDT", inverse=False, digits=1),
+    ),
+    money={"USDT": D("1234.5")},
+    exact=D("0.000001"),
+    ticker=("/fapi/v1/premiumIndex", "symbol"),
+    mark_of=lambda answer: answer["markPrice"],
+    section=_binance_section,
+    http=lambda place: place.binance_http,
+    read=_binance_truth,
+)
+
+GROUNDS = (DERIBIT, BINANCE)

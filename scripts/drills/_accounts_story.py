@@ -1,0 +1,87 @@
+"""What has happened in a schedule of the accounts drill, and hence what a node has to tell of it and what it may."""
+
+from collections import Counter
+
+from engine.model import DiscrepancyKind, order_id_of
+from scripts.drills._accounts_ground import TrueFill, Truth
+from scripts.drills._accounts_judge import Expected, is_ours
+from scripts.drills._accounts_plan import Act, Cover
+
+__all__ = ["Story"]
+
+LOST_MONEY = (Act.WITHDRAW, Act.TRANSFER_OUT)
+
+
+class Story:
+    """`answered`: ids of orders whose fills may come with the answer to the order itself. `moved`: money, by act and currency."""
+
+    def __init__(self) -> None:
+        self.answered: set[str] = set()
+        self.moved: Counter[tuple[Act, str]] = Counter()
+        self.fills: dict[str, Cover] = {}
+        self._unhidden: set[str] = set()
+        self._quiet: set[str] = set()
+        self._was_live: set[str] = set()
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Keys of the fills that nobody can be told at the moment."""
+        return frozenset(
+            key for key, cover in self.fills.items() if cover is Cover.HIDDEN and key not in self._unhidden
+        )
+
+    def tell(self, cover: Cover, truth: Truth, *, quietly: bool = False) -> None:
+        """All that is new happened under this cover. `quietly`: the node may have thought all the while that it hears everything."""
+        for key in truth.fills:
+            if key not in self.fills:
+                self.fills[key] = cover
+                if quietly:
+                    self._quiet.add(key)
+
+    def unhide(self) -> None:
+        self._unhidden |= self.hidden
+
+    def seen(self, truth: Truth) -> None:
+        """The node has looked at the venue when this was so."""
+        self._was_live |= {id_ for id_, order in truth.orders.items() if order.live}
+
+    def expected(self, truth: Truth, node_part: str) -> Expected:
+        least: Counter[tuple[str, str]] = Counter()
+        most: Counter[tuple[str, str]] = Counter()
+        for id_, order in truth.orders.items():
+            if not is_ours(order, node_part):
+                most[DiscrepancyKind.ORDER_EXTERNAL, id_] = 1
+                least[DiscrepancyKind.ORDER_EXTERNAL, id_] = int(id_ in self._was_live)
+        for key, fill in truth.fills.items():
+            if key not in self.hidden:
+                self._expect_of_fill(fill, truth, node_part, least, most)
+        for key in self.fills:
+            if self.fills[key] is Cover.HIDDEN:
+                most[DiscrepancyKind.FILL_INFERRED, truth.fills[key].symbol] += 1
+        for (act, currency), times in self.moved.items():
+            if act in LOST_MONEY:
+                least[DiscrepancyKind.WITHDRAWAL, currency] += times
+                most[DiscrepancyKind.WITHDRAWAL, currency] += times
+        return Expected(least, most)
+
+    def _expect_of_fill(
+        self,
+        fill: TrueFill,
+        truth: Truth,
+        node_part: str,
+        least: Counter[tuple[str, str]],
+        most: Counter[tuple[str, str]],
+    ) -> None:
+        order, cover = truth.orders[fill.venue_order_id], self.fills[fill.key]
+        ours = is_ours(order, node_part)
+        if not ours:
+            most[DiscrepancyKind.FILL_EXTERNAL, fill.key] = 1
+            least[DiscrepancyKind.FILL_EXTERNAL, fill.key] = 1
+        if cover in (Cover.LOST, Cover.HIDDEN) or fill.key in self._quiet:
+            most[DiscrepancyKind.FILL_MISSED, fill.key] = 1
+            surely = cover is Cover.LOST and not (ours and order_id_of(order.client_id) in self.answered)
+            least[DiscrepancyKind.FILL_MISSED, fill.key] = int(surely)
+
+    def about(self, truth: Truth) -> dict[str, str]:
+        """What a discrepancy's subject stands for in `expected`."""
+        return {fill.trade_id: key for key, fill in truth.fills.items()}

@@ -1,0 +1,176 @@
+"""One schedule of the accounts drill carried out: a venue, a node, and all that happens to the account they both speak of."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actors._jsonrpc import RpcError
+from engine.kernel import Entropy
+from engine.store import verify
+from scripts.drills._accounts_deeds import OF_OURS, OF_THEIRS, Deeds
+from scripts.drills._accounts_ground import GROUNDS, Truth
+from scripts.drills._accounts_judge import Finding, differences, records, telling, view_of
+from scripts.drills._accounts_node import Life, NodeProcess, Sabotage
+from scripts.drills._accounts_plan import MINUTES_AWAY, Burst, Cover, Schedule
+from scripts.drills._accounts_story import Story
+from scripts.drills._accounts_venue import Venues
+
+__all__ = ["World"]
+
+SETTLED_S = 8.0  # an order that is not open any more is looked for after the pass
+TOLD_S = 0.3  # what a stream has to tell has come by then
+CONFIRMED_S = 1.1  # between two passes that see the same
+LOOK_S = 0.05
+MINUTE_MS = 60_000
+
+
+class World:
+    """Carries out a schedule; `findings` are of the first burst after which something was wrong."""
+
+    def __init__(self, plan: Schedule, directory: Path, sabotage: Sabotage | None = None) -> None:
+        self.plan = plan
+        self.ground = GROUNDS[plan.ground]
+        self.syncs = 0
+        self.done: list[Burst] = []
+        self._chance = Entropy(plan.seed).fork("world")
+        self._venues = Venues(plan.seed, self.ground)
+        life = Life(
+            directory=directory, ground=plan.ground, place=self._venues.place, seed=plan.seed, sabotage=sabotage
+        )
+        self.node = NodeProcess(life)
+        self.story = Story()
+        self._deeds = Deeds(self.ground, self._venues, self.node, self.story, self._chance.fork("deeds"))
+        self._ahead_ms = 0
+        self._quietly = False
+
+    def close(self) -> None:
+        self.node.close()
+        self._venues.close()
+
+    def run(self) -> list[Finding]:
+        """What was wrong, after the first burst after which anything was."""
+        for act in self.plan.before:
+            self._deeds.do(act, reachable=False)
+        self.story.tell(Cover.KILL, self._venues.truth())
+        self.node.start()
+        self._sync()
+        findings = self._judged()
+        for burst in self.plan.bursts:
+            if findings:
+                break
+            self.done.append(burst)
+            findings = self._burst(burst)
+        return findings or self._ended()
+
+    def _ended(self) -> list[Finding]:
+        """After the node was told to stop, in order, and its store was examined."""
+        if not self.node.stop():
+            return [Finding("crashed", "the node did not end in order when it was told to")]
+        return self._examined()
+
+    def _examined(self) -> list[Finding]:
+        report = verify(self.node.store)
+        return [] if report.ok else [Finding("unverified", str(report.problems[:3]))]
+
+    # ── one burst ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _burst(self, burst: Burst) -> list[Finding]:
+        self._prepare(burst)
+        self.story.tell(Cover.NONE, self._venues.truth())
+        findings: list[Finding] = []
+        with self._covered(burst):
+            for act in burst.acts:
+                self._pass_time(burst)
+                self._deeds.do(act, reachable=burst.cover in (Cover.NONE, Cover.LOST, Cover.HIDDEN))
+            time.sleep(TOLD_S)
+            self.story.tell(burst.cover, self._venues.truth(), quietly=self._quietly)
+            if burst.cover is Cover.HIDDEN:
+                self._sync()
+                time.sleep(CONFIRMED_S)
+                self._sync()
+                findings = self._judged()
+        if burst.cover is Cover.HIDDEN:
+            self.story.unhide()
+        self._sync()
+        return findings or self._judged()
+
+    def _prepare(self, burst: Burst) -> None:
+        """Orders that rest, as many as the acts need."""
+        self._venues.look()
+        for act in burst.acts:
+            if act in OF_OURS:
+                self._deeds.place()
+            elif act in OF_THEIRS:
+                self._deeds.place_by_hand()
+        if any(act in OF_OURS or act in OF_THEIRS for act in burst.acts):
+            time.sleep(TOLD_S)
+
+    @contextmanager
+    def _covered(self, burst: Burst) -> Iterator[None]:
+        cover, self._quietly = burst.cover, False
+        if cover is Cover.KILL:
+            self.node.kill()
+            yield
+            self.node.start()
+        elif cover in MINUTES_AWAY:
+            self._cut()
+            yield
+            self._venues.lift()
+        else:
+            if cover is not Cover.NONE:
+                self._venues.strike("lose_fills")
+            if cover is Cover.HIDDEN:
+                self._venues.strike("hide_fills")
+            yield
+            self._venues.lift()
+
+    def _cut(self) -> None:
+        """The venue is out of reach: it closes every socket and lets nobody in, or it falls silent, which takes the node longer to
+        notice than the drill waits.
+        """
+        self._quietly = self._chance.random() < 0.5
+        if not self._quietly:
+            self._venues.strike("http_status", status=503)
+            self._venues.strike("drop", reset=True)
+        else:
+            self._venues.strike("half_open")
+
+    def _pass_time(self, burst: Burst) -> None:
+        """The minutes of an absence lie before and between what happens in it."""
+        minutes = MINUTES_AWAY.get(burst.cover, 0)
+        if minutes:
+            self._ahead_ms += minutes * MINUTE_MS // len(burst.acts) + 1000
+            self._venues.set_clock(self._ahead_ms)
+            self.node.set_clock(self._ahead_ms)
+
+    def _sync(self) -> None:
+        """One pass, asked for as people do, and taken: it may need to be asked for again while the node is getting up."""
+        deadline_s = time.monotonic() + SETTLED_S
+        while True:
+            self.syncs += 1
+            try:
+                self.node.ask("account.sync", account=self.ground.account)
+            except RpcError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(LOOK_S)
+            else:
+                return
+
+    # ── the judge ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _judged(self) -> list[Finding]:
+        """What is wrong and stays wrong without another pass."""
+        deadline_s = time.monotonic() + SETTLED_S
+        while True:
+            found = self._look(self._venues.truth())
+            if not found or time.monotonic() > deadline_s:
+                return found
+            time.sleep(2 * LOOK_S)
+
+    def _look(self, truth: Truth) -> list[Finding]:
+        view, story = view_of(self.node.store), self.story
+        story.seen(truth)
+        found = differences(view, truth, self.ground, hidden=story.hidden)
+        return [*found, *records(view), *telling(view, story.expected(truth, view.node_part), story.about(truth))]

@@ -1,0 +1,129 @@
+"""Seeded schedules of everything that can happen to an account behind a node's back; one pass later the two agree, and each
+difference was told once.
+
+A schedule is one venue, one account and one node, which trades there while it is killed, cut off for ten minutes of both
+clocks, told of no fills, given no history; while people trade by hand, close positions, place and cancel orders, move money;
+while orders are filled in part and cancelled. After each burst of that comes one pass, as people ask for it, and then the
+store is compared with what is really so: orders, fills, positions, balances, books, records, statements, portfolios, and what
+was told of it. The venues take turns.
+
+`syncs` passes asked for · `events` what happened, by kind · `covers` under what · `lost`, `doubled`, `diverged`, `unrecorded`,
+`broken_chains`, `unbalanced`, `unreported`, `reported_twice`, `invented`, `portfolio`, `unverified`, `crashed`: what was wrong, see
+`_accounts_judge` · `controls` schedules in which designs that must fail were found out.
+"""
+
+import os
+import shutil
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from scripts.drills._accounts_ground import GROUNDS
+from scripts.drills._accounts_judge import KINDS, Finding
+from scripts.drills._accounts_node import Sabotage
+from scripts.drills._accounts_plan import Act, Cover, schedule
+from scripts.drills._accounts_sabotage import SABOTAGES
+from scripts.drills._accounts_world import World
+
+__all__ = ["CONTROLS", "COUNT", "KINDS", "Outcome", "carry_out", "run"]
+
+COUNT = 200
+WORKERS = 3  # more than cores: much of a schedule is waiting
+SCHEDULE_TIMEOUT_S = 180.0
+CONTROLS = 4  # schedules of each design that must fail
+SHOWN = 5
+FORK = get_context("fork")
+
+
+class Outcome(msgspec.Struct):
+    """What one schedule came to."""
+
+    seed: int
+    variant: str
+    syncs: int = 0
+    happened: Counter[str] = Counter()
+    findings: list[Finding] = []
+
+    @property
+    def wrong(self) -> Counter[str]:
+        return Counter(finding.kind for finding in self.findings)
+
+
+def carry_out(seed: int, variant: str = "") -> Outcome:
+    """One schedule in this process. `variant`: a design that must fail, by its name."""
+    plan = schedule(seed, len(GROUNDS))
+    sabotage: Sabotage | None = SABOTAGES[variant] if variant else None
+    directory = Path(tempfile.mkdtemp(prefix="accounts-"))
+    outcome = Outcome(seed, variant, happened=Counter())
+    world = World(plan, directory, sabotage)
+    try:
+        outcome.findings = world.run()
+    except Exception as error:  # noqa: BLE001 - reported in full, and it fails the schedule
+        outcome.findings = [Finding("crashed", "".join(traceback.format_exception(error)))]
+    finally:
+        world.close()
+        if outcome.findings and os.environ.get("DRILL_KEEP"):
+            print(f"kept {directory} for seed {seed}", flush=True)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    outcome.syncs = world.syncs
+    outcome.happened.update(act.value for burst in world.done for act in burst.acts)
+    outcome.happened.update(f"under {burst.cover}" for burst in world.done)
+    return outcome
+
+
+def _work(jobs: Sequence[tuple[int, str]], results: Any) -> None:
+    for seed, variant in jobs:
+        results.put(carry_out(seed, variant))
+    results.put(None)
+
+
+def outcomes(jobs: Sequence[tuple[int, str]]) -> list[Outcome]:
+    """All schedules, over the workers. Raises `queue.Empty` when none of them comes to an end in time."""
+    results = FORK.Queue()
+    shares = [share for share in (jobs[worker::WORKERS] for worker in range(WORKERS)) if share]
+    workers = [FORK.Process(target=_work, args=(share, results)) for share in shares]
+    for worker in workers:
+        worker.start()
+    found: list[Outcome] = []
+    ended = 0
+    while ended < len(workers):
+        outcome = results.get(timeout=SCHEDULE_TIMEOUT_S)
+        if outcome is None:
+            ended += 1
+            continue
+        found.append(outcome)
+        if outcome.findings and not outcome.variant:
+            print(f"seed {outcome.seed}:", *outcome.findings[:SHOWN], sep="\n  ", flush=True)
+    for worker in workers:
+        worker.join(SCHEDULE_TIMEOUT_S)
+    return found
+
+
+def run(count: int, seed: int) -> dict[str, Any]:
+    """`count` schedules with seeds from `seed` on, and some of each design that must fail."""
+    done = outcomes([(seed + number, "") for number in range(count)])
+    controls = outcomes([(seed + number, name) for name in SABOTAGES for number in range(CONTROLS)])
+    found_out = {name: sum(bool(one.findings) for one in controls if one.variant == name) for name in SABOTAGES}
+    happened: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for outcome in done:
+        happened.update(outcome.happened)
+        wrong.update(outcome.wrong)
+    failed = sorted(outcome.seed for outcome in done if outcome.findings)
+    return {
+        "schedules": len(done),
+        "syncs": sum(outcome.syncs for outcome in done),
+        "events": {act.value: happened[act.value] for act in Act},
+        "covers": {cover.value: happened[f"under {cover}"] for cover in Cover},
+        **{kind: wrong[kind] for kind in KINDS},
+        "controls": found_out,
+        "replay": [f"--count 1 --seed {at}" for at in failed],
+        "ok": len(done) == count and not failed and all(found_out.values()),
+    }
