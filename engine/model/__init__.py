@@ -1,6 +1,7 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
 from engine.model.accounts.books import (
+    Executed,
     Held,
     OpenBook,
     PositionBook,
@@ -13,7 +14,9 @@ from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, Posi
 from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
 from engine.model.accounts.portfolios import Portfolio, PortfolioOrder, PortfolioPosition
 from engine.model.accounts.profit import averaged, profit
+from engine.model.accounts.reckoning import Reckoning, agreed, begun_with, common, differences, with_lines
 from engine.model.accounts.records import PositionRecord, RecordType
+from engine.model.accounts.reserves import Reserves, reserves
 from engine.model.accounts.sync import Discrepancy, DiscrepancyKind, SyncKind, SyncMode, SyncReport, SyncResult
 from engine.model.conditions.alarms import Alarms, Moment
 from engine.model.conditions.check import Figure, check_conditions, figure_of, threshold_of
@@ -29,7 +32,7 @@ from engine.model.instruments import (
     instrument_id,
     split_instrument,
 )
-from engine.model.limits.day import DayStart, begun, day_of, day_pnl, too_much
+from engine.model.limits.day import DayStart, begun, day_of, day_pnl, too_much, with_flows
 from engine.model.limits.exposure import Exposure, Prices, Stake, counted, waits_its_turn
 from engine.model.limits.gate import DAILY_LOSS, Gate, GateState
 from engine.model.limits.risk import (
@@ -102,13 +105,6 @@ from engine.model.orders.linked import (
     waits_for_entry,
 )
 from engine.model.orders.linking import ExitPolicy, Link, LinkedRequest, LinkKind, LinkSettings, bracket
-from engine.model.orders.order import (
-    TERMINAL,
-    Amend,
-    CancelState,
-    Order,
-    OrderState,
-    amend_settled,
 from engine.model.orders.native import (
     as_native,
     at_venue,
@@ -123,6 +119,13 @@ from engine.model.orders.native import (
     trailed_here,
     why_kept_here,
 )
+from engine.model.orders.order import (
+    TERMINAL,
+    Amend,
+    CancelState,
+    Order,
+    OrderState,
+    amend_settled,
     amend_unsettled,
     cancelled_never_placed,
     cancelled_unsent,
@@ -160,13 +163,15 @@ from engine.model.plans.requests import ExecutionRequest, ExecutionStyle, OnEnd,
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
 __all__ = [
-    "Held",
-    "OpenBook",
-    "PositionBook",
-    "Statement",
-    "averaged",
-    "folded",
-    "profit",
+    "Reckoning",
+    "agreed",
+    "begun_with",
+    "common",
+    "differences",
+    "with_lines",
+    "Reserves",
+    "reserves",
+    "with_flows",
     "as_native",
     "at_venue",
     "back_together",
@@ -179,6 +184,14 @@ __all__ = [
     "sent_together",
     "trailed_here",
     "why_kept_here",
+    "Executed",
+    "Held",
+    "OpenBook",
+    "PositionBook",
+    "Statement",
+    "averaged",
+    "folded",
+    "profit",
     "step_of",
     "ExternalOrder",
     "EXTERNAL_FLOWS",

@@ -26,8 +26,9 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """One currency compared. Amounts in that currency.
 
     `broker_available`: free at the venue plus what our own open orders hold, less what it does not know of yet, so that an
-    order of ours is no loss. `delta`: what money from outside made of it, `kind` says which way. `within_tolerance` False:
-    `broker_available` is not what was there before with all known changes.
+    order of ours is no loss. `delta`: what money from outside made of it, `kind` says which way. `within_tolerance` False: the
+    balance is not what was there before with every line of the venue's statement, or money left that was not allowed to;
+    `difference` is what nothing explains.
     """
 
     market: str  # the account's full name, or the portfolio's market
@@ -39,6 +40,7 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     new_unallocated: Decimal = ZERO
     within_tolerance: bool = True
     reserved_for_pending_orders: Decimal = ZERO
+    difference: Decimal = ZERO
 
 
 class DiscrepancyKind(StrEnum):
@@ -71,7 +73,11 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over an account found. `error` empty: it was whole. `discrepancies`: those that are new."""
+    """What one pass over an account found. `error` empty: it was whole. `discrepancies`: those that are new.
+
+    `unchecked`: why balances could not be compared with the venue's statement, which the rest does not depend on. `mode`: what
+    is to follow when they differ.
+    """
 
     account: str
     started_at_ms: int
@@ -79,6 +85,8 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[SyncResult, ...] = ()
     discrepancies: tuple[Discrepancy, ...] = ()
     error: str = ""
+    unchecked: str = ""
+    mode: SyncMode = SyncMode.WARN
 
     @property
     def whole(self) -> bool:

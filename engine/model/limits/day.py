@@ -2,8 +2,9 @@
 
 Equity – balance and what open positions would bring – has fees, funding, settlements and liquidations in it, and is not
 touched by orders that rest: the margin they reserve is taken from what is available, not from what is there. What it cannot
-tell from profit and loss is money that comes and goes. A sum over fills could, but it knows nothing of funding and
-liquidations, and would fall silent exactly where a limit on losses is needed; so equity it is.
+tell from profit and loss is money that comes and goes: the venue's statement does, line by line, and what it calls a deposit, a
+withdrawal or a transfer is taken out of the result. A sum over fills would need no statement, but it knows nothing of funding
+and liquidations, and would fall silent exactly where a limit on losses is needed; so equity it is.
 """
 
 from collections.abc import Iterable
@@ -12,16 +13,20 @@ from decimal import Decimal
 import msgspec
 
 from engine.model.accounts.fills import Balance
+from engine.model.accounts.flows import CashFlow
 from engine.model.money import ZERO
 
 MS_PER_DAY = 86_400_000
 
 
 class DayStart(msgspec.Struct, frozen=True):
-    """Equity by currency when the UTC day `day` (days since 1970) began, or when it was first seen in it."""
+    """Equity by currency when the UTC day `day` (days since 1970) began, or when it was first seen in it. `moved`: what came in
+    from outside since then, less what went out.
+    """
 
     day: int
     equity: dict[str, Decimal]
+    moved: dict[str, Decimal] = {}
 
 
 def day_of(now_ms: int) -> int:
@@ -37,15 +42,24 @@ def begun(start: DayStart | None, balances: Iterable[Balance], now_ms: int) -> D
     day = day_of(now_ms)
     if start is None or start.day not in (day, day + 1):
         return DayStart(day, equity)
-    return DayStart(start.day, equity | start.equity)
+    return DayStart(start.day, equity | start.equity, start.moved)
+
+
+def with_flows(start: DayStart, flows: Iterable[CashFlow]) -> DayStart:
+    """Lines of the statement that the equity `start` began with did not have in it. Only money from outside counts."""
+    moved = dict(start.moved)
+    for flow in flows:
+        if flow.kind.external and flow.currency in start.equity:
+            moved[flow.currency] = moved.get(flow.currency, ZERO) + flow.amount
+    return DayStart(start.day, start.equity, moved)
 
 
 def day_pnl(start: DayStart | None, balances: Iterable[Balance]) -> dict[str, Decimal]:
-    """Equity now less equity then, by currency; what has no beginning has no result."""
+    """Equity now less equity then and less what came from outside since, by currency; what has no beginning has no result."""
     if start is None:
         return {}
     return {
-        balance.currency: balance.equity - start.equity[balance.currency]
+        balance.currency: balance.equity - start.equity[balance.currency] - start.moved.get(balance.currency, ZERO)
         for balance in balances
         if balance.currency in start.equity
     }
