@@ -15,7 +15,7 @@ from engine.net.errors import (
     WebSocketError,
 )
 from engine.net.http import FunctionTransport, HttpClient, HttpLimits, HttpReply, HttpRequest
-from engine.net.ratelimit import Bucket, BudgetExceeded, Priority, RateBudget, Window
+from engine.net.ratelimit import Bucket, BudgetExceeded, PoolUse, Priority, RateBudget, Window
 from engine.net.signing import client_signature, deri_hmac, hmac_sha256_hex
 from engine.net.websocket import Connection, Library, WebSocketLimits, connect
 
@@ -38,6 +38,7 @@ __all__ = [
     "Breaker",
     "BreakerState",
     "Bucket",
+    "PoolUse",
     "Priority",
     "RateBudget",
     "Window",

@@ -13,12 +13,13 @@ from bisect import insort
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 
+import msgspec
 import trio
 
 from engine.net._pools import Bucket, Pool, TokenPool, Window, WindowPool
 from engine.net.errors import NetError
 
-__all__ = ["MAX_WAITERS", "Bucket", "BudgetExceeded", "Priority", "RateBudget", "Window"]
+__all__ = ["MAX_WAITERS", "Bucket", "BudgetExceeded", "PoolUse", "Priority", "RateBudget", "Window"]
 
 MAX_WAITERS = 10_000  # several questions about each of a thousand symbols
 
@@ -50,6 +51,15 @@ class BudgetExceeded(NetError):
     def __init__(self, bucket: str, wait_s: float) -> None:
         super().__init__(f"rate budget {bucket}: no credits in time; come back in {wait_s:.2f} s")
         self.wait_s = wait_s
+
+
+class PoolUse(msgspec.Struct, frozen=True):
+    """One pool at a moment: what of it is left for us of what may be ours, who waits, and for how long it is shut."""
+
+    left: float
+    capacity: float
+    waiting: int
+    shut_s: float
 
 
 class RateBudget:
@@ -93,6 +103,13 @@ class RateBudget:
     def credits(self, bucket: str) -> float:
         """What is left now."""
         return self._lines[bucket].pool.credits()
+
+    def use(self) -> dict[str, PoolUse]:
+        """Every pool as it is now."""
+        return {
+            name: PoolUse(max(0.0, line.pool.credits()), line.pool.capacity, len(line.waiters), line.shut_s())
+            for name, line in self._lines.items()
+        }
 
     def waiting(self, bucket: str) -> int:
         return len(self._lines[bucket].waiters)

@@ -39,6 +39,7 @@ from engine.model import (
     Position,
     ProofRules,
 )
+from engine.net import PoolUse
 from engine.venues.answers import (
     BookSnapshot,
     FillPage,
@@ -374,6 +375,8 @@ class MarketVenue(Protocol):
         """For one connection on `route` that carries `classes` and nothing else."""
 
     def feed(self, symbol: str, route: str) -> FeedAdapter: ...
+    def budgets(self) -> Mapping[str, PoolUse]:
+        """What is left of the venue's request limits, by the limit's name."""
 
 
 class Venue(MarketVenue, Protocol):

@@ -8,7 +8,7 @@ import httpx
 
 from engine.kernel import Clock, Entropy
 from engine.model import DataClass, DataRow
-from engine.net import HttpClient, HttpLimits, RateBudget
+from engine.net import HttpClient, HttpLimits, PoolUse, RateBudget
 from engine.venues.base import Credentials, NotAuthorised, PolledSource
 from engine.venues.binance_usdm.account_stream import BinanceUsdmPrivate
 from engine.venues.binance_usdm.credits import SPOT, WEIGHT, Limits, spot_budget_of
@@ -118,6 +118,15 @@ class BinanceUsdmVenue:
 
     def feed(self, symbol: str, route: str) -> BinanceUsdmFeed:
         return BinanceUsdmFeed(symbol, self._settings)
+
+    def budgets(self) -> dict[str, PoolUse]:
+        """Of the futures host, shared by all accounts; then each account's orders."""
+        accounts = {
+            f"{account}: {pool}": use
+            for account in self._credentials
+            for pool, use in self._limits.orders(account).use().items()
+        }
+        return self._limits.host.use() | accounts
 
     def _futures(self) -> RestClient:
         return self._client(self._settings.http_url, self._limits.host, WEIGHT)

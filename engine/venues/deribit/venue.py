@@ -8,7 +8,7 @@ import httpx
 
 from engine.kernel import Clock, Entropy
 from engine.model import DataClass, DataRow
-from engine.net import HttpClient, HttpLimits
+from engine.net import HttpClient, HttpLimits, PoolUse, RateBudget
 from engine.venues.base import Credentials, NotAuthorised, PolledSource
 from engine.venues.clock import VenueClock
 from engine.venues.deribit.account_stream import DeribitPrivate
@@ -54,6 +54,7 @@ class DeribitVenue:
         self._transport = transport
         self._clock = VenueClock(clock)
         self._halves = BarHalves()
+        self._budgets: dict[str, RateBudget] = {}  # by account; "" is public data, whose limits are the address's
 
     def public(self) -> DeribitRest:
         return self._client(None)
@@ -70,7 +71,7 @@ class DeribitVenue:
                 limits=HttpLimits(max_connections=settings.max_connections),
                 transport=self._transport,
             ),
-            budget=budget_of(settings),
+            budget=self._budgets.setdefault(account or "", budget_of(settings)),
             clock=self._clock,
             entropy=self._entropy.fork(f"rest/{account}"),
             credentials=credentials,
@@ -102,6 +103,14 @@ class DeribitVenue:
             entropy=self._entropy,
             heartbeat_s=self._settings.heartbeat_s,
         )
+
+    def budgets(self) -> dict[str, PoolUse]:
+        """The venue counts by account, and by address what comes from none."""
+        return {
+            f"{account or 'public'}: {pool}": use
+            for account, budget in self._budgets.items()
+            for pool, use in budget.use().items()
+        }
 
     def _credentials_of(self, account: str) -> Credentials:
         credentials = self._credentials.get(account)
