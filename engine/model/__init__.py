@@ -12,7 +12,14 @@ from engine.model.accounts.books import (
 from engine.model.accounts.external import ExternalOrder
 from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
-from engine.model.accounts.portfolios import Portfolio, PortfolioOrder, PortfolioPosition
+from engine.model.accounts.portfolios import (
+    Portfolio,
+    PortfolioOrder,
+    PortfolioPosition,
+    PortfolioTrade,
+    is_contract,
+    traded_pair,
+)
 from engine.model.accounts.profit import averaged, profit
 from engine.model.accounts.reckoning import Reckoning, agreed, begun_with, common, differences, with_lines
 from engine.model.accounts.records import PositionRecord, RecordType
@@ -200,6 +207,9 @@ __all__ = [
     "Portfolio",
     "PortfolioOrder",
     "PortfolioPosition",
+    "PortfolioTrade",
+    "is_contract",
+    "traded_pair",
     "PositionRecord",
     "RecordType",
     "Discrepancy",

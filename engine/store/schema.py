@@ -19,6 +19,7 @@ from engine.model import (
     Portfolio,
     PortfolioOrder,
     PortfolioPosition,
+    PortfolioTrade,
     Position,
     PositionBook,
     PositionRecord,
@@ -246,6 +247,9 @@ PORTFOLIO_POSITIONS = TableSpec[PortfolioPosition](
 PORTFOLIO_ORDERS = TableSpec[PortfolioOrder](
     "portfolio_orders", KeyCodec(str), PortfolioOrder, key_of=lambda order: order.key
 )
+PORTFOLIO_TRADES = TableSpec[PortfolioTrade](
+    "portfolio_trades", KeyCodec(str), PortfolioTrade, key_of=lambda trade: trade.key
+)
 TASKS = TableSpec[dict[str, Any]]("tasks", KeyCodec(str), dict[str, Any])
 KEYS = TableSpec[dict[str, Any]]("keys", KeyCodec(str), dict[str, Any])
 DEAD_LETTERS = TableSpec[dict[str, Any]]("dead_letters", KeyCodec(str), dict[str, Any])
@@ -284,6 +288,7 @@ TRADENODE = Schema(
         PORTFOLIOS,
         PORTFOLIO_POSITIONS,
         PORTFOLIO_ORDERS,
+        PORTFOLIO_TRADES,
     ),
     {1: _add_plans, 2: _add_accounts},
 )

@@ -65,6 +65,7 @@ SEAMS: dict[tuple[str, str], str] = {
     ("engine/simulator/wire/port.py", "trio.open_tcp_listeners"): "the simulated venue listens on loopback",
     ("engine/simulator/wire/port.py", "trio.socket"): "the simulated venue listens on loopback",
     ("engine/store/verify.py", "tempfile"): "the replay's place, thrown away by a process that nobody replays",
+    ("engine/venues/ccxt/*.py", "trio.to_thread"): "ccxt blocks: each question waits in a thread, with a deadline",
     ("engine/venues/*/venue.py", "httpx"): "names the type of the transport that a test puts in the network's place",
     ("actors/embedding.py", "threading"): "a node in a thread of its own is what it gives",
     ("actors/embedding.py", "trio.from_thread"): "the thread around it stops the node through this",

@@ -1,16 +1,25 @@
-"""Portfolios: an account at any exchange, seen as money to allocate, holdings and orders to follow."""
+"""Portfolios: an account at any exchange, seen as money to allocate, holdings, orders to follow and trades.
+
+Symbols are ccxt's: `BTC/USDT` is exchanged at once, one with a colon (`BTC/USDT:USDT`) is a contract settled in what follows it.
+"""
 
 from decimal import Decimal
 
 import msgspec
 
-from engine.model.money import ZERO
+from engine.model.accounts.fills import PositionSide
+from engine.model.money import ZERO, checked
 from engine.model.orders.order import OrderState
 from engine.model.terms import Side
+from engine.model.text import name
 
 
 class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
-    """Money is in `trading_symbol`. `unallocated` is free to be used; `net_size` with what was made or lost."""
+    """Money is in `trading_symbol`. `unallocated` is free to be used; `net_size` is what was put in, with what was made or lost.
+
+    `unclaimed` is available at the exchange beyond what `initial_balance` gave the portfolio. `inferred` is money that came or went
+    without a line in the exchange's statement yet. `halted`: out of step, until a person accepts what the exchange has.
+    """
 
     identifier: str
     market: str
@@ -24,6 +33,9 @@ class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
     total_net_gain: Decimal = ZERO
     total_trade_volume: Decimal = ZERO
     initialized: bool = False
+    unclaimed: Decimal = ZERO
+    inferred: Decimal = ZERO
+    halted: bool = False
     created_at_ms: int
     updated_at_ms: int
 
@@ -33,15 +45,16 @@ class PortfolioPosition(msgspec.Struct, frozen=True, kw_only=True):
 
     portfolio_id: str
     symbol: str
+    side: PositionSide = PositionSide.NET
     amount: Decimal
     free: Decimal | None = None
-    cost: Decimal = ZERO
+    cost: Decimal = ZERO  # in the trading symbol: what the amount was bought for, as far as trades are known
     contract: bool = False
     updated_at_ms: int
 
     @property
     def key(self) -> str:
-        return f"{self.portfolio_id}|{self.symbol}"
+        return f"{self.portfolio_id}|{self.symbol}|{self.side}"
 
 
 class PortfolioOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,3 +80,44 @@ class PortfolioOrder(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return f"{self.portfolio_id}|{self.external_id}"
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the exchange has said that it has the order: what it holds for one is not free there."""
+        return self.state not in (OrderState.WAITING, OrderState.SUBMITTING, OrderState.UNKNOWN)
+
+    def check(self) -> None:
+        name(self.external_id, "external_id")
+        name(self.symbol, "symbol")
+        checked(self.amount, "amount")
+        checked(self.filled_amount, "filled_amount")
+
+
+class PortfolioTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution in a portfolio, counted once by its trade id."""
+
+    portfolio_id: str
+    trade_id: str
+    external_id: str  # of its order; empty where the exchange does not say
+    symbol: str
+    side: Side
+    price: Decimal
+    amount: Decimal
+    fee: Decimal = ZERO
+    fee_currency: str = ""
+    at_ms: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.portfolio_id}|{self.symbol}|{self.trade_id}"
+
+
+def is_contract(symbol: str) -> bool:
+    """Whether what is bought is a contract: its price is not paid, only margin is kept for it."""
+    return ":" in symbol
+
+
+def traded_pair(symbol: str) -> tuple[str, str]:
+    """What is bought and what it is paid in."""
+    base, _, quote = symbol.partition(":")[0].partition("/")
+    return base, quote
