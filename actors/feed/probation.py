@@ -33,19 +33,24 @@ def hand_over(seat: FeedSeat, gathered: MarketState) -> None:
     _hand_over_figures(state, gathered)
     _hand_over_forced(state, gathered)
     for data_class, fresh in gathered.fresh.items():
-        if fresh.source is Source.STREAM and fresh.updated_s > state.fresh[data_class].updated_s:
+        if _brought_newer(state, gathered, data_class):
             state.touch(data_class, Source.STREAM, fresh.updated_s)
 
 
 def _hand_over_figures(state: MarketState, gathered: MarketState) -> None:
     theirs, ours = gathered.ticker, state.ticker
-    apart = DataClass.MARK in state.fresh
-    if DataClass.TICKER in gathered.fresh and gathered.fresh[DataClass.TICKER].source is Source.STREAM:
-        for name in (*TICKER_FIELDS, "venue_ms") if apart else theirs.__slots__:
+    if _brought_newer(state, gathered, DataClass.TICKER):
+        for name in (*TICKER_FIELDS, "venue_ms") if DataClass.MARK in state.fresh else theirs.__slots__:
             setattr(ours, name, getattr(theirs, name))
-    if DataClass.MARK in gathered.fresh and gathered.fresh[DataClass.MARK].source is Source.STREAM:
+    if _brought_newer(state, gathered, DataClass.MARK) and theirs.mark_ms >= ours.mark_ms:
         for name in (*MARK_FIELDS, "mark_ms"):
             setattr(ours, name, getattr(theirs, name))
+
+
+def _brought_newer(state: MarketState, gathered: MarketState, data_class: DataClass) -> bool:
+    """Whether the stream has told of this class since what is in `state` was current."""
+    fresh = gathered.fresh.get(data_class)
+    return fresh is not None and fresh.source is Source.STREAM and fresh.updated_s > state.fresh[data_class].updated_s
 
 
 def _hand_over_forced(state: MarketState, gathered: MarketState) -> None:

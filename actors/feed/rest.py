@@ -69,6 +69,8 @@ class MarketRest(MarketQuestions):
     async def _take_mark(self) -> None:
         answer, as_of_s = await self.mark()
         ticker = self._state.ticker
+        if answer.venue_ms < ticker.mark_ms:
+            return  # an answer shared with others may be a second old
         for name in MARK_FIELDS:
             setattr(ticker, name, getattr(answer, name))
         ticker.mark_ms = answer.venue_ms

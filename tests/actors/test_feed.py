@@ -669,3 +669,35 @@ def test_handing_over_loses_no_trade_of_either_source(polled: list[int], streame
     hand_over(seat, gathered)
     assert state.trades.view()[:, 4].tolist() == sorted(set(polled) | set(streamed))
     assert (state.book.change_id, state.book.ready, state.fresh[DataClass.BOOK].updated_s) == (77, True, 9.0)
+
+
+@given(
+    st.sampled_from([DataClass.TICKER, DataClass.MARK]),
+    st.tuples(st.integers(1, 30), st.booleans()),
+    st.tuples(st.integers(1, 30), st.booleans()),
+)
+def test_handing_over_never_puts_an_older_figure_in_place_of_a_newer(
+    name: DataClass, polled: tuple[int, bool], streamed: tuple[int, bool]
+) -> None:
+    """A stream that fell silent on probation left what was current then; what polls brought since is newer."""
+    venue = VenueState("sim")
+    bounds_s = {DataClass.TICKER: 5.0, DataClass.MARK: 5.0}
+    state = venue.markets["X"] = MarketState("sim:X", bounds_s=bounds_s)
+    scripted = ScriptedVenue()
+    scripted.routes = {"": frozenset(bounds_s)}
+    seat: Any = FeedSeat(
+        scripted, venue, "X", "",
+        rows=dict.fromkeys(bounds_s, ROWS["ticker"]), settings=SETTINGS, session=cast("Any", None), stream=None,
+        pulse=Pulse(),
+    )  # fmt: skip
+    gathered = probation_of(seat)
+    for market, source, (at, told) in ((state, Source.REST, polled), (gathered, Source.STREAM, streamed)):
+        if told:
+            market.ticker.bid = market.ticker.mark = float(at)
+            market.ticker.venue_ms = market.ticker.mark_ms = at
+            market.touch(name, source, float(at))
+    hand_over(seat, gathered)
+    newest = max([at for at, told in (polled, streamed) if told], default=0)
+    figure, stamp = ("bid", "venue_ms") if name is DataClass.TICKER else ("mark", "mark_ms")
+    assert getattr(state.ticker, stamp) == newest
+    assert getattr(state.ticker, figure) == (newest or None)

@@ -164,3 +164,15 @@ async def test_bars_without_trades_are_taken_while_confirming(autojump_clock: tr
         await trio.sleep(120)
         assert await b.rest.confirm(DataClass.BARS) is not None
         assert b.state.bars["1m"].last_key() == b.open_ms
+
+
+async def test_a_mark_older_than_the_one_that_is_here_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
+    """Answers are shared among feeds for a second, so one may come after a newer one did."""
+    async with bench() as b:
+        newer = b.venue.now_ms(trio.current_time())
+        assert newer is not None
+        b.client.ticker_now = msgspec.structs.replace(b.client.ticker_now, mark=101.0, venue_ms=newer)
+        await b.rest.take(DataClass.MARK)
+        b.client.ticker_now = msgspec.structs.replace(b.client.ticker_now, mark=99.0, venue_ms=newer - 400)
+        await b.rest.take(DataClass.MARK)
+        assert (b.state.ticker.mark, b.state.ticker.mark_ms) == (101.0, newer)
