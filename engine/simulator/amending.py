@@ -78,8 +78,16 @@ def _check(market: Market, order: Order, terms: _Terms, change: Amendment) -> No
 
 
 def _amend_waiting(floor: Floor, market: Market, order: Order, terms: _Terms, change: Amendment) -> Submission:
-    trigger = order.trigger
-    assert trigger is not None, "only conditional orders are untriggered"
+    if order.trigger is not None:
+        _amend_trigger(market, order, order.trigger, change)
+    _apply(floor, order, terms)
+    if order.waits and order.seat is not None:
+        order.seat.amended(order)
+    return Submission(order, ())
+
+
+def _amend_trigger(market: Market, order: Order, trigger: Trigger, change: Amendment) -> None:
+    """Of one that waits for another order the condition is looked at only when that one is filled."""
     offset = trigger.offset if change.trigger_offset is None or trigger.offset is None else change.trigger_offset
     changed = Trigger(
         family=trigger.family,
@@ -87,12 +95,11 @@ def _amend_waiting(floor: Floor, market: Market, order: Order, terms: _Terms, ch
         price=trigger.price if change.trigger_price is None else change.trigger_price,
         offset=offset,
     )
-    checks.check_trigger(market, order.side, changed)
-    market.triggers.remove(order)
+    if not order.waits:
+        checks.check_trigger(market, order.side, changed)
+        market.triggers.remove(order)
+        market.triggers.add(order, changed)
     order.trigger = changed
-    market.triggers.add(order, changed)
-    _apply(floor, order, terms)
-    return Submission(order, ())
 
 
 def _decrease(floor: Floor, account: Account, market: Market, order: Order, terms: _Terms) -> Submission:

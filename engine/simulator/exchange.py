@@ -17,6 +17,7 @@ from engine.simulator.amending import Amendment, amend
 from engine.simulator.events import Batch, BookChange
 from engine.simulator.floor import Floor
 from engine.simulator.instruments import Instrument
+from engine.simulator.links import Links
 from engine.simulator.market import Market
 from engine.simulator.matching import Names
 from engine.simulator.orders import Kind, Lifetime, Order, OrderSpec, Side, State, Submission
@@ -59,6 +60,8 @@ class Exchange(Floor):
             for instrument, index, volatility, volume in listings
         }
         super().__init__(markets, changed, start_ms=start_ms, names=names)
+        self.links = Links(self, self)
+        self.ended, self.filled = self.links.closed, self.links.filled
         self._by_index: dict[str, list[Market]] = {}
         for market in markets.values():
             self._by_index.setdefault(market.instrument.index, []).append(market)
@@ -225,7 +228,8 @@ class Exchange(Floor):
         return order
 
     def _fire_triggers(self) -> None:
-        """A loop and not a recursion: what fires may trade and move the market that fires the next."""
+        """A loop and not a recursion: what fires may trade and move the market that fires the next, and release others."""
+        self.links.place_due()
         while self.moved:
             name, _ = self.moved.popitem()
             market = self.markets[name]
@@ -233,9 +237,13 @@ class Exchange(Floor):
                 for order in market.triggers.fired(market.references()):
                     self._trigger(order)
             self.follower(market)
+            self.links.place_due()
 
     def _trigger(self, order: Order) -> None:
         """The condition holds: a plain order with an id of its own takes the conditional one's place."""
+        if order.state is not State.UNTRIGGERED:
+            return  # another one that fired in the same moment has cancelled it
+        self.links.met(order)
         account = self.account(order.account)
         account.unrest(order)
         order.updated_ms = self.now_ms
@@ -256,6 +264,7 @@ class Exchange(Floor):
             leg=order.leg,
             self_trading=order.self_trading,
             terms=order.terms,
+            seat=order.seat,
         )
         order.state = State.TRIGGERED
         try:
@@ -263,6 +272,7 @@ class Exchange(Floor):
         except Refusal as refusal:
             order.state = State.REJECTED
             order.reject_reason = refusal.reason.value
+            self.ended(order)
 
     def _all_orders(self, market: Market) -> list[Order]:
         """Every live order of a market, the house's included."""

@@ -1,5 +1,6 @@
 """What all commands of the exchange share: the markets, the books of account, and an order's way in and out of a market."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from engine.simulator import checks
@@ -8,7 +9,7 @@ from engine.simulator.events import Batch
 from engine.simulator.ledger import Ledger
 from engine.simulator.market import Market
 from engine.simulator.matching import Matcher, Names
-from engine.simulator.orders import Kind, Lifetime, Order, OrderSpec, Side, State, Submission
+from engine.simulator.orders import ZERO, Kind, Lifetime, Order, OrderSpec, Side, State, Submission
 from engine.simulator.refusal import Reason, Refusal
 
 __all__ = ["Floor"]
@@ -27,10 +28,15 @@ class Floor:
         self.ledger = Ledger(markets)
         self.batch = Batch(start_ms)
         self.moved: dict[str, None] = {}  # markets whose prices moved since their conditional orders were looked at
-        self.matcher = Matcher(self.ledger, names, lambda: self.batch, self.withdraw)
+        self.ended: Callable[[Order], None] = _alone  # told of orders that may be over
+        self.filled: Callable[[Order, Decimal], None] = _alone  # told of each fill of an order in a linked set, at once
+        self.matcher = Matcher(self.ledger, names, lambda: self.batch, self.withdraw, self._tell_fill)
 
     def account(self, name: str) -> Account:
         return self.ledger.accounts[name]
+
+    def _tell_fill(self, order: Order, amount: Decimal) -> None:
+        self.filled(order, amount)
 
     def passive_price(self, market: Market, side: Side, price: Decimal, *, post_only: bool, reject: bool) -> Decimal:
         """The price at which an order may rest: its own, or that of a post-only order made to step back."""
@@ -48,11 +54,13 @@ class Floor:
         amount: Decimal,
         price: Decimal | None,
         trigger_order_id: str | None = None,
+        *,
+        order_id: str = "",
     ) -> Order:
         """Write down an order that was accepted."""
         instrument = self.markets[spec.instrument].instrument
         order = Order(
-            order_id=self.names.order_id(instrument, spec.side, spec.trigger),
+            order_id=order_id or self.names.order_id(instrument, spec.side, spec.trigger),
             account=account.name,
             instrument=spec.instrument,
             side=spec.side,
@@ -73,7 +81,10 @@ class Floor:
             leg=spec.leg,
             self_trading=spec.self_trading,
             terms=spec.terms,
+            seat=spec.seat,
         )
+        if spec.seat is not None:
+            spec.seat.joined(order)
         account.remember(order)
         self.note(account, order)
         return order
@@ -85,6 +96,7 @@ class Floor:
             market, order.side, order.price, order.remaining
         ):
             order.state = State.CANCELLED
+            self.ended(order)
             return Submission(order, ())
         fills = self.matcher.match(market, order, order.price, self.now_ms)
         if fills:
@@ -95,6 +107,7 @@ class Floor:
                 order.price = fills[-1].trade.price
         if order.state is State.OPEN:
             self._rest_or_drop(account, market, order)
+        self.ended(order)
         return Submission(order, fills)
 
     def _rest_or_drop(self, account: Account, market: Market, order: Order) -> None:
@@ -107,7 +120,10 @@ class Floor:
         account.rest(order)
 
     def withdraw(self, order: Order, reason: str) -> None:
-        """Take a live order off the market, whoever asks for it."""
+        """Take a live order off the market, whoever asks for it, and what goes with it. One that went with another one just
+        before is gone already."""
+        if not order.is_live:
+            return
         account, market = self.account(order.account), self.markets[order.instrument]
         account.unrest(order)
         if order.state is State.UNTRIGGERED:
@@ -117,6 +133,18 @@ class Floor:
             market.book.side(order.side).remove(order, order.price)
         order.state = State.CANCELLED
         order.cancel_reason = reason
+        order.updated_ms = self.now_ms
+        self.note(account, order)
+        self.ended(order)
+
+    def shrink(self, order: Order, amount: Decimal) -> None:
+        """Take a part of a live order's remainder away; it keeps its place."""
+        account, market = self.account(order.account), self.markets[order.instrument]
+        if order.state is State.OPEN and order.price is not None:
+            hide = max(ZERO, order.shown - (order.remaining - amount))
+            market.book.side(order.side).reduce(order, order.price, hide)
+            account.shrink(order, amount)
+        order.amount -= amount
         order.updated_ms = self.now_ms
         self.note(account, order)
 
@@ -131,3 +159,7 @@ class Floor:
         """An account's figures in a market changed: the listener will be told."""
         self.batch.positions[account.name, market.instrument.name] = None
         self.batch.wallets[account.name, market.instrument.settlement] = None
+
+
+def _alone(order: Order, amount: Decimal = ZERO) -> None:
+    """Nothing depends on any order."""

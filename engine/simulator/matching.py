@@ -26,15 +26,22 @@ class Names(Protocol):
 
 
 class Matcher:
-    """Executes orders against books and books the fills. `cancel` is how it removes an order that may not trade."""
+    """Executes orders against books and books the fills. `cancel` is how it removes an order that may not trade, `filled` is told of
+    fills of orders that others depend on."""
 
     def __init__(
-        self, ledger: Ledger, names: Names, batch: Callable[[], Batch], cancel: Callable[[Order, str], None]
+        self,
+        ledger: Ledger,
+        names: Names,
+        batch: Callable[[], Batch],
+        cancel: Callable[[Order, str], None],
+        filled: Callable[[Order, Decimal], None],
     ) -> None:
         self._ledger = ledger
         self._names = names
         self._batch = batch
         self._cancel = cancel
+        self._filled = filled
 
     def match(self, market: Market, taker: Order, limit: Decimal, at_ms: int) -> list[Fill]:
         """Fill `taker` as far as `limit` and the book allow; return its fills."""
@@ -142,6 +149,8 @@ class Matcher:
         batch.wallets[account.name, market.instrument.settlement] = None
         if account.exposure(order.holding).reduce_only:
             self._trim(market, account, order.holding, batch)
+        if order.seat is not None:
+            self._filled(order, amount)
         return fill
 
     def _trim(self, market: Market, account: Account, holding: str, batch: Batch) -> None:

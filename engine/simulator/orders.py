@@ -7,6 +7,7 @@ These are the exchange's own types, read from the protocol independently of the 
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
@@ -108,11 +109,19 @@ class Trigger(msgspec.Struct, kw_only=True):
             self.price = min(self.price, reference + self.offset)
 
 
+class Place(Protocol):
+    """A place in a linked set. It is told of each new order that takes it, and of changes to one that waits in it."""
+
+    def joined(self, order: "Order") -> None: ...
+
+    def amended(self, order: "Order") -> None: ...
+
+
 class OrderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for. `price` is needed by limit orders only.
 
     `leg` names the position it is for, where an account holds both ways at once. `self_trading` counts before the
-    account's. `terms` is whatever the venue's face wants to find again on the order.
+    account's. `terms` is whatever the venue's face wants to find again on the order. `seat` is its place in a linked set.
     """
 
     instrument: str
@@ -132,6 +141,7 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True):
     leg: str = ""
     self_trading: SelfTrading | None = None
     terms: object = None
+    seat: Place | None = None
 
     @property
     def holding(self) -> str:
@@ -139,7 +149,8 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, kw_only=True, eq=False):
-    """One order in the life the exchange gives it. `shown` is the part visible in the book (0 when not in it)."""
+    """One order in the life the exchange gives it. `shown` is the part visible in the book (0 when not in it); one that `waits`
+    does so for another order's fill, not for a price."""
 
     order_id: str
     account: str
@@ -170,6 +181,8 @@ class Order(msgspec.Struct, kw_only=True, eq=False):
     leg: str = ""
     self_trading: SelfTrading | None = None
     terms: object = None
+    seat: Place | None = None
+    waits: bool = False
 
     @property
     def holding(self) -> str:

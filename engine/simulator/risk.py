@@ -41,7 +41,7 @@ def _check(exchange: Exchange, account: Account, currency: str) -> None:
         return
     for order in list(account.live.values()):
         if exchange.markets[order.instrument].instrument.settlement == currency:
-            exchange.cancel(order, "autoliquidation")
+            exchange.withdraw(order, "autoliquidation")
     _, largest = max(_held(exchange, account, currency))
     _reduce(exchange, account, largest)
     if not _held(exchange, account, currency):

@@ -49,7 +49,8 @@ class Triggers(Generic[W]):
         self._rows[order.order_id] = (rows, row)
 
     def remove(self, order: W) -> None:
-        if self._trailing.pop(order.order_id, None) is not None:
+        """Take an order out that waits here, or was taken out in the same moment as another."""
+        if self._trailing.pop(order.order_id, None) is not None or order.order_id not in self._rows:
             return
         rows, row = self._rows.pop(order.order_id)
         del rows[bisect_left(rows, _place(row), key=_place)]

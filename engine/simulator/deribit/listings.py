@@ -127,6 +127,11 @@ class DeribitNames:
         code = FAMILY_CODES[trigger.family] + REFERENCE_CODES[trigger.reference] + ("B" if side is Side.BUY else "S")
         return f"{currency}-{code}-{self._orders[currency]}"
 
+    def waiting_id(self, instrument: Instrument) -> str:
+        """Of an order that waits for another one's fill."""
+        self._orders[instrument.settlement] += 1
+        return f"{_prefix(instrument.settlement)}OTO-{self._orders[instrument.settlement]}"
+
     def trade_id(self, instrument: Instrument) -> str:
         self._trades[instrument.settlement] += 1
         return _prefix(instrument.settlement) + str(self._trades[instrument.settlement])

@@ -7,6 +7,7 @@ from engine.simulator.deribit.orders_by import OPEN_TYPES, find, find_visible, k
 from engine.simulator.deribit.paging import continue_from
 from engine.simulator.deribit.params import CURRENCY, Param, choice, flag, integer, listing, required, text
 from engine.simulator.deribit.public_market import KIND, NAME
+from engine.simulator.links import Seat
 from engine.simulator.margin import position_margin
 from engine.simulator.orders import Order, Side, State
 
@@ -113,7 +114,7 @@ def get_trigger_order_history(call: Call) -> Any:
     if call["instrument_name"] is not None:
         names &= {call.market.instrument.name}
     rows = [order for order in reversed(call.account.orders.values()) if order.instrument in names]
-    rows = [order for order in rows if order.trigger is not None and not order.is_live]
+    rows = [order for order in rows if (order.trigger is not None or order.waits) and not order.is_live]
     page, token = continue_from(rows, call["count"], call["continuation"])
     return {"entries": [_trigger_row(call, order) for order in page], "continuation": token}
 
@@ -124,9 +125,15 @@ def _trigger_row(call: Call, order: Order) -> Any:
         row["order_state"] = f"rejected:{order.reject_reason}"
     row["timestamp"] = order.updated_ms
     row["trigger_order_id"] = order.order_id
-    children = [other.order_id for other in call.account.orders.values() if other.trigger_order_id == order.order_id]
-    row["order_id"] = children[0] if children else None
+    row["order_id"] = _became(call, order)
     return row
+
+
+def _became(call: Call, order: Order) -> str | None:
+    if order.waits:
+        return order.seat.order.order_id if isinstance(order.seat, Seat) and order.seat.order is not None else None
+    children = [other.order_id for other in call.account.orders.values() if other.trigger_order_id == order.order_id]
+    return children[0] if children else None
 
 
 @method("private/get_order_margin_by_ids", takes(ids=required(listing(MAX_IDS))), scope=READ)

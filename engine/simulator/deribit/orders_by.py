@@ -8,7 +8,7 @@ from engine.simulator.accounts import Account
 from engine.simulator.deribit.render import order_type
 from engine.simulator.deribit.rpc import RpcError
 from engine.simulator.market import Market
-from engine.simulator.orders import Order
+from engine.simulator.orders import Order, State
 from engine.simulator.refusal import Reason, Refusal
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ OPEN_TYPES = tuple(name for name in GROUPS if name not in ("stop", "take"))
 
 
 def of_type(order: Order, group: str) -> bool:
-    return order_type(order) in GROUPS[group]
+    """What waits for another order is among those that wait for a price, whatever its type."""
+    return order_type(order) in GROUPS[group] or (order.waits and group == "trigger_all")
 
 
 def find(venue: "DeribitVenue", account: Account, order_id: str) -> Order:
@@ -61,7 +62,10 @@ def find_visible(venue: "DeribitVenue", account: Account, order_id: str) -> Orde
 
 
 def known(venue: "DeribitVenue", order: Order) -> bool:
-    """Whether the recent store still has an order: live, or closed not too long ago."""
+    """Whether the recent store still has an order: live, or closed not too long ago. The id under which one waited for another
+    order is none any more when that was filled."""
+    if order.waits and order.state is State.TRIGGERED:
+        return False
     return order.is_live or venue.exchange.now_ms - order.updated_ms < venue.forget_closed_after_ms
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "invalid",
     "listing",
     "number",
+    "objects",
     "parse",
     "required",
     "text",
@@ -147,6 +148,27 @@ def listing(max_items: int = 500) -> Param:
         return raw
 
     return Param(read)
+
+
+def objects(spec: Mapping[str, Param], max_items: int) -> Param:
+    """An array of objects with these members, read whole; over HTTP's query as JSON text."""
+
+    def read(raw: Any) -> list[dict[str, Any]]:
+        rows = _json(raw) if isinstance(raw, str) else raw
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("must be an array of objects")
+        if len(rows) > max_items:
+            raise ValueError(f"at most {max_items} items")
+        return [parse(spec, row) for row in rows]
+
+    return Param(read)
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise ValueError("must be an array of objects") from None
 
 
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.simulator.accounts import Account, LogEntry, Position, Settlement
 from engine.simulator.instruments import Instrument
+from engine.simulator.links import LinkKind, Seat
 from engine.simulator.margin import NO_EXPOSURE, NO_POSITION, WalletView, liquidation_price, position_margin, unrealised
 from engine.simulator.market import Market
 from engine.simulator.orders import ZERO, Family, Fill, Kind, Order, Side, State, Trade
@@ -88,7 +89,25 @@ def order_json(order: Order, instrument: Instrument, user_id: int) -> Json:
         row["triggered"] = True
     if order.trigger is not None:
         _add_trigger(row, order)
+    if isinstance(order.seat, Seat):
+        _add_links(row, order, order.seat)
     return row
+
+
+def _add_links(row: Json, order: Order, seat: Seat) -> None:
+    row["trigger_fill_condition"] = seat.set.condition.value
+    if seat.set.rivals(seat):
+        row["oco_ref"] = seat.set.reference
+    if seat is seat.set.primary and seat.set.kind is LinkKind.OTOCO:
+        row["is_primary_otoco"] = True
+    waiting = [other.slot.order_id for other in seat.set.releases(seat) if other.slot is not None]
+    if waiting:
+        row["oto_order_ids"] = waiting
+    if seat.is_secondary:
+        row["is_secondary_oto"] = True
+        primary = seat.set.primary.order if seat.set.primary is not None else None
+        if primary is not None and not order.waits:
+            row["primary_order_id"] = primary.order_id
 
 
 def _add_trigger(row: Json, order: Order) -> None:

@@ -1,11 +1,12 @@
 """Placing, changing and cancelling orders."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from engine.simulator.accounts import Account
 from engine.simulator.amending import Amendment
+from engine.simulator.checks import check_spec
 from engine.simulator.deribit.method import Call, method, takes
 from engine.simulator.deribit.orders_by import MASS_TYPES, find, select
 from engine.simulator.deribit.params import (
@@ -18,6 +19,7 @@ from engine.simulator.deribit.params import (
     integer,
     invalid,
     number,
+    objects,
     required,
     text,
 )
@@ -25,6 +27,7 @@ from engine.simulator.deribit.public_market import KIND
 from engine.simulator.deribit.render import fill_json
 from engine.simulator.deribit.rpc import RpcError
 from engine.simulator.instruments import Instrument
+from engine.simulator.links import Condition, LinkKind
 from engine.simulator.market import Market
 from engine.simulator.orders import (
     ZERO,
@@ -45,12 +48,10 @@ LABEL = text(64)
 TYPES = ("limit", "market", "market_limit", "stop_limit", "stop_market", "take_limit", "take_market", "trailing_stop")
 KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET, "market_limit": Kind.MARKET_LIMIT}
 FAMILIES = {"stop": Family.STOP, "take": Family.TAKE, "trailing": Family.TRAILING}
-LINKS = ("one_triggers_other", "one_cancels_other", "one_triggers_one_cancels_other")
+MOST_LINKED = 10
 
-PLACE: dict[str, Param] = {
-    "instrument_name": required(text()),
+TERMS: dict[str, Param] = {
     "amount": amount(),
-    "contracts": amount(),
     "type": choice(*TYPES, default="limit"),
     "price": number(),
     "label": LABEL,
@@ -61,11 +62,18 @@ PLACE: dict[str, Param] = {
     "trigger": choice(*(reference.value for reference in Reference)),
     "trigger_price": number(),
     "trigger_offset": number(),
+}
+LINKED: dict[str, Param] = {"direction": required(choice("buy", "sell"))} | TERMS
+PLACE: dict[str, Param] = TERMS | {
+    "instrument_name": required(text()),
+    "contracts": amount(),
     "display_amount": amount(),
     "valid_until": integer(),
     "advanced": choice("usd", "implv"),
     "mmp": flag(),
-    "linked_order_type": choice(*LINKS),
+    "linked_order_type": choice(*(kind.value for kind in LinkKind)),
+    "trigger_fill_condition": choice(*(word.value for word in Condition), default=Condition.FIRST_HIT.value),
+    "otoco_config": objects(LINKED, MOST_LINKED),
 }
 CHANGE: dict[str, Param] = {
     "amount": amount(),
@@ -96,28 +104,62 @@ def sell(call: Call) -> Any:
 def _place(call: Call, side: Side) -> Any:
     market = call.market
     _check_supported(call)
-    kind, trigger = _kind_and_trigger(call, market, side)
-    spec = OrderSpec(
-        instrument=market.instrument.name,
-        side=side,
-        amount=_amount(call, market.instrument),
-        kind=kind,
-        price=_price(call, market, side) if kind is Kind.LIMIT else None,
-        lifetime=Lifetime(call["time_in_force"]),
-        post_only=call["post_only"],
-        reject_post_only=call["reject_post_only"],
-        reduce_only=call["reduce_only"],
-        display_amount=call["display_amount"],
-        trigger=trigger,
-        label=call["label"] or "",
-        connection_id=call.caller.connection_id,
-    )
+    spec = _spec(call, call.args, market, side, _amount(call, market.instrument))
+    if call["linked_order_type"] is not None:
+        return submission_json(call, _place_linked(call, market, spec))
     return submission_json(call, call.venue.exchange.submit(call.account.name, spec))
 
 
-def _price(call: Call, market: Market, side: Side) -> Decimal | None:
+def _spec(call: Call, terms: Mapping[str, Any], market: Market, side: Side, size: Decimal) -> OrderSpec:
+    """One order, alone or of a set, as `terms` say."""
+    kind, trigger = _kind_and_trigger(terms, market, side)
+    return OrderSpec(
+        instrument=market.instrument.name,
+        side=side,
+        amount=size,
+        kind=kind,
+        price=_price(call, terms, market, side) if kind is Kind.LIMIT else None,
+        lifetime=Lifetime(terms["time_in_force"]),
+        post_only=terms["post_only"],
+        reject_post_only=terms["reject_post_only"],
+        reduce_only=terms["reduce_only"],
+        display_amount=terms.get("display_amount"),
+        trigger=trigger,
+        label=terms["label"] or "",
+        connection_id=call.caller.connection_id,
+    )
+
+
+def _place_linked(call: Call, market: Market, first: OrderSpec) -> Submission:
+    """The others of a set are checked for what they are before the first is placed; whether they can be placed the market says
+    when it comes to that."""
+    kind, venue = LinkKind(call["linked_order_type"]), call.venue
+    others = [_linked_spec(call, terms, market) for terms in call["otoco_config"] or ()]
+    if not others or (kind is not LinkKind.OTO and len(others) != (1 if kind is LinkKind.OCO else 2)):
+        raise invalid("otoco_config", "wrong number of orders")
+    names = venue.names
+    return venue.exchange.links.submit(
+        call.account,
+        kind,
+        Condition(call["trigger_fill_condition"]),
+        [first, *others],
+        reference=names.order_id(market.instrument, first.side, None),
+        slot_id=lambda: names.waiting_id(market.instrument),
+    )
+
+
+def _linked_spec(call: Call, terms: Mapping[str, Any], market: Market) -> OrderSpec:
+    size: Decimal | None = terms["amount"]
+    if size is None:
+        raise invalid("otoco_config", "amount: value required")
+    spec = _spec(call, terms, market, Side(terms["direction"]), size)
+    check_spec(market.instrument, spec)
+    return spec
+
+
+def _price(call: Call, terms: Mapping[str, Any], market: Market, side: Side) -> Decimal | None:
     """The price asked for, moved to the edge of the band where the venue does that."""
-    price: Decimal | None = call["price"]
+    price: Decimal | None = terms["price"]
     if price is None or not call.venue.clamp_prices:
         return price
     return min(price, market.max_price) if side is Side.BUY else max(price, market.min_price)
@@ -128,8 +170,6 @@ def _check_supported(call: Call) -> None:
         raise RpcError(11038, "no_adv_for_futures")
     if call["mmp"]:
         raise RpcError(13040, "mmp_required")
-    if call.args.get("linked_order_type") is not None:
-        raise RpcError(10033, "not_implemented", {"param": "linked_order_type"})
 
 
 def _amount(call: Call, instrument: Instrument) -> Decimal:
@@ -146,16 +186,16 @@ def _amount(call: Call, instrument: Instrument) -> Decimal:
     return size
 
 
-def _kind_and_trigger(call: Call, market: Market, side: Side) -> tuple[Kind, Trigger | None]:
-    name: str = call["type"]
+def _kind_and_trigger(terms: Mapping[str, Any], market: Market, side: Side) -> tuple[Kind, Trigger | None]:
+    name: str = terms["type"]
     family, _, rest = name.partition("_")
     if family not in FAMILIES:
         return KINDS[name], None
-    if call["trigger"] is None:
+    if terms["trigger"] is None:
         raise invalid("trigger", "value required")
-    reference = Reference(call["trigger"])
-    offset: Decimal | None = call["trigger_offset"] if family == "trailing" else None
-    price: Decimal | None = call["trigger_price"]
+    reference = Reference(terms["trigger"])
+    offset: Decimal | None = terms["trigger_offset"] if family == "trailing" else None
+    price: Decimal | None = terms["trigger_price"]
     if family == "trailing":
         if offset is None or offset <= 0:
             raise invalid("trigger_offset", "value must be > 0")
@@ -197,6 +237,8 @@ def edit_by_label(call: Call) -> Any:
 def _edit(call: Call, order: Order) -> Any:
     instrument = call.venue.exchange.markets[order.instrument].instrument
     _check_supported(call)
+    if order.waits and (call["post_only"] is not None or call["reject_post_only"] is not None):
+        raise invalid("post_only", "post_only not allowed for secondary orders")
     change = Amendment(
         amount=_amount(call, instrument),
         price=call["price"],
@@ -279,7 +321,10 @@ def cancel_all_by_currency_pair(call: Call) -> Any:
 
 
 def _cancel_each(call: Call, orders: Iterable[Order]) -> Any:
-    cancelled = [call.venue.exchange.cancel(order) for order in orders]
+    """One of them may take another with it."""
+    cancelled = list(orders)
+    for order in cancelled:
+        call.venue.exchange.withdraw(order, "user_request")
     if not call.args.get("detailed"):
         return len(cancelled)
     return [call.venue.order_json(order) for order in cancelled]

@@ -98,10 +98,11 @@ class DeribitVenue:
         begin_ms = start_ms - warm_up_ms
         paths = _paths(begin_ms, entropy, recording, bar_ms)
         prices = {coin: Decimal(path.price(begin_ms)).quantize(Decimal("0.01")) for coin, path in paths.items()}
+        self.names = DeribitNames(entropy.fork("names"), start_ms)
         self.exchange = Exchange(
             listings(begin_ms, prices),
             start_ms=begin_ms,
-            names=DeribitNames(entropy.fork("names"), start_ms),
+            names=self.names,
             entropy=entropy.fork("markets"),
         )
         self.hand = DeribitHand(self.exchange)
@@ -257,7 +258,7 @@ class DeribitVenue:
         accounts = self.exchange.ledger.accounts.values()
         orders = [o for account in accounts for o in account.live.values() if o.connection_id == connection_id]
         for order in orders:
-            self.exchange.cancel(order, "cancel_on_disconnect")
+            self.exchange.withdraw(order, "cancel_on_disconnect")
         self.exchange.flush()
         return len(orders)
 

@@ -10,6 +10,8 @@ GET    /truth?symbol=NAME[&venue=VENUE]    → {"binance_usdm": {symbol: {…}},
 GET    /stats                              → {"deribit": {…}, "faults": {kind: strikes}}
 POST   /act          {"venue": "deribit", "do": "deposit", …}
                                            → {"do", "account", "at_ms", "orders", "trades", "money"}: see `engine.simulator.acts`
+POST   /keys         {"venue": "deribit", "do": "add", …}
+                                           → {"key", "secret", "permissions"}: see `engine.simulator.wire.keychanges`
 POST   /clock        {"offset_ms": 5000}   → {"offset_ms": 5000, "now_ms": …}
 """
 
@@ -24,6 +26,7 @@ from engine.simulator.acts import ActRefused, AnyAct
 from engine.simulator.wire.faultboard import FaultBoard, TooManyFaults
 from engine.simulator.wire.faults import AnyFault
 from engine.simulator.wire.http import BadRequest, HttpPeer, HttpReply, HttpRequest, json_reply
+from engine.simulator.wire.keychanges import AnyKeyChange
 from engine.simulator.wire.port import RESOURCE_GONE
 
 __all__ = ["Control", "Place", "UnknownName", "Venue"]
@@ -41,6 +44,9 @@ class Venue(Protocol):
 
     def act(self, act: AnyAct) -> dict[str, Any]:
         """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
+
+    def change_key(self, change: AnyKeyChange) -> dict[str, Any]:
+        """Do what an account's owner does to a key. Raises `UnknownName`."""
 
     def stats(self) -> dict[str, Any]: ...
 
@@ -78,6 +84,7 @@ class Control:
             ("GET", "truth"): self._truth,
             ("GET", "stats"): self._stats,
             ("POST", "act"): self._act,
+            ("POST", "keys"): self._change_key,
             ("POST", "clock"): self._set_clock,
         }
 
@@ -142,6 +149,13 @@ class Control:
             raise _Refused(404, str(error)) from error
         except ActRefused as error:
             raise _Refused(409, str(error)) from error
+
+    def _change_key(self, request: HttpRequest, _: str) -> dict[str, Any]:
+        change: AnyKeyChange = _decode(request.body, AnyKeyChange)
+        try:
+            return self._venue(change.venue, 400).change_key(change)
+        except UnknownName as error:
+            raise _Refused(404, str(error)) from error
 
     def _venue(self, name: str, status: int) -> Venue:
         if name not in self._place.venues:

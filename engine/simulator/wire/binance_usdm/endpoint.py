@@ -17,6 +17,7 @@ from engine.simulator.wire.binance_usdm.settings import BinanceSettings
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.control import UnknownName
 from engine.simulator.wire.faultboard import FaultBoard
+from engine.simulator.wire.keychanges import AddKey, AnyKeyChange, RevokeKey
 from engine.simulator.wire.port import Port
 
 __all__ = ["ApiKey", "BinanceEndpoint", "Symbols", "open_binance"]
@@ -109,13 +110,35 @@ class BinanceEndpoint:
 
     def act(self, act: AnyAct) -> dict[str, Any]:
         """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
-        if act.account not in self._accounts:
-            raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {act.account!r}")
+        self._check_account(act.account)
         self.venue.advance(self._clock.now_ms())
         try:
             return self.venue.trading.hand.do(act)
         finally:
             self.server.nudge()
+
+    def change_key(self, change: AnyKeyChange) -> dict[str, Any]:
+        """Do what an account's owner does to a key. Raises `UnknownName`."""
+        keys = self.server.keys
+        if isinstance(change, AddKey):
+            self._check_account(change.account)
+            drawn = ApiKey.drawn(self._entropy)
+            key = ApiKey(change.key or drawn.api_key, change.secret or drawn.api_secret)
+            keys.add(key.api_key, key.api_secret, change.account, change.permissions)
+            return {"key": key.api_key, "secret": key.api_secret, "permissions": change.permissions}
+        if isinstance(change, RevokeKey):
+            known = keys.revoke(change.key)
+            done: dict[str, Any] = {"revoked": change.key}
+        else:
+            known = keys.allow(change.key, change.permissions)
+            done = {"key": change.key, "permissions": change.permissions}
+        if not known:
+            raise UnknownName(f"key: expected one there is, got {change.key[:80]!r}")
+        return done
+
+    def _check_account(self, account: str) -> None:
+        if account not in self._accounts:
+            raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
 
     def stats(self) -> dict[str, Any]:
         return self.server.stats()

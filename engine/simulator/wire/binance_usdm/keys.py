@@ -8,6 +8,7 @@ import msgspec
 from engine.simulator.binance_usdm import ApiError
 from engine.simulator.binance_usdm.errors import illegal, missing
 from engine.simulator.wire.http import HttpRequest
+from engine.simulator.wire.keychanges import ALL_PERMISSIONS, Permission
 
 __all__ = ["Keys", "check_signature", "check_time", "sign"]
 
@@ -22,15 +23,33 @@ SIGNATURE = "signature"
 class _Key(msgspec.Struct, frozen=True):
     secret: str
     account: str
+    permissions: tuple[Permission, ...]
 
 
 class Keys:
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
 
-    def add(self, api_key: str, api_secret: str, account: str) -> None:
+    def add(
+        self, api_key: str, api_secret: str, account: str, permissions: tuple[Permission, ...] = ALL_PERMISSIONS
+    ) -> None:
         """Let a key act for an account."""
-        self._keys[api_key] = _Key(api_secret, account)
+        self._keys[api_key] = _Key(api_secret, account, permissions)
+
+    def revoke(self, api_key: str) -> bool:
+        """End a key; False where there is none."""
+        return self._keys.pop(api_key, None) is not None
+
+    def allow(self, api_key: str, permissions: tuple[Permission, ...]) -> bool:
+        """Change what a key may do; False where there is none."""
+        key = self._keys.get(api_key)
+        if key is not None:
+            self._keys[api_key] = msgspec.structs.replace(key, permissions=permissions)
+        return key is not None
+
+    def permissions_of(self, request: HttpRequest) -> tuple[Permission, ...]:
+        """What the key of a request may do. Raises ApiError."""
+        return self._key_of(request).permissions
 
     def account_of(self, request: HttpRequest) -> str:
         """Whose key it is. Raises ApiError."""

@@ -12,6 +12,7 @@ from engine.simulator.binance_usdm.trading import PRIVATE, PrivateCall
 from engine.simulator.wire.binance_usdm.keys import Keys
 from engine.simulator.wire.binance_usdm.limits import MAIN_BUCKET, SPOT_BUCKET, Limits, banned_reply
 from engine.simulator.wire.binance_usdm.query import request_params
+from engine.simulator.wire.binance_usdm.restrictions import RESTRICTIONS, check_permission, restrictions_of
 from engine.simulator.wire.binance_usdm.routes import NAME
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.faultboard import FaultBoard, Site
@@ -21,7 +22,7 @@ from engine.simulator.wire.httpfaults import HttpFaults
 
 __all__ = ["Rest"]
 
-SPOT_BASE = "/api/"
+SPOT_BASES = ("/api/", "/sapi/")
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 ORDER_HEADERS = ("X-MBX-ORDER-COUNT-10S", "X-MBX-ORDER-COUNT-1M")
 BAN_S = 120.0  # of a fault that does not say how long
@@ -98,6 +99,8 @@ class Rest:
         try:
             if call is not None:
                 return self._perform_private(request, call, site)
+            if (request.method, request.path) == ("GET", RESTRICTIONS):
+                return self._restrictions(request, site)
             if request.method != "GET":
                 raise ApiError(404, -5000, f"Path {request.path}, Method {request.method} is invalid")
             params = request_params(request.query)
@@ -129,6 +132,7 @@ class Rest:
         if injected is not None and not injected.execute:
             raise _injected(injected)
         account, now_ms = self._keys.account_of(request), self._venue_clock.now_ms()
+        check_permission(self._keys.permissions_of(request), request.method, request.path)
         if call.signed:
             self._keys.check(request, params, now_ms)
         spent = self._limits.charge_orders(account, call.orders) if any(call.orders) else None
@@ -143,12 +147,23 @@ class Rest:
             raise _injected(injected)
         return HttpReply(200, msgspec.json.encode(body), self._order_counts(account) if any(call.orders) else ())
 
+    def _restrictions(self, request: HttpRequest, site: Site) -> HttpReply:
+        """What the key of a signed request may do."""
+        spent = self._limits.charge(SPOT_BUCKET, 1)
+        if spent is not None:
+            return spent
+        injected = self._board.take(RpcFault, site)
+        if injected is not None:
+            raise _injected(injected)
+        self._keys.check(request, request_params(request.query, request.body), self._venue_clock.now_ms())
+        return json_reply(200, restrictions_of(self._keys.permissions_of(request)))
+
     def _order_counts(self, account: str) -> tuple[tuple[str, str], ...]:
         used = self._limits.orders_used(account)
         return tuple((name, str(count)) for name, count in zip(ORDER_HEADERS, used, strict=True))
 
     def _weighed(self, path: str, reply: HttpReply) -> HttpReply:
-        used = self._limits.used()[SPOT_BUCKET if path.startswith(SPOT_BASE) else MAIN_BUCKET]
+        used = self._limits.used()[SPOT_BUCKET if path.startswith(SPOT_BASES) else MAIN_BUCKET]
         return HttpReply(reply.status, reply.body, (*reply.headers, (WEIGHT_HEADER, str(used))))
 
     def _count(self, path: str) -> None:

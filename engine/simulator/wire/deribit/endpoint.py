@@ -15,10 +15,11 @@ from engine.simulator.deribit.venue import DeribitVenue
 from engine.simulator.replay import Recording
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.control import UnknownName
-from engine.simulator.wire.deribit.scopes import FULL_ACCESS
+from engine.simulator.wire.deribit.scopes import FULL_ACCESS, scope_of
 from engine.simulator.wire.deribit.server import DeribitServer
 from engine.simulator.wire.deribit.settings import DeribitSettings
 from engine.simulator.wire.faultboard import FaultBoard
+from engine.simulator.wire.keychanges import AddKey, AnyKeyChange, RevokeKey
 from engine.simulator.wire.port import Port
 
 __all__ = ["Credentials", "DeribitEndpoint", "open_deribit"]
@@ -99,6 +100,23 @@ class DeribitEndpoint:
             return self.venue.hand.do(act)
         finally:
             self.server.nudge()
+
+    def change_key(self, change: AnyKeyChange) -> dict[str, Any]:
+        """Do what an account's owner does to a key. Raises `UnknownName`."""
+        if isinstance(change, AddKey):
+            self._check_account(change.account)
+            drawn = Credentials.drawn(self._entropy)
+            key = Credentials(change.key or drawn.client_id, change.secret or drawn.client_secret)
+            self.add_key(change.account, credentials=key, scope=scope_of(change.permissions))
+            return {"key": key.client_id, "secret": key.client_secret, "permissions": change.permissions}
+        try:
+            if isinstance(change, RevokeKey):
+                self.server.revoke_key(change.key)
+                return {"revoked": change.key}
+            self.server.allow(change.key, scope_of(change.permissions))
+        except KeyError as error:
+            raise UnknownName(f"key: expected one there is, got {change.key[:80]!r}") from error
+        return {"key": change.key, "permissions": change.permissions}
 
     def _check_account(self, account: str) -> None:
         if account not in self._accounts:

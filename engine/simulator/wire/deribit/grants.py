@@ -73,6 +73,23 @@ class Grants:
     def add_key(self, client_id: str, client_secret: str, account: str, scope: str = FULL_ACCESS) -> None:
         self._keys[client_id] = Key(client_id, client_secret, account, parse_levels(scope))
 
+    def revoke_key(self, client_id: str) -> frozenset[int]:
+        """End a key and all its tokens; the connections that were logged in with one. Raises KeyError."""
+        key = self._keys.pop(client_id)
+        connections = [grant.connection for grant in self._by_access.values() if grant.key == key]
+        self._end_tokens(key)
+        return frozenset(number for number in connections if number is not None)
+
+    def allow(self, client_id: str, scope: str) -> None:
+        """Change what a key may do; its tokens end, as they say what it could. Raises KeyError."""
+        key = self._keys[client_id]
+        self._end_tokens(key)
+        self._keys[client_id] = msgspec.structs.replace(key, levels=parse_levels(scope))
+
+    def _end_tokens(self, key: Key) -> None:
+        self._sessions[key.client_id] = OrderedDict()
+        self._revoke_where(lambda grant: grant.key == key)
+
     def key(self, client_id: str) -> Key | None:
         return self._keys.get(client_id)
 

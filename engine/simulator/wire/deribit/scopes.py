@@ -1,10 +1,12 @@
 """What a token may do: `area:level` pairs, narrowed to what its key has."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-__all__ = ["FULL_ACCESS", "RequestedScope", "allows", "narrowed", "parse_levels", "read_scope"]
+from engine.simulator.wire.keychanges import Permission
+
+__all__ = ["FULL_ACCESS", "RequestedScope", "allows", "narrowed", "parse_levels", "read_scope", "scope_of"]
 
 LEVELS = {"none": 0, "read": 1, "read_write": 2}
 FULL_ACCESS = "account:read_write block_rfq:read_write block_trade:read_write trade:read_write wallet:read_write"
@@ -34,6 +36,18 @@ def read_scope(text: str) -> RequestedScope:
         elif part == "mainaccount" or name == "ip":
             extras.append(part[:64])
     return RequestedScope(levels, session, expires_s, tuple(extras))
+
+
+def scope_of(permissions: Collection[Permission]) -> str:
+    """The scope of a key that may do this much."""
+    parts = ["account:read", "block_rfq:read", "block_trade:read", "wallet:read"] if "read" in permissions else []
+    if "trade" in permissions:
+        parts += ["account:read_write", "trade:read_write"]
+    elif "read" in permissions:
+        parts.append("trade:read")
+    if "withdraw" in permissions:
+        parts.append("wallet:read_write")
+    return " ".join(parts)  # of an area that is named twice the last level counts
 
 
 def parse_levels(text: str) -> dict[str, str]:

@@ -70,6 +70,17 @@ class DeribitServer:
         """Let a key act for an account the venue has."""
         self._desk.grants.add_key(client_id, client_secret, account, scope)
 
+    def revoke_key(self, client_id: str) -> None:
+        """End a key, and the sockets that live by it. Raises KeyError."""
+        logged_in = self._desk.grants.revoke_key(client_id)
+        for site in list(self._reception.sites()):
+            if site.connection in logged_in:
+                self._reception.drop(site, reset=False)
+
+    def allow(self, client_id: str, scope: str) -> None:
+        """Change what a key may do. Raises KeyError."""
+        self._desk.grants.allow(client_id, scope)
+
     def add_account(self, name: str, balances: Mapping[str, Decimal]) -> None:
         self.venue.add_account(name, balances)
 
