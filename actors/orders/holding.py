@@ -51,10 +51,10 @@ class Holding(Linking):
         at_ms = after.venue_updated_at_ms if self._heard_ms is None else self._heard_ms
         self._exposure.change(before, after, at_ms)
 
-    def _take_fill(self, fill: Fill) -> None:
+    def _take_fill(self, fill: Fill, *, missed: bool = False) -> None:
         self._heard_ms = fill.filled_at_ms
         try:
-            super()._take_fill(fill)
+            super()._take_fill(fill, missed=missed)
         finally:
             self._heard_ms = None
 

@@ -40,12 +40,13 @@ class Keeper(Memory):
         *,
         extra: tuple[Change, ...] = (),
         told: Callable[[int], None] | None = None,
+        note: str = "",
     ) -> None:
         """Remember `order`, commit it, and when it is durable tell its owner, run `then`, and start what it
         needs next.
         """
         self._remember(order)
-        commit = self._commit(kind, (Put("orders", order.order_id, order), *extra))
+        commit = self._commit(kind, (Put("orders", order.order_id, order), *extra), note)
         self._ledger.write(commit, partial(self._saved, order, then, told))
 
     def _save_all(
@@ -112,8 +113,8 @@ class Keeper(Memory):
         self._follow(None, order)
         self._note(order)
 
-    def _commit(self, kind: str, changes: tuple[Change, ...]) -> Commit:
-        return Commit(kind, changes, actor=self.ctx.path)
+    def _commit(self, kind: str, changes: tuple[Change, ...], note: str = "") -> Commit:
+        return Commit(kind, changes, note=note, actor=self.ctx.path)
 
     async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
         return await ask_venue(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from actors.messages import Told
 from actors.orders.taking_sets import TakingSets
 from engine.model import Fill, Moment, Order, OrderReport, OrderState, gives_up_rest
 from engine.venues.base import VenueError
@@ -93,13 +94,19 @@ class Lifecycle(TakingSets):
         for order_id in before:  # answered or not: not again before another interval
             self._heard_of(order_id)
 
-    def _compare(self, reports: Iterable[OrderReport], asked_at_ms: int, fills: Iterable[Fill] = ()) -> None:
+    def _compare(
+        self,
+        reports: Iterable[OrderReport],
+        asked_at_ms: int,
+        fills: Iterable[Fill] = (),
+        told: Told | None = None,
+    ) -> None:
         """Take the venue's list of open orders, asked for at `asked_at_ms`, and look for those of ours that it lacks."""
         live = set()
         for report in reports:
             live.add(report.client_order_id)
             self._hear(report)
-        self._hear_fills(fills)
+        self._hear_fills(fills, told=told)
         now_ms = self._now_ms()
         for order in list(self._orders.values()):
             # changed "after now": the wall clock was put back since, and the change was before the question

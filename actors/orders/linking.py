@@ -51,10 +51,11 @@ class Linking(Changing):
         *,
         extra: tuple[Change, ...] = (),
         told: Callable[[int], None] | None = None,
+        note: str = "",
     ) -> None:
         """With the order goes what its change means at once: an alarm, an order that closes what it should have protected."""
         if order.link is None:
-            super()._save(kind, order, then, extra=extra, told=told)
+            super()._save(kind, order, then, extra=extra, told=told, note=note)
             return
         before = self._known(order.order_id)
         substitute = self._substitute(before, order)
@@ -64,7 +65,7 @@ class Linking(Changing):
             self._remember(substitute)
             puts.append(Put("orders", substitute.order_id, substitute))
         after = partial(self._saved_with, told, substitute, notices)
-        super()._save(kind, order, then, extra=(*extra, *puts), told=after)
+        super()._save(kind, order, then, extra=(*extra, *puts), told=after, note=note)
 
     def _saved_with(
         self, told: Callable[[int], None] | None, substitute: Order | None, notices: Sequence[Notice], seq: int

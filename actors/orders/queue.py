@@ -44,6 +44,7 @@ class Orders(Telling):
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
         self._desk.recorder.tell(Observe(self.ctx.self_ref, commits=False))
+        self._recover_books()
         self._recover_guard()
         for order in self._desk.store.live_orders():
             if order.account == self._desk.account:
@@ -76,7 +77,8 @@ class Orders(Telling):
     @on(Reconcile)
     def reconcile(self, message: Reconcile) -> None:
         """The account's pass: take its word, look for what the venue's list of live orders lacks, send what waits."""
-        self._compare(message.reports, message.asked_at_ms, message.fills)
+        self._compare(message.reports, message.asked_at_ms, message.fills, message.told)
+        self._square(message)
         self._synced = self._synced or message.listening
         self._pump_all()
         reply = self.defer_reply()
@@ -144,6 +146,8 @@ class Orders(Telling):
     @on(QuiesceOrders)
     def quiesce(self, message: QuiesceOrders) -> None:
         self._stopping = True
+        if not self._behind:
+            self._record_batch()
         if message.cancel:
             for order in list(self._orders.values()):
                 self._want_cancel(order)

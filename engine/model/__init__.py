@@ -21,7 +21,7 @@ from engine.model.accounts.portfolios import (
     traded_pair,
 )
 from engine.model.accounts.profit import averaged, profit
-from engine.model.accounts.reckoning import Reckoning, agreed, begun_with, common, differences, with_lines
+from engine.model.accounts.reckoning import Reckoning, admitted, agreed, begun_with, common, differences, with_lines
 from engine.model.accounts.records import PositionRecord, RecordType
 from engine.model.accounts.reserves import Reserves, reserves
 from engine.model.accounts.sync import Discrepancy, DiscrepancyKind, SyncKind, SyncMode, SyncReport, SyncResult
@@ -171,6 +171,7 @@ from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Si
 
 __all__ = [
     "Reckoning",
+    "admitted",
     "agreed",
     "begun_with",
     "common",

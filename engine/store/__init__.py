@@ -19,6 +19,7 @@ from engine.store.lock import DirectoryLock
 from engine.store.points import POINTS, OnPoint
 from engine.store.reader import Reader, Snapshot
 from engine.store.reading import Index, Table
+from engine.store.retention import expired_records
 from engine.store.schema import TRADENODE
 from engine.store.store import Store, backup, restore
 from engine.store.tables import IndexSpec, Migration, RowReader, Schema, TableSpec
@@ -64,5 +65,6 @@ __all__ = [
     "backup",
     "restore",
     "translated",
+    "expired_records",
     "verify",
 ]

@@ -1,14 +1,14 @@
 """Keeping the store small without forgetting anything.
 
-Two things age. Rows that have ended (orders, plans, fills, position changes, notices) are deleted by ordinary journalled
-commits: their last values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so
+Two things age. Rows that have ended (orders, plans, fills, position changes and records, notices) are deleted by ordinary
+journalled commits: their last values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so
 that no commit waits long.
 
 The period must be longer than any history a reconciliation asks a venue for: a fill that is reported again after its
 row has gone would count as new.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,17 @@ def _expired(reader: "Reader", before_ms: int) -> Iterator[Delete]:
         if at_ms >= before_ms:
             break
         yield Delete("position_changes", (key, at_ms))
+
+
+def expired_records(reader: "Reader", positions: Iterable[str], before_ms: int) -> Commit | None:
+    """A commit that deletes some records of these positions from before `before_ms`; None when there are none.
+
+    How long they are kept is for each account to say, so its order queue commits this, and not the upkeep of the whole store.
+    """
+    table = reader.table("position_records")
+    rows = (key for name in positions for key, _ in table.iterate(prefix=(name,), limit=MAX_ROWS) if key[1] < before_ms)
+    deletes = tuple(Delete("position_records", key) for key in islice(rows, MAX_ROWS))
+    return Commit("positions.expired", deletes) if deletes else None
 
 
 def _expired_orders(reader: "Reader", before_ms: int) -> Iterator[Delete]:

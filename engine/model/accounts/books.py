@@ -190,13 +190,20 @@ class OpenBook:
     def held(self) -> Held:
         return self.book.held
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All that are remembered, in order."""
+        return tuple(self._steps)
+
     def reaches(self, step: Step) -> bool:
         """Whether a step belongs into what is remembered."""
         return self.book.base_place is None or step.place > self.book.base_place
 
     def unexplained(self) -> dict[str, Decimal]:
         """What each remembered statement changes: nothing where fills explain it all."""
-        changes = {}
+        changes: dict[str, Decimal] = {}
+        if not self.book.statements:
+            return changes
         for number, step in enumerate(self._steps):
             if isinstance(step, Statement):
                 changes[step.statement_id] = WORK.subtract(self._states[number].amount, self._before(number).amount)

@@ -1,0 +1,160 @@
+"""Squaring the books with the positions the venue states.
+
+Two stories are told of a position: what the venue says is held, and what our fills make of it. They are compared at every
+pass, after the pass's fills are booked, and only where they can be: nothing newer was heard than the venue was asked about, and
+no order of that instrument still misses fills. A difference is acted on when it was the same at several passes in a row: the
+answers of a venue are not of one moment, and the second look costs a second.
+
+What was held when an account is looked at for the first time is simply taken over. Later a difference means that the venue did
+something it cannot tell: one inferred trade is booked, people hear of it, and the real one takes its place if it ever comes.
+"""
+
+from decimal import Decimal
+from typing import ClassVar
+
+import msgspec
+
+from actors._discrepancies import discrepancy_id
+from actors.messages import Reconcile, SyncSoon
+from actors.orders.booking import Booking
+from actors.orders.desk import OrdersDesk
+from engine.kernel import Message, Overflow, on
+from engine.model import (
+    ZERO,
+    Discrepancy,
+    DiscrepancyKind,
+    InstrumentKind,
+    Position,
+    PositionSide,
+    RecordType,
+    Statement,
+    plain,
+)
+from engine.store import Put
+
+
+class LookTwice(Message, frozen=True):
+    """A position differed: time for the next look at it."""
+
+    overflow: ClassVar[Overflow] = Overflow.CONFLATE
+
+
+class Differs(msgspec.Struct, frozen=True):
+    """By how much the venue's amount is above the book's; at how many passes in a row, since when on our monotonic clock."""
+
+    amount: Decimal
+    since_s: float
+    passes: int = 1
+
+
+class Squaring(Booking):
+    """See the module's page."""
+
+    def __init__(self, desk: OrdersDesk) -> None:
+        super().__init__(desk)
+        self._differs: dict[str, Differs] = {}  # by position
+        self._opened = False  # what was held before the records begin is in the books
+
+    def _recover_books(self) -> None:
+        super()._recover_books()
+        self._opened = self._desk.store.meta(self._opened_key, bool) is True
+
+    @property
+    def _opened_key(self) -> str:
+        return f"opened:{self._desk.account}"
+
+    def _square(self, message: Reconcile) -> None:
+        """Compare every position with its book, and act on what was confirmed."""
+        self._begin_catching_up()
+        if self._behind or not message.positions_known or not self._recording.enabled:
+            return
+        self._record_batch()
+        stated = {position.key: position for position in message.positions}
+        told = [self._compare_one(key, stated.get(key), message.venue_ms) for key in self._held_keys() | stated.keys()]
+        if self._differs:
+            self.after(max(self._recording.confirm_s, 0.001), LookTwice())
+        elif all(told) and not self._opened:
+            self._opened = True
+            self._write("positions.opened", (Put("meta", self._opened_key, True),))
+
+    @on(LookTwice)
+    def look_twice(self, _message: LookTwice) -> None:
+        if self._differs:
+            self._desk.account_sync.tell(SyncSoon(f"a second look at {', '.join(sorted(self._differs))}"))
+
+    def _held_keys(self) -> set[str]:
+        rows = [*self._shelf.values(), *(book.book for book in self._books.values())]
+        return {row.key for row in rows if row.held.amount}
+
+    def _compare_one(self, key: str, position: Position | None, venue_ms: int) -> bool:
+        """Whether book and venue could be compared."""
+        _, instrument, side = key.split("|")
+        listed = self._instrument(instrument)
+        if listed is not None and listed.kind is InstrumentKind.SPOT:
+            return True  # what was bought there is a balance
+        book = self._books[key].book if key in self._books else self._shelf.get(key)
+        newest_ms, held = (book.newest_ms, book.held.amount) if book else (0, ZERO)
+        asked_ms = max(venue_ms, position.updated_at_ms if position else 0)
+        if asked_ms < newest_ms or self._misses_fills(instrument):
+            return False
+        difference = (position.amount if position else ZERO) - held
+        if not difference:
+            self._differs.pop(key, None)
+        elif self._is_confirmed(key, difference):
+            del self._differs[key]
+            at_ms = max(venue_ms, newest_ms)
+            self._take_over(instrument, PositionSide(side), position, at_ms)
+        return True
+
+    def _misses_fills(self, instrument: str) -> bool:
+        orders = (order for order in self._orders.values() if order.instrument == instrument)
+        return any(order.executed_amount < order.filled_amount for order in orders)
+
+    def _is_confirmed(self, key: str, difference: Decimal) -> bool:
+        now_s = self.ctx.clock.monotonic_s()
+        before = self._differs.get(key)
+        if before is None or before.amount != difference:
+            seen = Differs(difference, now_s)
+        else:
+            seen = Differs(difference, before.since_s, before.passes + 1)
+        self._differs[key] = seen
+        rested = seen.passes == 1 or now_s - seen.since_s >= self._recording.confirm_s
+        return seen.passes >= self._recording.confirm_passes and rested
+
+    def _take_over(self, instrument: str, side: PositionSide, position: Position | None, at_ms: int) -> None:
+        """Book what the venue holds."""
+        kind = RecordType.EXECUTION if self._opened else RecordType.ADJUSTMENT
+        mark = position.mark_price if position else None
+        statement = Statement(
+            statement_id=f"venue{at_ms}",
+            record_type=kind,
+            amount=position.amount if position else ZERO,
+            price=position.average_price if position else None,
+            mark=mark if mark and mark > ZERO else self._mark(instrument),
+            at_ms=at_ms,
+        )
+        before = self._book_of(instrument, side).held.amount
+        if not self._opened:
+            reason = "held before the records begin"
+            self._book_statement(instrument, side, statement, reason, ())
+            return
+        reason = "the venue holds it and cannot tell the trade"
+        self._book_statement(
+            instrument, side, statement, reason, (self._inferred(statement, instrument, side, before),)
+        )
+
+    def _inferred(self, statement: Statement, instrument: str, side: PositionSide, before: Decimal) -> Discrepancy:
+        account = self._desk.account
+        return Discrepancy(
+            discrepancy_id=discrepancy_id(
+                account, DiscrepancyKind.FILL_INFERRED, instrument, side, statement.statement_id
+            ),
+            account=account,
+            kind=DiscrepancyKind.FILL_INFERRED,
+            subject=instrument,
+            expected=f"{plain(before)} by all trades known",
+            got=f"{plain(statement.amount)} at the venue",
+            action=f"a trade of {plain(statement.amount - before)} is inferred until the venue tells it",
+            review=True,
+            found_at_ms=self._now_ms(),
+        )
