@@ -20,6 +20,7 @@ from engine.model import (
     Discrepancy,
     ExternalOrder,
     Fill,
+    FlowKind,
     Held,
     Notice,
     Order,
@@ -338,6 +339,35 @@ def _order_of(truth: Truth, key: str) -> TrueOrder:
 
 def _plain(amounts: Mapping[str, Decimal]) -> dict[str, str]:
     return {name: str(amount) for name, amount in amounts.items()}
+
+
+# ── where the money went ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """Balances when the node first saw the account, and what its statement had come to by then."""
+
+    balances: dict[str, Decimal]
+    flows: frozenset[str]
+
+
+def statement(
+    view: View, truth: Truth, ground: Ground, begun: Begun, moved: Mapping[tuple[FlowKind, str], int]
+) -> list[Finding]:
+    """Since the beginning each balance moved by the sum of its lines, and money came and went as often as people moved it."""
+    since = [flow for flow in view.flows if flow.key not in begun.flows]
+    findings = []
+    for currency, balance in truth.balances.items():
+        lines = sum((flow.amount for flow in since if flow.currency == currency), ZERO)
+        change = balance - begun.balances.get(currency, ZERO)
+        if abs(change - lines) > ground.exact:
+            findings.append(Finding("unbalanced", f"{currency} changed by {change}, its statement says {lines}"))
+    told = Counter((flow.kind, flow.currency) for flow in since if flow.kind.external)
+    for key in sorted(told.keys() | moved.keys()):
+        if told[key] != moved.get(key, 0):
+            kind = "lost" if told[key] < moved.get(key, 0) else "invented"
+            findings.append(Finding(kind, f"{key} in the statement {told[key]} times, so {moved.get(key, 0)}"))
+    return findings
 
 
 # ── what was told ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,13 +2,19 @@
 
 from collections import Counter
 
-from engine.model import DiscrepancyKind, order_id_of
+from engine.model import DiscrepancyKind, FlowKind, order_id_of
 from scripts.drills._accounts_ground import TrueFill, Truth
 from scripts.drills._accounts_judge import Expected, is_ours
 from scripts.drills._accounts_plan import Act, Cover
 
 __all__ = ["Story"]
 
+FLOWS = {
+    Act.DEPOSIT: FlowKind.DEPOSIT,
+    Act.WITHDRAW: FlowKind.WITHDRAWAL,
+    Act.TRANSFER_IN: FlowKind.TRANSFER_IN,
+    Act.TRANSFER_OUT: FlowKind.TRANSFER_OUT,
+}
 LOST_MONEY = (Act.WITHDRAW, Act.TRANSFER_OUT)
 
 
@@ -29,6 +35,11 @@ class Story:
         return frozenset(
             key for key, cover in self.fills.items() if cover is Cover.HIDDEN and key not in self._unhidden
         )
+
+    @property
+    def flows(self) -> dict[tuple[FlowKind, str], int]:
+        """How often money came or went, by kind and currency."""
+        return {(FLOWS[act], currency): times for (act, currency), times in self.moved.items()}
 
     def tell(self, cover: Cover, truth: Truth, *, quietly: bool = False) -> None:
         """All that is new happened under this cover. `quietly`: the node may have thought all the while that it hears everything."""

@@ -10,7 +10,7 @@ from engine.kernel import Entropy
 from engine.store import verify
 from scripts.drills._accounts_deeds import OF_OURS, OF_THEIRS, Deeds
 from scripts.drills._accounts_ground import GROUNDS, Truth
-from scripts.drills._accounts_judge import Finding, differences, records, telling, view_of
+from scripts.drills._accounts_judge import Begun, Finding, differences, records, statement, telling, view_of
 from scripts.drills._accounts_node import Life, NodeProcess, Sabotage
 from scripts.drills._accounts_plan import MINUTES_AWAY, Burst, Cover, Schedule
 from scripts.drills._accounts_story import Story
@@ -43,6 +43,7 @@ class World:
         self._deeds = Deeds(self.ground, self._venues, self.node, self.story, self._chance.fork("deeds"))
         self._ahead_ms = 0
         self._quietly = False
+        self._begun = Begun({}, frozenset())
 
     def close(self) -> None:
         self.node.close()
@@ -55,6 +56,8 @@ class World:
         self.story.tell(Cover.KILL, self._venues.truth())
         self.node.start()
         self._sync()
+        self._begun = self._begin()
+        self.story.moved.clear()  # what was moved before is in what the account began with
         findings = self._judged()
         for burst in self.plan.bursts:
             if findings:
@@ -173,4 +176,10 @@ class World:
         view, story = view_of(self.node.store), self.story
         story.seen(truth)
         found = differences(view, truth, self.ground, hidden=story.hidden)
-        return [*found, *records(view), *telling(view, story.expected(truth, view.node_part), story.about(truth))]
+        found += records(view)
+        found += statement(view, truth, self.ground, self._begun, story.flows)
+        return [*found, *telling(view, story.expected(truth, view.node_part), story.about(truth))]
+
+    def _begin(self) -> Begun:
+        view = view_of(self.node.store)
+        return Begun(self._venues.truth().balances, frozenset(flow.key for flow in view.flows))
