@@ -1,5 +1,18 @@
 """The trade vocabulary: pure data and pure rules. No I/O, no clock, no loop."""
 
+from engine.model.accounts.allocating import (
+    Allocation,
+    AllocationRules,
+    AllocationVerdict,
+    ExchangeMoney,
+    KnownChanges,
+    booked,
+    cash_effect,
+    compared,
+    held_by,
+    initialised,
+    unacknowledged,
+)
 from engine.model.accounts.books import (
     Executed,
     Held,
@@ -12,6 +25,7 @@ from engine.model.accounts.books import (
 from engine.model.accounts.external import ExternalOrder
 from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
+from engine.model.accounts.following import followed, missing_for_ms, not_known
 from engine.model.accounts.portfolios import (
     Portfolio,
     PortfolioOrder,
@@ -170,6 +184,20 @@ from engine.model.plans.requests import ExecutionRequest, ExecutionStyle, OnEnd,
 from engine.model.terms import ErrorPolicy, OrderType, PartialFill, Priority, Side, TimeInForce, TriggerBy, TriggerFill
 
 __all__ = [
+    "Allocation",
+    "AllocationRules",
+    "ExchangeMoney",
+    "KnownChanges",
+    "AllocationVerdict",
+    "booked",
+    "cash_effect",
+    "compared",
+    "followed",
+    "held_by",
+    "initialised",
+    "missing_for_ms",
+    "not_known",
+    "unacknowledged",
     "Reckoning",
     "admitted",
     "agreed",
