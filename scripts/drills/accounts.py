@@ -27,7 +27,7 @@ import msgspec
 from scripts.drills._accounts_ground import GROUNDS
 from scripts.drills._accounts_judge import KINDS, Finding
 from scripts.drills._accounts_node import Sabotage
-from scripts.drills._accounts_plan import Act, Cover, schedule
+from scripts.drills._accounts_plan import Act, Cover, Schedule, schedule
 from scripts.drills._accounts_sabotage import SABOTAGES
 from scripts.drills._accounts_world import World
 
@@ -55,12 +55,11 @@ class Outcome(msgspec.Struct):
         return Counter(finding.kind for finding in self.findings)
 
 
-def carry_out(seed: int, variant: str = "") -> Outcome:
+def carry_out(plan: Schedule, variant: str = "") -> Outcome:
     """One schedule in this process. `variant`: a design that must fail, by its name."""
-    plan = schedule(seed, len(GROUNDS))
     sabotage: Sabotage | None = SABOTAGES[variant] if variant else None
     directory = Path(tempfile.mkdtemp(prefix="accounts-"))
-    outcome = Outcome(seed, variant, happened=Counter())
+    outcome = Outcome(plan.seed, variant, happened=Counter())
     world = World(plan, directory, sabotage)
     try:
         outcome.findings = world.run()
@@ -69,7 +68,7 @@ def carry_out(seed: int, variant: str = "") -> Outcome:
     finally:
         world.close()
         if outcome.findings and os.environ.get("DRILL_KEEP"):
-            print(f"kept {directory} for seed {seed}", flush=True)
+            print(f"kept {directory} for seed {plan.seed}", flush=True)
         else:
             shutil.rmtree(directory, ignore_errors=True)
     outcome.syncs = world.syncs
@@ -80,7 +79,7 @@ def carry_out(seed: int, variant: str = "") -> Outcome:
 
 def _work(jobs: Sequence[tuple[int, str]], results: Any) -> None:
     for seed, variant in jobs:
-        results.put(carry_out(seed, variant))
+        results.put(carry_out(schedule(seed, len(GROUNDS)), variant))
     results.put(None)
 
 
@@ -106,10 +105,10 @@ def outcomes(jobs: Sequence[tuple[int, str]]) -> list[Outcome]:
     return found
 
 
-def run(count: int, seed: int) -> dict[str, Any]:
+def run(count: int, seed: int, controls_each: int = CONTROLS) -> dict[str, Any]:
     """`count` schedules with seeds from `seed` on, and some of each design that must fail."""
     done = outcomes([(seed + number, "") for number in range(count)])
-    controls = outcomes([(seed + number, name) for name in SABOTAGES for number in range(CONTROLS)])
+    controls = outcomes([(seed + number, name) for name in SABOTAGES for number in range(controls_each)])
     found_out = {name: sum(bool(one.findings) for one in controls if one.variant == name) for name in SABOTAGES}
     happened: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
