@@ -8,8 +8,8 @@ from actors.messages import (
     AmendOrder,
     CancelOrder,
 )
-from actors.orders.finding import Finding
 from actors.orders.sending import CERTAINLY_NOT_EXECUTED, words
+from actors.orders.together import Together
 from engine.kernel import Reply, on
 from engine.model import (
     Amend,
@@ -28,6 +28,7 @@ from engine.model import (
     cancelled_unsent,
     check_shape,
     denied,
+    is_native,
     plain,
     want_amend,
     want_cancel,
@@ -41,7 +42,7 @@ from engine.venues.base import (
 )
 
 
-class Changing(Finding):
+class Changing(Together):
     """A cancel passes every gate.
 
     An amend carries absolute values, and after a lost answer the order is read before another.
@@ -104,6 +105,9 @@ class Changing(Finding):
             return denied("NOT_AMENDABLE", "state", "an open order that is not being cancelled", order.state)
         if order.amend is not None or order.order_id in self._busy or not order.venue_order_id:
             return denied("REQUEST_PENDING", "order_id", "no other request under way for this order", order.order_id)
+        if amount is not None and order.link is not None and order.link.native and order.link.exits:
+            wanted = "none for an entry whose exits the venue keeps: they would stay as large as they are"
+            return denied("NOT_AMENDABLE", "amount", wanted, plain(amount))
         if amount is None and price is None:
             return denied("BAD_REQUEST", "amount", "a new amount or a new price", "neither")
         amend = Amend(
@@ -152,6 +156,8 @@ class Changing(Finding):
             self._save_if_new(f"order.{settle.__name__}", current, settle(current, now_ms=self._now_ms()))
             self._hear(report)
             self._hear_fills(fills)
+            if is_native(order):
+                self._look_at_set(order)
 
     def _not_live(self, order_id: str) -> Denial:
         stored = self._stored(order_id)

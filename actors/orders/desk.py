@@ -1,13 +1,14 @@
 """What an order queue works with: its seams, and where a drill may kill it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from actors.orders.figures import QueueFigures
 from actors.orders.settings import OrdersSettings
 from engine.kernel import Ref
-from engine.model import ProofRules, VenueState
+from engine.model import Instrument, Order, ProofRules, VenueState
 from engine.store import Store
 
 #: Where a crash drill may kill the process; every one of them is covered by the crash test.
@@ -29,6 +30,9 @@ POINTS = (
     "linked.decided",
     "linked.durable",
     "release.decided",
+    "set.durable",
+    "set.answered",
+    "set.back",
     "release.durable",
     "trigger.durable",
     "refused.retry",
@@ -50,6 +54,23 @@ class OrderNumbers:
 
 
 class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
+class Ways(Protocol):
+    """What a venue can keep by itself (`engine.venues.base.VenueRest`): why not, in a few words, and nothing when it can."""
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str: ...
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str: ...
+
+
+class NoWays:
+    """Of a venue that keeps nothing."""
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        return "the venue follows no prices"
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        return "the venue links no orders"
+
+
     """What a queue works with. It outlives incarnations."""
 
     account: str
@@ -66,4 +87,5 @@ class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
     execution: Ref
     owner_of: Callable[[str], Ref | None]  # strategy name → whom to tell
     point: Callable[[str], None] = lambda _label: None
+    ways: Callable[[], Ways] = NoWays  # made when it is first needed
     figures: QueueFigures = msgspec.field(default_factory=QueueFigures)

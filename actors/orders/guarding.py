@@ -31,6 +31,7 @@ from engine.model import (
     deny_position,
     deny_price,
     deny_size,
+    is_native,
     no_mark,
 )
 
@@ -81,8 +82,11 @@ class Guarding(Holding):
         if instrument is None:
             return None  # it does not leave before its instrument is known
         stake = self._exposure.of(order.instrument)
-        more = order.remaining - counted(order)
-        return self._deny_now(order, instrument, stake, more) or self._deny_rate(order, self._sent_pace)
+        for one in self._members(order) if is_native(order) else (order,):
+            refusal = self._deny_now(one, instrument, stake, one.remaining - counted(one))
+            if refusal is not None:
+                return refusal
+        return self._deny_rate(order, self._sent_pace)
 
     def _may_cancel(self) -> bool:
         allowed = self._cancel_pace.allows(self.ctx.clock.monotonic_s())
@@ -120,6 +124,8 @@ class Guarding(Holding):
         reach = self._reach(wanted, instrument) if wanted.price is None else wanted.price
         return deny_meeting(wanted, stake, self._limits.self_trade, reach)
 
+        if isinstance(wanted, Order) and wanted.native_trail:
+            return None  # a stop, as any other
     def _deny_rate(self, wanted: Wanted, pace: Throttle) -> Denial | None:
         """Asking takes it. What reduces is not held up, and what comes after it pays."""
         if self._limits.max_orders_per_s is None:

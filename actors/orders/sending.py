@@ -145,11 +145,7 @@ class Sending(Releasing):
         return len(kinds) - kinds.count("cancel") < most
 
     def _attempt(self, order: Order) -> None:
-        venue_ms = self._desk.venue.now_ms(self.ctx.clock.monotonic_s())
-        if venue_ms is None:  # synced implies that the venue's clock is known
-            raise AssertionError(f"{order.order_id}: sending without the venue's time")
-        valid_until_ms = venue_ms + int(self._settings.ttl_s * 1000)
-        attempt = to_submitting(order, valid_until_ms=valid_until_ms, now_ms=self._now_ms())
+        attempt = to_submitting(order, valid_until_ms=self._valid_until_ms(order), now_ms=self._now_ms())
         self._busy[order.order_id] = "submit"
         self._desk.point("submit.decided")
         self._save("order.submitting", attempt, partial(self._begin, self._send, attempt))
@@ -165,6 +161,13 @@ class Sending(Releasing):
                 )
                 self._notify_once(f"unlisted {order.instrument}", Severity.ERROR, "order.unlisted", text, order)
             return
+    def _valid_until_ms(self, order: Order) -> int:
+        """Until when the venue may start an attempt that is made now."""
+        venue_ms = self._desk.venue.now_ms(self.ctx.clock.monotonic_s())
+        if venue_ms is None:  # synced implies that the venue's clock is known
+            raise AssertionError(f"{order.order_id}: sending without the venue's time")
+        return venue_ms + int(self._settings.ttl_s * 1000)
+
         self.spawn(self._occupied, request, order, instrument, name=order.client_order_id)
 
     def _occupy(self, what: str, request: Callable[[Order, Instrument], Any], order: Order) -> None:
@@ -206,7 +209,7 @@ class Sending(Releasing):
         return self._gate is GateState.ACTIVE or (self._gate is GateState.REDUCING and order.reduce_only)
 
     def _not_placed(self, order: Order, error: VenueError) -> None:
-        """It goes back to where it stood, and is tried again after a while: a longer one each time."""
+        """It goes back to where it stood, and is tried again after a while."""
         current = self._current(order)
         if current.state is not OrderState.SUBMITTING or current.venue_order_id:
             return  # the private stream knows better
@@ -217,10 +220,14 @@ class Sending(Releasing):
         elif isinstance(error, NotAuthorised):
             self._send_from_s = max(self._send_from_s, self._shut_out(error, order))
         else:
-            pause_s = self._patience.delay_s(current.attempt, self.ctx.entropy)
+            pause_s = self._patience.delay_s(order.attempt, self.ctx.entropy)
             self._alarms.set_s(order.order_id, Moment.AGAIN, now_s + pause_s)
+
+        self._try_later(current, error)
         self._save("order.not_placed", to_waiting(current, words(error), now_ms=self._now_ms()))
 
+    def _try_later(self, order: Order, error: VenueError) -> None:
+        """Not before the venue wants more of the account, or a while has passed: a longer one after each attempt."""
     def _shut_out(self, error: NotAuthorised, order: Order) -> float:
         """Nothing of this account will be done before somebody sees to its credentials: when to knock again."""
         self._locked_out += 1

@@ -59,6 +59,7 @@ class Taking(Guarding):
         order = new_order(
             admitted, order_id=self._desk.numbers.next_id(), account=self._desk.account, now_ms=self._now_ms()
         )
+        order = self._trailed_where_best(order, admitted)
         self._take(order, owner)
         self._desk.point("accept.decided")
         self._save("order.accepted", order, partial(self._accepted, order, then))
@@ -67,6 +68,15 @@ class Taking(Guarding):
     def _accepted(self, order: Order, then: Callable[[str], None]) -> None:
         self._desk.point("accept.durable")
         then(order.order_id)
+
+    def _trailed_where_best(self, order: Order, asked: OrderRequest) -> Order:
+        """If it has a trail: with the venue that follows the price for it, where that can."""
+        if order.trail is None:
+            return order
+        why = self._why_trailed_here(order) if asked.native else "so asked for"
+        if why:
+            self._log_of(order).info("the price is followed here: {}", why)
+        return msgspec.structs.replace(order, native_trail=not why)
 
     def _malformed(self, request: OrderRequest) -> Denial | None:
         """What needs no knowledge of the account's state to be refused."""

@@ -12,11 +12,14 @@ from engine.model import (
     LinkedRequest,
     ModelError,
     Order,
+    as_native,
     bad_request,
     denied,
+    is_native,
     linked_orders,
     set_of,
     waits_for_entry,
+    why_kept_here,
 )
 
 
@@ -31,6 +34,7 @@ class TakingSets(Taking):
             entry=message.entry,
             releases_at=message.releases_at,
             cancels_at=message.cancels_at,
+            native=message.native,
         )
         malformed = self._malformed_set(asked)
         if malformed is not None:
@@ -48,6 +52,7 @@ class TakingSets(Taking):
             now_ms=self._now_ms(),
             exit_failed=self._settings.links.exit_failed,
         )
+        orders = self._kept_where_best(orders, admitted)
         for order in orders:
             self._take(order, message.owner)
         self._desk.point("linked.decided")
@@ -68,8 +73,18 @@ class TakingSets(Taking):
         if leader is None or leader.link is None or leader.link.kind is not asked.kind or not order_ids:
             return denied("REQUEST_KEY_USED", "request_key", f"one that is new or of a {asked.kind}", asked.request_key)
         reply = self.defer_reply()
-        self._ledger.after(partial(reply.send, AcceptedLinked(leader.link.group, order_ids)))
+        self._ledger.after(partial(reply.send, AcceptedLinked(leader.link.group, order_ids, leader.link.native)))
         return None
+
+    def _kept_where_best(self, orders: tuple[Order, ...], asked: LinkedRequest) -> tuple[Order, ...]:
+        """With the venue that keeps what binds them, where that can."""
+        why = "" if asked.native else "so asked for"
+        why = why or why_kept_here(asked, self._settings.links.exit_failed) or self._why_linked_here(as_native(orders))
+        if not why:
+            return as_native(orders)
+        self._log_of(orders[0]).info("what binds the set is kept here: {}", why)
+        pairs = zip(orders, asked.orders, strict=True)
+        return tuple(self._trailed_where_best(order, request) for order, request in pairs)
 
     def _admitted_set(self, asked: LinkedRequest) -> LinkedRequest | Denial:
         admitted = []
@@ -83,7 +98,8 @@ class TakingSets(Taking):
 
     def _accepted_set(self, orders: tuple[Order, ...], reply: Reply[AcceptedLinked | Denial]) -> None:
         self._desk.point("linked.durable")
-        reply.send(AcceptedLinked(orders[0].order_id, tuple(order.order_id for order in orders)))
+        order_ids = tuple(order.order_id for order in orders)
+        reply.send(AcceptedLinked(orders[0].order_id, order_ids, is_native(orders[0])))
         for order in orders:
             if not waits_for_entry(order):
                 self._let_go(order)

@@ -73,7 +73,7 @@ class Telling(Reviewing):
     def _why_it_waits(self, order: Order) -> str:
         if order.review:
             return "review"
-        if order.link is not None and order.link.after:
+        if order.link is not None and (order.link.after or (order.link.native and order.link.group != order.order_id)):
             return "linked"
         if order.conditional:
             return "conditional"

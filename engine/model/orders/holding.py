@@ -79,7 +79,8 @@ def retried_by_a_person(order: Order, note: str, *, now_ms: int) -> Order:
 
 def may_be_retried(order: Order) -> bool:
     """Whether another attempt could be one too many only if somebody is wrong about the last one."""
-    lost = order.state is OrderState.UNKNOWN and not order.venue_order_id and order.filled_amount == ZERO
+    alone = order.link is None or not order.link.native  # one of a set cannot be sent again without the others
+    lost = alone and order.state is OrderState.UNKNOWN and not order.venue_order_id and order.filled_amount == ZERO
     return (lost or order.state is OrderState.WAITING) and order.cancel is CancelState.NONE
 
 
