@@ -29,10 +29,10 @@ POINTS = (
     "inquiry.proved",
     "linked.decided",
     "linked.durable",
-    "release.decided",
     "set.durable",
     "set.answered",
     "set.back",
+    "release.decided",
     "release.durable",
     "trigger.durable",
     "refused.retry",
@@ -53,7 +53,6 @@ class OrderNumbers:
         return f"{self._node_part}-{self._last}"
 
 
-class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
 class Ways(Protocol):
     """What a venue can keep by itself (`engine.venues.base.VenueRest`): why not, in a few words, and nothing when it can."""
 
@@ -71,6 +70,7 @@ class NoWays:
         return "the venue links no orders"
 
 
+class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
     """What a queue works with. It outlives incarnations."""
 
     account: str
@@ -86,6 +86,6 @@ class NoWays:
     triggers: Ref
     execution: Ref
     owner_of: Callable[[str], Ref | None]  # strategy name → whom to tell
-    point: Callable[[str], None] = lambda _label: None
     ways: Callable[[], Ways] = NoWays  # made when it is first needed
+    point: Callable[[str], None] = lambda _label: None
     figures: QueueFigures = msgspec.field(default_factory=QueueFigures)

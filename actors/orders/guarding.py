@@ -121,11 +121,11 @@ class Guarding(Holding):
     def _deny_meeting(self, wanted: Wanted, instrument: Instrument, stake: Stake) -> Denial | None:
         if (stake.offers if wanted.side is Side.BUY else stake.bids).best() is None:
             return None
+        if isinstance(wanted, Order) and wanted.native_trail:
+            return None  # a stop, as any other
         reach = self._reach(wanted, instrument) if wanted.price is None else wanted.price
         return deny_meeting(wanted, stake, self._limits.self_trade, reach)
 
-        if isinstance(wanted, Order) and wanted.native_trail:
-            return None  # a stop, as any other
     def _deny_rate(self, wanted: Wanted, pace: Throttle) -> Denial | None:
         """Asking takes it. What reduces is not held up, and what comes after it pays."""
         if self._limits.max_orders_per_s is None:

@@ -150,6 +150,13 @@ class Sending(Releasing):
         self._desk.point("submit.decided")
         self._save("order.submitting", attempt, partial(self._begin, self._send, attempt))
 
+    def _valid_until_ms(self, order: Order) -> int:
+        """Until when the venue may start an attempt that is made now."""
+        venue_ms = self._desk.venue.now_ms(self.ctx.clock.monotonic_s())
+        if venue_ms is None:  # synced implies that the venue's clock is known
+            raise AssertionError(f"{order.order_id}: sending without the venue's time")
+        return venue_ms + int(self._settings.ttl_s * 1000)
+
     def _begin(self, request: Callable[[Order, Instrument], Any], order: Order) -> None:
         """The intent is on disk: run `request`, the order's one request under way."""
         instrument = self._instrument(order.instrument)
@@ -161,13 +168,6 @@ class Sending(Releasing):
                 )
                 self._notify_once(f"unlisted {order.instrument}", Severity.ERROR, "order.unlisted", text, order)
             return
-    def _valid_until_ms(self, order: Order) -> int:
-        """Until when the venue may start an attempt that is made now."""
-        venue_ms = self._desk.venue.now_ms(self.ctx.clock.monotonic_s())
-        if venue_ms is None:  # synced implies that the venue's clock is known
-            raise AssertionError(f"{order.order_id}: sending without the venue's time")
-        return venue_ms + int(self._settings.ttl_s * 1000)
-
         self.spawn(self._occupied, request, order, instrument, name=order.client_order_id)
 
     def _occupy(self, what: str, request: Callable[[Order, Instrument], Any], order: Order) -> None:
@@ -213,6 +213,11 @@ class Sending(Releasing):
         current = self._current(order)
         if current.state is not OrderState.SUBMITTING or current.venue_order_id:
             return  # the private stream knows better
+        self._try_later(current, error)
+        self._save("order.not_placed", to_waiting(current, words(error), now_ms=self._now_ms()))
+
+    def _try_later(self, order: Order, error: VenueError) -> None:
+        """Not before the venue wants more of the account, or a while has passed: a longer one after each attempt."""
         now_s = self.ctx.clock.monotonic_s()
         if isinstance(error, RateLimited):  # the account's, not the order's
             self._send_from_s = max(self._send_from_s, now_s + error.retry_after_s)
@@ -223,11 +228,6 @@ class Sending(Releasing):
             pause_s = self._patience.delay_s(order.attempt, self.ctx.entropy)
             self._alarms.set_s(order.order_id, Moment.AGAIN, now_s + pause_s)
 
-        self._try_later(current, error)
-        self._save("order.not_placed", to_waiting(current, words(error), now_ms=self._now_ms()))
-
-    def _try_later(self, order: Order, error: VenueError) -> None:
-        """Not before the venue wants more of the account, or a while has passed: a longer one after each attempt."""
     def _shut_out(self, error: NotAuthorised, order: Order) -> float:
         """Nothing of this account will be done before somebody sees to its credentials: when to knock again."""
         self._locked_out += 1
