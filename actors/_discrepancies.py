@@ -17,6 +17,7 @@ __all__ = ["discrepancy_id", "found", "notice_of", "put_of", "settled"]
 ID_BYTES = 8
 
 SEVERITIES = {
+    DiscrepancyKind.ORDER_MISSING: Severity.ERROR,
     DiscrepancyKind.ORDER_EXTERNAL: Severity.WARNING,
     DiscrepancyKind.FILL_EXTERNAL: Severity.WARNING,
     DiscrepancyKind.FILL_MISSED: Severity.WARNING,

@@ -25,7 +25,7 @@ from engine.model.accounts.books import (
 from engine.model.accounts.external import ExternalOrder
 from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
-from engine.model.accounts.following import followed, missing_for_ms, not_known
+from engine.model.accounts.following import as_trade, followed, missing_for_ms, not_known
 from engine.model.accounts.portfolios import (
     Portfolio,
     PortfolioOrder,
@@ -189,6 +189,7 @@ __all__ = [
     "ExchangeMoney",
     "KnownChanges",
     "AllocationVerdict",
+    "as_trade",
     "booked",
     "cash_effect",
     "compared",

@@ -93,7 +93,6 @@ def initialised(portfolio: Portfolio, money: ExchangeMoney, *, now_ms: int) -> A
         unclaimed=available - wanted,
         net_size=wanted,
         initialized=True,
-        halted=False,
         updated_at_ms=now_ms,
     )
     after = done if enough else portfolio
@@ -128,7 +127,6 @@ def compared(
         net_size=kept.net_size + change,
         unclaimed=kept.unclaimed - of_unclaimed,
         inferred=inferred + silent,
-        halted=False,
     )
     short = -change > rules.tolerance and not rules.allow_withdrawals
     verdict = AllocationVerdict.SHORT if short else AllocationVerdict.INFERRED if silent else AllocationVerdict.IN_STEP

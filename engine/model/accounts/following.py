@@ -59,6 +59,28 @@ def not_known(known: PortfolioOrder, trades: Iterable[PortfolioTrade], *, now_ms
     return msgspec.structs.replace(after, missing_since_ms=since_ms)
 
 
+def as_trade(before: PortfolioOrder | None, after: PortfolioOrder) -> PortfolioTrade | None:
+    """What an order's word says was traded since, for an exchange that has no trade history; None when nothing was."""
+    filled_before = ZERO if before is None else before.filled_amount
+    paid_before = ZERO if before is None else filled_before * (before.average_price or ZERO)
+    amount = after.filled_amount - filled_before
+    if amount <= ZERO or after.average_price is None:
+        return None
+    fee_before = before.fee if before is not None and before.fee_currency == after.fee_currency else ZERO
+    return PortfolioTrade(
+        portfolio_id=after.portfolio_id,
+        trade_id=f"{after.external_id}@{after.filled_amount}",
+        external_id=after.external_id,
+        symbol=after.symbol,
+        side=after.side,
+        price=(after.filled_amount * after.average_price - paid_before) / amount,
+        amount=amount,
+        fee=after.fee - fee_before,
+        fee_currency=after.fee_currency,
+        at_ms=after.updated_at_ms,
+    )
+
+
 def missing_for_ms(order: PortfolioOrder, now_ms: int) -> int:
     """How long the exchange has not known an order that is not over; 0 when it does."""
     return 0 if order.missing_since_ms is None or order.state.terminal else max(0, now_ms - order.missing_since_ms)

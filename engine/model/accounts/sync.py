@@ -44,6 +44,7 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiscrepancyKind(StrEnum):
+    ORDER_MISSING = "order.missing"  # live as far as its venue ever said, and the venue does not know it any more
     ORDER_EXTERNAL = "order.external"  # live at the venue and placed by nobody here
     FILL_EXTERNAL = "fill.external"  # a trade of an order that is not ours
     FILL_MISSED = "fill.missed"  # the private stream never told it, a pass found it
@@ -70,6 +71,11 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):
     found_at_ms: int
     settled_at_ms: int | None = None
     note: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether a person should still look."""
+        return self.review and self.settled_at_ms is None
 
 
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
