@@ -5,16 +5,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 
-from actors.messages import CancelOrder, HearFills, Reconcile, Told
+from actors.messages import CancelOrder, HearFills, QuiesceOrders, Reconcile, Told, VenueWord
+from actors.orders import OrdersSettings, PositionRecording
 from engine.model import (
     Discrepancy,
+    DiscrepancyKind,
     Fill,
     Held,
     Position,
     PositionBook,
     PositionRecord,
+    PositionSide,
     RecordType,
     Side,
     folded,
@@ -23,7 +27,7 @@ from engine.model import (
 from engine.store import Commit, Put
 from tests.support.adversary import HONEST, PERPETUAL
 from tests.support.order_asks import place
-from tests.support.order_rig import ACCOUNT, EPOCH_MS, Rig, order_rig
+from tests.support.order_rig import ACCOUNT, EPOCH_MS, Ear, Rig, order_rig
 from tests.support.stores import SetClock, open_store
 
 D = Decimal
@@ -152,3 +156,220 @@ async def test_a_store_without_books_gets_them_once(tmp_path: Path, autojump_clo
                 assert_whole(rig)
                 assert not any(row.record_type is RecordType.CORRECTION for row in records_of(rig))
                 assert rig.store.meta(f"recorded:{ACCOUNT}", bool) is True
+
+
+BATCHED = OrdersSettings(
+    position_recording=PositionRecording(real_time_recording=False, batch_recording=True, batch_interval_s=5.0)
+)
+
+
+async def test_batch_recording_writes_several_records_in_one_commit_at_an_interval_and_when_it_stops(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, settings=BATCHED) as rig:
+        await hear(rig, a_fill(1, 10))
+        await hear(rig, a_fill(2, 10))
+        assert records_of(rig) == []
+        await trio.sleep(6)
+        assert_whole(rig)
+        assert sum(entry.kind == "positions.recorded" for entry in rig.store.journal()) == 1
+        await hear(rig, a_fill(3, 10))
+        await rig.orders.call(QuiesceOrders(cancel=False), timeout_s=10)
+        await trio.sleep(0.1)
+        assert_whole(rig)
+
+
+async def test_records_that_a_crash_kept_from_being_written_are_made_of_the_stored_fills(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, settings=BATCHED) as rig:
+        for turn in range(3):
+            await hear(rig, a_fill(2 * turn + 1, 10), a_fill(2 * turn + 2, -30, 40_000 + turn))
+            rig.system.kill("root/orders")
+            await trio.sleep(1)
+            await rig.sync()
+            await trio.sleep(1)
+            assert_whole(rig)
+
+
+async def test_real_time_wins_over_batches(tmp_path: Path, autojump_clock: object) -> None:
+    both = OrdersSettings(position_recording=PositionRecording(real_time_recording=True, batch_recording=True))
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, settings=both) as rig:
+        await hear(rig, a_fill(1, 10))
+        assert_whole(rig)
+
+
+async def test_what_happened_while_recording_was_off_is_recorded_when_it_is_on(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    off = OrdersSettings(position_recording=PositionRecording(enabled=False))
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await hear(rig, a_fill(1, 10))
+    async with order_rig(tmp_path / "s", seed=2, behaviour=HONEST, settings=off) as rig:
+        await hear(rig, a_fill(2, 10))
+        assert len(records_of(rig)) == 1
+    async with order_rig(tmp_path / "s", seed=3, behaviour=HONEST) as rig:
+        await trio.sleep(1)
+        assert_whole(rig)
+
+
+async def test_in_hedge_mode_each_side_has_its_own_book(tmp_path: Path, autojump_clock: object) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await hear(
+            rig, a_fill(1, 20, position_side=PositionSide.LONG), a_fill(2, -30, position_side=PositionSide.SHORT)
+        )
+        books = {key.rpartition("|")[2]: book.held.amount for key, book in rig.store.table("position_books").iterate()}
+        assert books == {"long": D(20), "short": D(-30)}
+
+
+async def test_without_an_audit_trail_the_journal_has_the_records_and_no_words(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    silent = OrdersSettings(position_recording=PositionRecording(audit_trail=False))
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, settings=silent) as rig:
+        await hear(rig, a_fill(1, 10))
+        assert_whole(rig)
+        assert [entry.note for entry in rig.store.journal() if entry.kind == "fill.external"] == [""]
+
+
+# ── what people are told of fills ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_trade_of_somebody_else_is_booked_and_told_once(tmp_path: Path, autojump_clock: object) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await hear(rig, a_fill(1, 10))
+        rig.system.kill("root/orders")
+        await trio.sleep(1)
+        await hear(rig, a_fill(1, 10))
+        (found,) = differences(rig)
+        assert (found.kind, found.subject, found.review) == (DiscrepancyKind.FILL_EXTERNAL, "1", True)
+        assert [notice.notice_id for notice in rig.notices()] == [found.discrepancy_id]
+        assert rig.store.table("notices").get(found.discrepancy_id) is not None
+        assert_whole(rig)
+
+
+async def test_a_fill_the_stream_should_have_told_is_told_of_and_one_from_a_disconnect_is_not(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        listening = Told(EPOCH_MS + 10, EPOCH_MS + 20)
+        await hear(rig, a_fill(5, 10), a_fill(15, 10), a_fill(25, 10), told=listening)
+        missed = [found.subject for found in differences(rig) if found.kind is DiscrepancyKind.FILL_MISSED]
+        assert missed == ["15"]
+        rig.orders.tell(VenueWord(fills=(a_fill(16, 10),)))  # the stream's own
+        await hear(rig, a_fill(16, 10), told=listening)
+        assert sum(found.kind is DiscrepancyKind.FILL_MISSED for found in differences(rig)) == 1
+
+
+# ── squaring with the venue ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_held_at_the_first_look_is_taken_over_without_a_word(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look_twice(rig, held_at_venue(70, 48_000))
+        (record,) = records_of(rig)
+        assert (record.record_type, record.after_amount, record.after_price) == ("adjustment", D(70), D(48_000))
+        assert differences(rig) == []
+
+
+async def test_a_difference_is_believed_at_the_second_look_and_told_once(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look(rig)
+        await hear(rig, a_fill(1, 20))
+        await look(rig, held_at_venue(50, 48_000))
+        assert book_of(rig).held.amount == D(20)
+        await trio.sleep(1.5)
+        await look(rig, held_at_venue(50, 48_000), venue_ms=EPOCH_MS + 61_500)
+        (_, inferred) = records_of(rig)
+        assert (inferred.inferred, inferred.trade_id, inferred.change_amount) == (True, "", D(30))
+        assert book_of(rig).held.amount == D(50)
+        assert abs(book_of(rig).held.price - D(48_000)) < D("1e-10")  # type: ignore[operator]
+        for _ in range(3):
+            await look_twice(rig, held_at_venue(50, 48_000), venue_ms=EPOCH_MS + 70_000)
+        (found,) = [one for one in differences(rig) if one.kind is DiscrepancyKind.FILL_INFERRED]
+        assert (found.subject, found.review, found.settled_at_ms) == (PERPETUAL.instrument_id, True, None)
+
+
+async def test_a_difference_asks_for_a_second_look_by_itself(tmp_path: Path, autojump_clock: object) -> None:
+    asked: list[object] = []
+
+    class Listener(Ear):
+        def __init__(self) -> None:
+            super().__init__(asked)  # type: ignore[arg-type]
+
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, account=lambda _s, _t: Listener()) as rig:
+        await look(rig, held_at_venue(50))
+        await trio.sleep(1.5)
+        assert any("a second look" in getattr(message, "reason", "") for message in asked)
+
+
+async def test_the_real_fill_replaces_the_inferred_one_and_settles_the_difference(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look(rig)
+        await hear(rig, a_fill(1, 20))
+        await look_twice(rig, held_at_venue(50, 48_000))
+        await hear(rig, a_fill(9, 10, 45_000))
+        (found,) = [one for one in differences(rig) if one.kind is DiscrepancyKind.FILL_INFERRED]
+        assert found.settled_at_ms is None  # a third of it is explained
+        rig.system.kill("root/orders")
+        await trio.sleep(1)
+        await hear(rig, a_fill(8, 20, 47_500))
+        (found,) = [one for one in differences(rig) if one.kind is DiscrepancyKind.FILL_INFERRED]
+        assert found.settled_at_ms is not None
+        fills = [row for _, row in rig.store.table("fills").iterate()]
+        assert msgspec.structs.replace(book_of(rig).held, steps=3) == folded(map(step_of, fills), inverse=True)
+        await look_twice(rig, held_at_venue(50), venue_ms=EPOCH_MS + 90_000)
+        assert sum(row.change_amount for row in records_of(rig)) == D(50)
+
+
+async def test_nothing_is_concluded_while_something_newer_was_heard(tmp_path: Path, autojump_clock: object) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look(rig)
+        await hear(rig, a_fill(70_000, 20))
+        await look_twice(rig, venue_ms=EPOCH_MS + 60_000)
+        assert book_of(rig).held.amount == D(20)
+
+
+async def test_nothing_is_concluded_while_an_order_lacks_fills(tmp_path: Path, autojump_clock: object) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look(rig)
+        await place(rig, amount=D(40), price=D(50_000))
+        while not rig.venue.truth:
+            await trio.sleep(0.1)
+        (placed,) = rig.venue.truth
+        rig.venue.fill(placed, D(10))
+        rig.orders.tell(VenueWord(reports=(rig.venue.report(placed),)))
+        await trio.sleep(0.1)
+        await look_twice(rig, held_at_venue(10))
+        assert records_of(rig) == []
+        await hear(rig, *placed.fills)
+        assert_whole(rig)
+
+
+async def test_a_manual_close_at_the_venue_is_told_and_the_book_is_flat(tmp_path: Path, autojump_clock: object) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look(rig)
+        await hear(rig, a_fill(1, 20))
+        await look_twice(rig)
+        assert book_of(rig).held.amount == 0
+        assert any(one.kind is DiscrepancyKind.FILL_INFERRED for one in differences(rig))
+
+
+async def test_records_leave_after_their_retention_and_the_book_stays(tmp_path: Path, autojump_clock: object) -> None:
+    brief = OrdersSettings(tick_s=60.0, position_recording=PositionRecording(retention_period=0.02))
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, settings=brief) as rig:
+        await hear(rig, a_fill(1, 20))
+        await trio.sleep(3700)
+        assert records_of(rig) == []
+        assert book_of(rig).held.amount == D(20)
+        rig.system.kill("root/orders")
+        await trio.sleep(1)
+        late_ms = EPOCH_MS + 3_700_000
+        await hear(rig, a_fill(2, -20, 60_000, filled_at_ms=late_ms))
+        assert (book_of(rig).held.amount, book_of(rig).held.realised) == (0, D("0.000066666666666667"))
