@@ -1,12 +1,12 @@
 """The account itself: it listens to its stream, and is in step or says that it is not."""
 
-from functools import partial
 from typing import ClassVar
 
 import trio
 
-from actors.account.asking import Asker, PassFailed, Snapshot
+from actors.account.asking import PassFailed, Snapshot
 from actors.account.desk import AccountDesk
+from actors.account.statement import Accountant
 from actors.account.stream import PrivateStream, StreamDown, StreamEvents
 from actors.messages import (
     GetSyncReport,
@@ -20,8 +20,10 @@ from actors.messages import (
 )
 from actors.recorder import Record
 from engine.kernel import Message, Overflow, Reply, on
-from engine.model import Balance, Fill, OrderReport, Position, SyncReport
+from engine.model import Balance, Discrepancy, Fill, OrderReport, Position, SyncReport, SyncResult
 from engine.venues.base import Connected, VenueError
+
+MAX_REPORTED = 1000
 
 
 class SyncDue(Message, frozen=True):
@@ -30,13 +32,12 @@ class SyncDue(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
-class Account(Asker):
+class Account(Accountant):
     """See the package's page."""
 
     def __init__(self, desk: AccountDesk) -> None:
         super().__init__(desk)
         self._stream = PrivateStream(desk, self.ctx)
-        self._synced = False
         self._report: SyncReport | None = None
         self._waiting: list[Reply[SyncReport]] = []
         self._wanted = trio.Event()
@@ -46,7 +47,9 @@ class Account(Asker):
         await self._desk.recorder.call(Record(()), timeout_s=30.0)
         self.spawn(self._ledger.run, name="ledger")
         self._recall_holdings()
-        self._desk.orders.tell(Unsynced("the account has not been reconciled yet"))
+        self._recall_strangers()
+        self._recall_statement()
+        self._out_of_step("the account has not been reconciled yet")
         self.spawn(self._stream.run, name="private stream")
         self.spawn(self._stream.attend, name="private stream upkeep")
         self.spawn(self._keep_in_step, name="sync")
@@ -60,6 +63,7 @@ class Account(Asker):
         fills = tuple(event for event in message.events if isinstance(event, Fill))
         if reports or fills:
             self._desk.orders.tell(VenueWord(reports, fills))
+        self._heard_reports(reports)
         positions = [event for event in message.events if isinstance(event, Position)]
         balances = [event for event in message.events if isinstance(event, Balance)]
         self._heard_holdings(positions, balances)
@@ -77,8 +81,13 @@ class Account(Asker):
     def stream_down(self, message: StreamDown) -> None:
         self.log.warning("private stream down: {}", message.reason)
         if self._synced:
-            self._synced = False
-            self._desk.orders.tell(Unsynced(message.reason))
+            self._out_of_step(message.reason)
+
+    def _out_of_step(self, reason: str) -> None:
+        """Orders wait, and what is held may change unheard."""
+        self._synced = False
+        self._desk.orders.tell(Unsynced(reason))
+        self._desk.triggers.tell(Unsynced(reason))
 
     # ── passes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -111,50 +120,90 @@ class Account(Asker):
             self._wanted = trio.Event()
             waiting, self._waiting = self._waiting, []
             report = await self._step()
-            for reply in waiting:  # who asked may read the store next
-                self._ledger.after(partial(reply.send, report))
+            for reply in waiting:
+                reply.send(report)
             if not report.whole:
                 await self.ctx.clock.sleep(self._settings.sync_retry_s)
                 self._wanted.set()
 
     async def _step(self) -> SyncReport:
-        """One pass and what it found."""
-        started_at_ms = self.ctx.clock.wall_ms()
+        """One pass and what it found, all of it on disk."""
+        started_at_ms = self._now_ms()
+        error, unchecked, results = "", "", tuple[SyncResult, ...]()
         try:
-            await self._pass()
-            error = ""
+            unchecked = await self._pass()
+            results = self._results()
         except (VenueError, PassFailed) as trouble:
             error = f"{type(trouble).__name__}: {trouble}"
             self.log.warning("sync failed, trying again: {}", error)
+        await self._on_disk()
         self._report = SyncReport(
-            account=self._desk.account, started_at_ms=started_at_ms, ended_at_ms=self.ctx.clock.wall_ms(), error=error
+            account=self._desk.account,
+            started_at_ms=started_at_ms,
+            ended_at_ms=self._now_ms(),
+            results=results,
+            discrepancies=self._found_since(started_at_ms),
+            error=error,
+            unchecked=unchecked,
+            mode=self._settings.mode,
         )
         return self._report
 
-    async def _pass(self) -> None:
-        """All questions, taken by the queue and on disk; only then does the next pass look back less far.
+    async def _pass(self) -> str:
+        """All questions, taken by the queue and on disk; only then does the next pass look back less far. Last, balances are
+        compared with the statement: why that was not possible, or nothing.
 
         Raises `VenueError` and `PassFailed`.
         """
         connection, listening = self._stream.connection, self._stream.complete
-        snapshot = await self._ask_everything()
-        self._take_holdings(snapshot.positions, snapshot.balances, snapshot.venue_ms)
+        snapshot = await self._ask_everything(self._stream.complete_for_s)
+        unchecked = await self._read_statement(snapshot.venue_ms)
+        self._take(snapshot)
         listening = listening and connection == self._stream.connection
         if listening:
             self._doubt_stream(snapshot)
-        await self._hand_over(Reconcile(snapshot.live, snapshot.fills, snapshot.asked_at_ms, listening))
+        await self._hand_over(_word(snapshot, listening=listening))
         self._synced = listening and connection == self._stream.connection
         if listening and not self._synced:
-            self._desk.orders.tell(Unsynced("the private stream ended during the pass"))
+            self._out_of_step("the private stream ended during the pass")
+        self._tell_watcher()
         self._move_cursor(snapshot.venue_ms)
+        return unchecked or await self._reckon(snapshot.balances, snapshot.venue_ms)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self._take_holdings(
+            snapshot.positions, snapshot.balances, venue_ms=snapshot.venue_ms, asked_s=snapshot.holdings_asked_s
+        )
+        self._take_reports(snapshot.live, snapshot.asked_at_ms)
+
+    def _found_since(self, at_ms: int) -> tuple[Discrepancy, ...]:
+        table = self._desk.store.table("discrepancies")
+        keys = self._desk.store.index("discrepancies_by_time").iterate(start=(at_ms,), limit=MAX_REPORTED)
+        found = (table.get(key) for _, key in keys)
+        return tuple(one for one in found if one is not None and one.account == self._desk.account)
 
     def _doubt_stream(self, snapshot: Snapshot) -> None:
         """Give the connection up if a fill happened well within its life and it has not told it until now."""
-        newest_ms = snapshot.venue_ms - int(self._settings.deaf_after_s * 1000)
-        oldest_ms = snapshot.venue_ms - int((self._stream.complete_for_s - self._settings.deaf_after_s) * 1000)
+        told = snapshot.told
+        if told is None:
+            return
         stored = self._desk.store.table("fills")
         for fill in snapshot.fills:
-            if oldest_ms < fill.filled_at_ms < newest_ms and stored.get(fill.key) is None:
+            if told.since_ms < fill.filled_at_ms < told.until_ms and stored.get(fill.key) is None:
                 self.log.warning("the private stream is connected and did not tell of fill {}", fill.key)
                 self._stream.give_up()
                 return
+
+
+def _word(snapshot: Snapshot, *, listening: bool) -> Reconcile:
+    """A pass as the order queue is told of it."""
+    return Reconcile(
+        snapshot.live,
+        snapshot.fills,
+        snapshot.asked_at_ms,
+        listening,
+        told=snapshot.told if listening else None,
+        positions=snapshot.positions,
+        positions_known=True,
+        venue_ms=snapshot.venue_ms,
+    )

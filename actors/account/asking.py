@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from actors.account.holdings import Holder
-from actors.messages import HearFills, ask_venue
+from actors.account.strangers import Watcher
+from actors.messages import HearFills, Told, ask_venue
 from engine.kernel import ActorDown, CallFailed, CallTimeout, MailboxFull, Request
 from engine.model import Balance, Fill, OrderReport, Position
 from engine.store import Put
@@ -17,33 +17,47 @@ MAX_FILL_PAGES = 200
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All answers of one pass; `asked_at_ms` (ours) and `venue_ms` are of before the first question."""
+    """All answers of one pass; `asked_at_ms` (ours) and `venue_ms` are of before the first question, `holdings_asked_s` of before
+    the one for positions.
+    """
 
     asked_at_ms: int
     venue_ms: int
     live: tuple[OrderReport, ...]
+    told: Told | None
     fills: tuple[Fill, ...]
     positions: tuple[Position, ...]
     balances: tuple[Balance, ...]
+    holdings_asked_s: float
 
 
 class PassFailed(Exception):
     """A pass came to nothing although the venue answered."""
 
 
-class Asker(Holder):
+class Asker(Watcher):
     """Any question that is not answered raises `VenueError`: half an answer is none."""
 
-    async def _ask_everything(self) -> Snapshot:
-        asked_at_ms = self.ctx.clock.wall_ms()
+    async def _ask_everything(self, complete_for_s: float) -> Snapshot:
+        """`complete_for_s`: for how long the private stream has told everything."""
+        asked_at_ms = self._now_ms()
         venue_ms = await self._ask("time", lambda rest: rest.server_time_ms())
         live = await self._ask("open orders", lambda rest: rest.open_orders())
-        fills = await self._fills(self._since_ms(venue_ms))
+        told = self._told_between(venue_ms, complete_for_s)
+        fills = await self._fills(self._since_ms(venue_ms), told)
+        holdings_asked_s = self.ctx.clock.monotonic_s()
         positions = await self._ask("positions", lambda rest: rest.positions())
         balances = await self._ask("balances", lambda rest: rest.balances())
-        return Snapshot(asked_at_ms, venue_ms, live, fills, positions, balances)
+        return Snapshot(asked_at_ms, venue_ms, live, told, fills, positions, balances, holdings_asked_s)
 
-    async def _fills(self, since_ms: int) -> tuple[Fill, ...]:
+    def _told_between(self, venue_ms: int, complete_for_s: float) -> Told | None:
+        """When the private stream should have told of every fill by now."""
+        late_s = self._settings.deaf_after_s
+        if complete_for_s <= 2 * late_s:
+            return None
+        return Told(venue_ms - int((complete_for_s - late_s) * 1000), venue_ms - int(late_s * 1000))
+
+    async def _fills(self, since_ms: int, told: Told | None) -> tuple[Fill, ...]:
         """The newest fills from `since_ms` on. What does not fit in one page goes to the queue page by page before, so
         that a long absence is caught up with in any number of passes.
         """
@@ -55,7 +69,7 @@ class Asker(Holder):
             keys = {fill.key for fill in page.fills}
             if keys <= before:
                 raise PassFailed(f"fills since {since_ms}: a full page brought nothing new")
-            await self._hand_over(HearFills(page.fills))
+            await self._hand_over(HearFills(page.fills, told))
             before = keys
             since_ms = max(fill.filled_at_ms for fill in page.fills)
             self._move_cursor(since_ms)
@@ -75,17 +89,16 @@ class Asker(Holder):
     def _cursor_key(self) -> str:
         return f"synced:{self._desk.account}"
 
-    async def _hand_over(self, message: Request[bool]) -> None:
+    async def _hand_over(self, message: Request[Any]) -> None:
         """Return when the order queue took it and has it on disk. Raises `PassFailed`."""
         try:
             await self._desk.orders.call(message, timeout_s=self._settings.query_timeout_s)
         except (ActorDown, CallTimeout, CallFailed, MailboxFull) as error:
             raise PassFailed(f"the order queue did not take it: {error}") from error
 
-    async def _ask(self, what: str, do: Callable[[Any], Any]) -> Any:
-        return await ask_venue(
-            self._desk.session, what, do, account=self._desk.account, timeout_s=self._settings.query_timeout_s
-        )
+    async def _ask(self, what: str, do: Callable[[Any], Any], timeout_s: float | None = None) -> Any:
+        timeout_s = self._settings.query_timeout_s if timeout_s is None else timeout_s
+        return await ask_venue(self._desk.session, what, do, account=self._desk.account, timeout_s=timeout_s)
 
 
 async def _fills_since(rest: VenueRest, *, since_ms: int) -> FillPage:

@@ -6,6 +6,7 @@ import msgspec
 
 from actors.account.settings import AccountSettings
 from engine.kernel import Ref
+from engine.model import Instrument
 from engine.store import Store
 from engine.venues.base import PrivateAdapter
 
@@ -22,3 +23,4 @@ class AccountDesk(msgspec.Struct, frozen=True, kw_only=True):
     notifier: Ref
     orders: Ref
     triggers: Ref
+    instrument: Callable[[str], Instrument | None] = lambda _name: None

@@ -11,24 +11,33 @@ from engine.kernel import on
 from engine.model import (
     ZERO,
     Balance,
+    CashFlow,
     DayStart,
+    ExternalOrder,
     ModelError,
     Position,
     Severity,
     begun,
     day_pnl,
+    with_flows,
 )
 from engine.store import Change, Put
 
 
 class Holder(Keeper):
-    """Stored when they moved, and told to those who judge orders by them."""
+    """Stored when they moved, and told to those who judge orders by them.
+
+    An answer is as old as its question. What the stream told of a position or a balance after a pass asked for it is newer than
+    what the pass was answered, or as new, and stays: the next pass compares it.
+    """
 
     def __init__(self, desk: AccountDesk) -> None:
         super().__init__(desk)
         self._positions: dict[str, Position] = {}
         self._balances: dict[str, Balance] = {}
+        self._heard_s: dict[str, float] = {}  # when the stream told of a holding, by key
         self._looked_ms = 0  # the venue's time of the last complete pass
+        self._synced = False  # the stream is up, and a pass since it is was whole
         self._day: DayStart | None = None
 
     def _recall_holdings(self) -> None:
@@ -40,26 +49,47 @@ class Holder(Keeper):
 
     def _heard_holdings(self, positions: list[Position], balances: list[Balance]) -> None:
         """News of the stream."""
-        if positions or balances:
-            self._store_holdings(positions, balances, "stream")
-            self._tell_holdings()
+        if not positions and not balances:
+            return
+        now_s = self.ctx.clock.monotonic_s()
+        keys = {row.key for row in positions} | {row.key for row in balances}
+        self._heard_s.update(dict.fromkeys(keys, now_s))
+        self._store_holdings(positions, balances, "stream")
+        self._tell_holdings()
+        self._tell_watcher()
 
-    def _take_holdings(self, positions: Iterable[Position], balances: Iterable[Balance], venue_ms: int) -> None:
-        """All there are, as a pass found them at `venue_ms`: what is not among them is flat."""
+    def _take_holdings(
+        self, positions: Iterable[Position], balances: Iterable[Balance], *, venue_ms: int, asked_s: float
+    ) -> None:
+        """All there are, as a pass found them when it asked at `asked_s` or later: what is not among them is flat, or empty."""
         held = {position.key: position for position in positions}
-        closed = [
-            msgspec.structs.replace(position, amount=ZERO, average_price=None, updated_at_ms=venue_ms)
-            for key, position in self._positions.items()
-            if key not in held and position.amount
-        ]
+        owned = {balance.key: balance for balance in balances}
+        for key, position in self._positions.items():
+            if key not in held and position.amount:
+                held[key] = _closed(position, venue_ms)
+        for key, balance in self._balances.items():
+            if key not in owned and (balance.balance or balance.equity):
+                owned[key] = _emptied(balance, venue_ms)
         self._looked_ms = venue_ms
-        self._store_holdings([*held.values(), *closed], list(balances), "sync")
+        held = {key: row for key, row in held.items() if not self._heard_since(key, asked_s)}
+        owned = {key: row for key, row in owned.items() if not self._heard_since(key, asked_s)}
+        self._store_holdings(list(held.values()), list(owned.values()), "sync")
         self._begin_day()
         self._tell_holdings()
 
+    def _heard_since(self, key: str, asked_s: float) -> bool:
+        return self._heard_s.get(key, float("-inf")) >= asked_s
+
     def _begin_day(self) -> None:
         """At a pass, since only then all balances are of one moment. The beginning outlives a restart."""
-        day = begun(self._day, self._balances.values(), self.ctx.clock.wall_ms())
+        self._put_day(begun(self._day, self._balances.values(), self._now_ms()))
+
+    def _count_in_day(self, flows: Iterable[CashFlow]) -> None:
+        """Lines of the statement that are news."""
+        if self._day is not None:
+            self._put_day(with_flows(self._day, flows))
+
+    def _put_day(self, day: DayStart) -> None:
         if day != self._day:
             self._day = day
             self._write("account.day", Put("meta", self._day_key, day))
@@ -83,11 +113,11 @@ class Holder(Keeper):
         if changes:
             self._write(f"account.{source}", *changes)
 
-    def _sane(self, holding: Position | Balance) -> bool:
+    def _sane(self, word: Position | Balance | CashFlow | ExternalOrder) -> bool:
         try:
-            holding.check()
+            word.check()
         except ModelError as error:
-            self._notify(Severity.ERROR, "venue.absurd", f"{holding.key}: {error}")
+            self._notify(Severity.ERROR, "venue.absurd", f"{word.key}: {error}")
             return False
         return True
 
@@ -102,13 +132,31 @@ class Holder(Keeper):
             looked_ms=self._looked_ms,
             day=self._day.day if self._day else 0,
             day_pnl=day_pnl(self._day, self._balances.values()),
+            in_step=self._synced,
         )
 
     def _tell_holdings(self) -> None:
-        """The queue judges orders by it and the watcher waits for it. Of several the newest one waits in a mailbox."""
-        changed = HoldingsChanged(self._holdings())
-        self._desk.orders.tell(changed)
-        self._desk.triggers.tell(changed)
+        """The queue judges orders by it. Of several the newest one waits in a mailbox."""
+        self._desk.orders.tell(HoldingsChanged(self._holdings()))
+
+    def _tell_watcher(self) -> None:
+        """It waits for what is held to change, and for the account to be in step."""
+        self._desk.triggers.tell(HoldingsChanged(self._holdings()))
+
+
+def _closed(position: Position, at_ms: int) -> Position:
+    return msgspec.structs.replace(position, amount=ZERO, average_price=None, unrealised_pnl=ZERO, updated_at_ms=at_ms)
+
+
+def _emptied(balance: Balance, at_ms: int) -> Balance:
+    return Balance(
+        account=balance.account,
+        currency=balance.currency,
+        balance=ZERO,
+        equity=ZERO,
+        available=ZERO,
+        updated_at_ms=at_ms,
+    )
 
 
 def _moved(before: Position | None, after: Position) -> bool:

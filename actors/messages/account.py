@@ -91,7 +91,8 @@ class Holdings(msgspec.Struct, frozen=True):
     """Positions and balances as last reported by the venue.
 
     `looked_ms`: the venue's time when it was last asked for all of them, 0 before that. `day_pnl` by currency: what equity
-    gained since the UTC day `day` (days since 1970) began.
+    gained since the UTC day `day` (days since 1970) began, without what came from outside. `in_step`: the private stream is up,
+    and a pass since it is was whole, so this is so now.
     """
 
     positions: tuple[Position, ...]
@@ -99,6 +100,7 @@ class Holdings(msgspec.Struct, frozen=True):
     looked_ms: int = 0
     day: int = 0
     day_pnl: dict[str, Decimal] = {}
+    in_step: bool = False
 
 
 class HoldingsChanged(Message, frozen=True):

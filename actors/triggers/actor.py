@@ -18,6 +18,7 @@ from actors.messages import (
     Notify,
     PublishFigure,
     TrailMoved,
+    Unsynced,
 )
 from actors.messages.triggers import ConditionSeen, ConditionsSeen, GetConditions
 from actors.triggers.desk import TriggersDesk
@@ -139,8 +140,13 @@ class Triggers(Actor):
 
     @on(HoldingsChanged)
     def holdings_changed(self, message: HoldingsChanged) -> None:
-        self._book.hold(message.holdings, in_step=False)
+        self._book.hold(message.holdings, in_step=message.holdings.in_step)
         self._set_free(self._watch.look(self._book.of_account))
+
+    @on(Unsynced)
+    def unsynced(self, _message: Unsynced) -> None:
+        """At once, and not when the account is asked next: what it holds may change unheard from here on."""
+        self._book.out_of_step()
 
     @on(TimeCame)
     def time_came(self, _message: TimeCame) -> None:

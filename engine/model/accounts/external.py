@@ -3,6 +3,7 @@
 import msgspec
 
 from engine.model.orders.word import OrderReport
+from engine.model.text import name
 
 
 class ExternalOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,3 +18,7 @@ class ExternalOrder(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return f"{self.account}|{self.venue_order_id}"
+
+    def check(self) -> None:
+        name(self.venue_order_id, "venue_order_id")
+        name(self.report.instrument, "instrument")
