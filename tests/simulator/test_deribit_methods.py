@@ -347,7 +347,7 @@ def test_a_market_order_fills_at_once_and_carries_its_original_type(desk: Desk) 
         ({"price": 50000, "reduce_only": True}, 11030),
         ({"price": 50000, "display_amount": 10}, 10036),
         ({"price": 50000, "advanced": "usd"}, 11038),
-        ({"price": 50000, "linked_order_type": "one_triggers_other"}, 10033),
+        ({"price": 50000, "linked_order_type": "one_triggers_other"}, -32602),
         ({"price": 50000, "valid_until": START_MS - 1}, 13888),
         ({"type": "stop_market", "trigger": "mark_price", "trigger_price": 1000}, 10035),
         ({"type": "take_market", "trigger": "mark_price", "trigger_price": 900_000}, 10034),
