@@ -10,7 +10,8 @@ Every other scenario is at Binance USD-M, which denies orders for longer than an
 itself: what is not found goes to review, and a person decides who looks at the venue.
 
 `runs` processes · `lost` orders somebody was told of, or the venue holds, that the store does not know · `doubled`
-orders the venue holds twice · `diverged` orders the store states otherwise than the venue · `unlinked` promises between
+orders the venue holds twice · `diverged` orders the store states otherwise than the venue · `unrecorded` fills without the one
+record of what they did to their position, and books that are not what the fills make of it · `unlinked` promises between
 orders that do not hold · `unsettled` scenarios that did not come to rest · `uncovered` points at which no process was killed,
 in a long run for each venue · `controls` the same for three designs that must fail: what they doubled.
 """
@@ -40,6 +41,7 @@ from engine.simulator.binance_usdm.listing_queries import RATE_LIMITS
 from engine.simulator.wire.binance_usdm import rest
 from engine.store import Store
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT
+from scripts.drills._books import unrecorded
 from scripts.drills._crash_life import Life, acknowledged, lines, live
 from scripts.drills._crash_venues import (
     BINANCE,
@@ -234,7 +236,7 @@ def _carry_out(life: Life, last: bool) -> bool:
     return process.exitcode == (0 if last else -signal.SIGKILL)
 
 
-FAILURES = ("lost", "doubled", "diverged", "unlinked", "unsettled", "broken")
+FAILURES = ("lost", "doubled", "diverged", "unrecorded", "unlinked", "unsettled", "broken")
 
 
 def compare(life: Life, held: Iterable[Held]) -> Counter[str]:
@@ -245,6 +247,7 @@ def compare(life: Life, held: Iterable[Held]) -> Counter[str]:
         plans = {plan.plan_id: plan for plan in store.plans_in(PlanState)}
         executed = {order_id: sum((fill.amount for fill in store.fills_of(order_id)), ZERO) for order_id in orders}
         node_part = store.node_part
+        found["unrecorded"] += unrecorded(store)
     placed: dict[str, list[Held]] = {}
     for one in held:
         if one.client_id.startswith(f"{node_part}-") and one.state is not OrderState.REJECTED:
