@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import Balance, DayStart, begun, day_of, day_pnl, too_much
+from engine.model import Balance, CashFlow, DayStart, FlowKind, begun, day_of, day_pnl, too_much, with_flows
 
 D = Decimal
 DAY_MS = 86_400_000
@@ -60,3 +60,28 @@ def test_a_loss_that_was_accepted_is_where_losses_are_counted_from() -> None:
 def test_an_accepted_profit_makes_no_loss(pnl: int, accepted: int) -> None:
     losses = too_much({"USD": D(pnl)}, {"USD": D(100)}, {"USD": D(accepted)})
     assert bool(losses) is (min(accepted, 0) - pnl > 100)
+
+
+def flow(kind: FlowKind, amount: int, currency: str = "USD") -> CashFlow:
+    return CashFlow(account="sim:main", flow_id="1", kind=kind, currency=currency, amount=D(amount), at_ms=1)
+
+
+def test_money_from_outside_is_neither_gained_nor_lost() -> None:
+    start = begun(None, [usd(1000)], NOON_MS)
+    with_deposit = with_flows(start, [flow(FlowKind.DEPOSIT, 500)])
+    assert day_pnl(with_deposit, [usd(1490)]) == {"USD": -10}
+    gone = with_flows(with_deposit, [flow(FlowKind.WITHDRAWAL, -700), flow(FlowKind.TRANSFER_OUT, -100)])
+    assert day_pnl(gone, [usd(690)]) == {"USD": -10}
+    assert begun(gone, [usd(690)], NOON_MS + DAY_MS // 2).moved == {}, "a new day begins with what is there"
+
+
+def test_fees_funding_and_profits_are_the_days_own() -> None:
+    start = begun(None, [usd(1000)], NOON_MS)
+    own = [flow(kind, -10) for kind in (FlowKind.FEE, FlowKind.FUNDING, FlowKind.TRADE, FlowKind.SETTLEMENT)]
+    assert with_flows(start, own) == start
+
+
+def test_money_that_came_before_its_currency_was_first_seen_is_in_its_beginning() -> None:
+    start = with_flows(begun(None, [usd(1000)], NOON_MS), [flow(FlowKind.DEPOSIT, 5, "BTC")])
+    both = [usd(1000), usd(5, currency="BTC")]
+    assert day_pnl(begun(start, both, NOON_MS), both) == {"USD": 0, "BTC": 0}
