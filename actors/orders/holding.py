@@ -7,7 +7,7 @@ import msgspec
 
 from actors.messages import HoldingsChanged, Notify
 from actors.orders.desk import OrdersDesk
-from actors.orders.linking import Linking
+from actors.orders.linking_native import LinkingNative
 from engine.kernel import on
 from engine.model import DAILY_LOSS, Exposure, Fill, Gate, GateState, Notice, Order, Severity, plain, too_much
 from engine.store import Put
@@ -20,7 +20,7 @@ class AcceptedLoss(msgspec.Struct, frozen=True):
     pnl: dict[str, Decimal]
 
 
-class Holding(Linking):
+class Holding(LinkingNative):
     """Followed change by change: every decision about an order, every fill, and what the account says it holds."""
 
     def __init__(self, desk: OrdersDesk) -> None:

@@ -20,10 +20,8 @@ from engine.model import (
     Order,
     OrderState,
     Severity,
-    bare,
     closing,
     due_exits,
-    ended_by_link,
     ends_rivals,
     exposed,
     failed_exit,
@@ -63,11 +61,7 @@ class Linking(Changing):
             return
         before = self._known(order.order_id)
         substitute = self._substitute(before, order)
-        if is_native(order):
-            notices = [*self._bared(before, order, substitute), *self._crossed(before, order)]
-        else:
-            failed = self._failure(before, order, substitute)
-            notices = [*failed, *self._crossed(before, order), *self._late(before, order)]
+        notices = self._alarms_of(before, order, substitute)
         puts = [Put("notices", notice.notice_id, notice) for notice in notices]
         if substitute is not None:
             self._remember(substitute)
@@ -93,9 +87,7 @@ class Linking(Changing):
         order = self._current(order)
         if order.link is not None and order.link.exits:
             self._entry_moved(order)
-        if is_native(order):
-            self._native_moved(order)
-        elif ends_rivals(order):
+        if ends_rivals(order) and not is_native(order):
             for rival in self._rivals(order):
                 self._want_cancel(rival)
 
@@ -109,9 +101,7 @@ class Linking(Changing):
         for order in list(self._orders.values()):
             if waits_for_entry(order) and order.link is not None:
                 entries.append(order.link.after)
-            elif is_native(order):
-                self._native_moved(order)
-            elif any(map(ends_rivals, self._rivals(order))):
+            elif any(map(ends_rivals, self._rivals(order))) and not is_native(order):
                 self._want_cancel(order)
         self._look_again = dict.fromkeys(entries)
         self._look_at_entries()
@@ -128,10 +118,6 @@ class Linking(Changing):
 
     def _entry_moved(self, entry: Order) -> None:
         held = [order for order in self._exits(entry) if waits_for_entry(order)]
-        if any(map(is_native, held)) and self._left_behind(entry):
-            self._keep_here(held, "its entry left without them")
-            self._look_again[entry.order_id] = None
-            return
         instruments = {order.instrument: self._instrument(order.instrument) for order in held}
         known = {name: instrument for name, instrument in instruments.items() if instrument is not None}
         if held and (len(known) < len(instruments) or self._sliced_lately(entry)):
@@ -191,55 +177,12 @@ class Linking(Changing):
     def _known(self, order_id: str) -> Order | None:
         return self._orders.get(order_id) or self._stored(order_id)
 
-    # ── sets that the venue keeps ─────────────────────────────────────────────────────────────────────────────────────
-
-    def _native_moved(self, order: Order) -> None:
-        """Nothing is decided here of a set at the venue: when one of it is over, the venue is asked for the others. What waits
-        of a set whose first order is not waiting with it is kept here.
-        """
-        if order.state.terminal:
-            self._look_at_set(order)
-        leader = self._leader(order)
-        if leader is None or leader.state in (OrderState.WAITING, OrderState.SUBMITTING):
-            return
-        behind = [one for one in self._members(leader) if one.state is OrderState.WAITING and not waits_for_entry(one)]
-        self._keep_here(behind, "its first order is not waiting any more")
-
-    def _left_behind(self, entry: Order) -> bool:
-        """Whether the entry lives, or was filled, and its exits are still here."""
-        return entry.state is not OrderState.WAITING and (not entry.state.terminal or entry.filled_amount > ZERO)
-
-    def _want_cancel(self, order: Order, why: str = "") -> None:
-        """That somebody wanted one of a native set to end is told from the order ever after."""
-        super()._want_cancel(order, why or ("cancelled on request" if is_native(order) else ""))
-
-    def _bared(self, before: Order | None, order: Order, substitute: Order | None) -> list[Notice]:
-        """The venue does not protect any more, or never did, what it was to protect."""
-        entry = self._entry_of(order)
-        if before is None or entry is None:
-            return []
-        amount = self._bare(entry, order)
-        if amount > self._bare(before if order.link and order.link.exits else entry, before):
-            doing = f"; {substitute.order_id} closes it at the market" if substitute else ""
-            text = f"{order.instrument}: nothing protects {plain(amount)} of the position that {entry.order_id} built"
-            text = f"{text}: {order.order_id} is {order.state} ({order.reason}){doing}"
-            return [self._notice(Severity.EMERGENCY, "link.unprotected", text, order)]
-        if not _lost_at_venue(before, order) or any(one.state is OrderState.FILLED for one in self._rivals(order)):
-            return []
-        what = f"{order.instrument}: the exit {order.side} {plain(order.amount)} ended {order.state} ({order.reason})"
-        return [self._notice(Severity.ERROR, "link.exit_failed", what, order)]
-
-    def _entry_of(self, order: Order) -> Order | None:
-        """The entry of its set, as it would be with `order`; none in a set without one."""
-        if order.link is None or order.link.exits:
-            return order
-        return self._known(order.link.entry) if order.link.entry else None
-
-    def _bare(self, entry: Order, order: Order) -> Decimal:
-        """How much of `entry` is bare once `order`, one of its set, is as it is."""
-        return bare(entry, [order if one.order_id == order.order_id else one for one in self._exits(entry)])
-
     # ── alarms ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _alarms_of(self, before: Order | None, order: Order, substitute: Order | None) -> list[Notice]:
+        """What people must hear of a change."""
+        failed = self._failure(before, order, substitute)
+        return [*failed, *self._crossed(before, order), *self._late(before, order)]
 
     def _failure(self, before: Order | None, order: Order, substitute: Order | None) -> list[Notice]:
         """An exit could not be placed."""
@@ -270,15 +213,13 @@ class Linking(Changing):
 
     def _exposed(self, order: Order) -> Decimal:
         entry = self._known(order.link.entry) if order.link else None
-        if entry is not None and is_native(order):
-            return self._bare(entry, order)
         return exposed(order, self._rivals(order)) if entry is not None and protects(order, entry) else ZERO
 
     def _crossed(self, before: Order | None, order: Order) -> list[Notice]:
         """A fill of one crossed the cancel that a fill of another caused."""
         rivals = self._rivals(order)
         too_much = overfilled_together if is_native(order) else overfilled
-        if not rivals or not too_much([order, *rivals]) or (before is not None and too_much([before, *rivals])):
+        if not too_much([order, *rivals]) or (before is not None and too_much([before, *rivals])):
             return []
         filled = ", ".join(f"{plain(one.filled_amount)} of {one.order_id}" for one in (order, *rivals))
         text = f"{order.instrument}: orders that should have ended each other were filled: {filled}"
@@ -315,14 +256,6 @@ def _taken_away(before: Order | None, order: Order) -> bool:
     link = order.link
     released = link is not None and bool(link.entry) and not link.after
     return released and order.state is OrderState.CANCELLED and not order.vouched and order.remaining > ZERO
-
-
-def _lost_at_venue(before: Order, order: Order) -> bool:
-    """Whether an exit ended otherwise than by its fills, by somebody's wish, or because another of its set was over."""
-    link = order.link
-    if link is None or not link.entry or link.after or before.state.terminal or not order.state.terminal:
-        return False
-    return order.remaining > ZERO and not order.cancel_reason and not ended_by_link(order)
 
 
 def _too_small(amount: Decimal, instrument: Instrument | None) -> bool:

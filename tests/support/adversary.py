@@ -6,7 +6,7 @@ deduplicates: what is sent twice is placed twice. What it did is its `truth`, wh
 the private stream, which whoever sets `tell` may lose, delay or repeat.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -20,12 +20,14 @@ from engine.model import (
     Fill,
     Instrument,
     InstrumentKind,
+    LinkKind,
     Order,
     OrderReport,
     OrderState,
     Position,
     ProofRules,
     Side,
+    TriggerFill,
 )
 from engine.venues.base import (
     BookSnapshot,
@@ -98,6 +100,11 @@ class PlacedOrder(msgspec.Struct):
     state: OrderState = OrderState.OPEN
     filled: Decimal = Decimal(0)
     fills: tuple[Fill, ...] = ()
+    reason: str = ""
+    waits_for_entry: bool = False
+    exits: tuple["PlacedOrder", ...] = ()  # of an entry whose set the venue keeps
+    rivals: tuple["PlacedOrder", ...] = ()
+    cancels_at: TriggerFill | None = None
 
 
 Word = Callable[[tuple[OrderReport, ...], tuple[Fill, ...]], None]
@@ -112,6 +119,8 @@ class AdversarialVenue:
         self, entropy: Entropy, behaviour: Behaviour, account: str, proof: ProofRules, now_ms: Callable[[], int]
     ) -> None:
         self.resolve = proof
+        self.links = False  # whether it keeps sets
+        self.trails = False  # whether it follows prices
         self.behaviour = behaviour
         self.truth: list[PlacedOrder] = []
         self.late: list[tuple[float, Callable[[], object]]] = []  # (when it is done, what)
@@ -129,7 +138,7 @@ class AdversarialVenue:
 
     # ── truth ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def place(self, order: Order) -> PlacedOrder:
+    def place(self, order: Order, *, at_once: bool = True) -> PlacedOrder:
         placed = PlacedOrder(
             order.client_order_id,
             f"V{len(self.truth) + 1}",
@@ -138,14 +147,48 @@ class AdversarialVenue:
             order.side,
             trio.current_time(),
             self._stamp(),
-            waits_for_trigger=order.order_type.has_trigger,
+            waits_for_trigger=order.order_type.has_trigger or order.native_trail,
         )
         self.truth.append(placed)
-        if not placed.waits_for_trigger and self._entropy.random() < self.behaviour.fill:
+        if at_once and not placed.waits_for_trigger and self._entropy.random() < self.behaviour.fill:
             self.fill(placed)
         else:
             self._changed(placed)
         return placed
+
+    def place_set(self, orders: Sequence[Order]) -> list[PlacedOrder]:
+        """All of a set, which this venue keeps. The first of it may fill at once."""
+        link = orders[0].link
+        assert link is not None
+        placed = [self.place(order, at_once=False) for order in orders]
+        exits = placed[1:] if link.exits else placed
+        for one in exits:
+            one.waits_for_entry = bool(link.exits)
+            one.cancels_at = link.cancels_at
+            if link.kind is not LinkKind.OTO:
+                one.rivals = tuple(other for other in exits if other is not one)
+        if link.exits:
+            placed[0].exits = tuple(exits)
+        if self._entropy.random() < self.behaviour.fill:
+            self.fill(placed[0])
+        return placed
+
+    def _ends(self, placed: PlacedOrder, reason: str) -> None:
+        if placed.state is OrderState.OPEN:
+            placed.state, placed.reason = OrderState.CANCELLED, reason
+            self._changed(placed)
+
+    def _keep_links(self, placed: PlacedOrder) -> None:
+        """What a fill or an end of one means for the others of its set."""
+        for one in placed.exits:
+            if placed.filled:
+                one.waits_for_entry = False
+            elif placed.state is not OrderState.OPEN:
+                self._ends(one, "oto_primary_closed")
+        hit = placed.filled > 0 if placed.cancels_at is TriggerFill.FIRST_HIT else placed.state is OrderState.FILLED
+        if placed.rivals and hit:
+            for one in placed.rivals:
+                self._ends(one, "oco_other_closed")
 
     def fill(self, placed: PlacedOrder, amount: Decimal | None = None) -> None:
         """Wholly, or `amount` of it."""
@@ -171,7 +214,8 @@ class AdversarialVenue:
     def churn(self) -> None:
         """Let the market move: stops trigger, and get a new id; resting orders fill; somebody sits at the venue's own screen."""
         for placed in self.truth:
-            if placed.state is not OrderState.OPEN or self._entropy.random() >= self.behaviour.move:
+            moves = placed.state is OrderState.OPEN and not placed.waits_for_entry
+            if not moves or self._entropy.random() >= self.behaviour.move:
                 continue
             if self._entropy.random() < self.behaviour.meddle:
                 self._meddle(placed)
@@ -194,6 +238,7 @@ class AdversarialVenue:
     def _changed(self, placed: PlacedOrder, *fills: Fill) -> None:
         placed.changed_ms = self._stamp()
         self.tell((self.report(placed),), fills)
+        self._keep_links(placed)
 
     def _stamp(self) -> int:
         """The venue's time, once for each change."""
@@ -221,6 +266,7 @@ class AdversarialVenue:
             price=placed.price,
             filled_amount=placed.filled,
             average_price=(placed.price or Decimal(1)) if placed.filled else None,
+            reason=placed.reason,
             updated_at_ms=placed.changed_ms,
         )
 
@@ -230,6 +276,23 @@ class AdversarialVenue:
     # ── the contract ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
+        await self._misbehave(order)
+        placed = self.place(order)
+        return self.report(placed), placed.fills
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        return "" if self.trails else "this venue follows no prices"
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        return "" if self.links else "this venue links no orders"
+
+    async def submit_linked(
+        self, orders: Sequence[Order], instruments: Sequence[Instrument]
+    ) -> tuple[tuple[OrderReport, tuple[Fill, ...]], ...]:
+        await self._misbehave(*orders)
+        return tuple((self.report(placed), placed.fills) for placed in self.place_set(orders))
+
+    async def _misbehave(self, *orders: Order) -> None:
         await trio.sleep(self.behaviour.latency_s)
         self.pass_time()
         behaviour, roll = self.behaviour, self._entropy.random()
@@ -245,44 +308,48 @@ class AdversarialVenue:
             (behaviour.execute_late, self._execute_late),
         ):
             if roll < chance:
-                await misdeed(order)
+                await misdeed(*orders)
             roll -= chance
             if roll < 0:
                 break
-        placed = self.place(order)
-        return self.report(placed), placed.fills
 
-    async def _not_sent(self, order: Order) -> None:
+    def _place_all(self, *orders: Order) -> None:
+        if len(orders) > 1:
+            self.place_set(orders)
+        else:
+            self.place(orders[0])
+
+    async def _not_sent(self, *orders: Order) -> None:
         raise NotSent("connect refused")
 
-    async def _throttle(self, order: Order) -> None:
+    async def _throttle(self, *orders: Order) -> None:
         raise RateLimited("too_many_requests", code=10028, retry_after_s=0.5)
 
-    async def _unavailable(self, order: Order) -> None:
+    async def _unavailable(self, *orders: Order) -> None:
         raise Unavailable("system_maintenance", code=11051)
 
-    async def _refuse(self, order: Order) -> None:
-        self.refused.add(order.client_order_id)
+    async def _refuse(self, *orders: Order) -> None:
+        self.refused.update(order.client_order_id for order in orders)
         raise Refused("not_enough_funds", code=10009, passing=True)
 
-    async def _refuse_for_good(self, order: Order) -> None:
-        self.refused.add(order.client_order_id)
+    async def _refuse_for_good(self, *orders: Order) -> None:
+        self.refused.update(order.client_order_id for order in orders)
         raise Refused("bad_arguments", code=11050)
 
-    async def _unauthorised(self, order: Order) -> None:
+    async def _unauthorised(self, *orders: Order) -> None:
         self.turned_away += 1
         raise NotAuthorised("invalid_token", code=13009)
 
-    async def _lose_request(self, order: Order) -> None:
+    async def _lose_request(self, *orders: Order) -> None:
         raise OutcomeUnknown("timeout")
 
-    async def _lose_reply(self, order: Order) -> None:
-        self.place(order)
+    async def _lose_reply(self, *orders: Order) -> None:
+        self._place_all(*orders)
         raise OutcomeUnknown("connection reset")
 
-    async def _execute_late(self, order: Order) -> None:
-        assert order.valid_until_ms is not None
-        self._later(order.valid_until_ms, partial(self.place, order))
+    async def _execute_late(self, *orders: Order) -> None:
+        assert orders[0].valid_until_ms is not None
+        self._later(orders[0].valid_until_ms, partial(self._place_all, *orders))
         raise OutcomeUnknown("timeout")
 
     def _later(self, valid_until_ms: int, action: Callable[[], object]) -> None:
