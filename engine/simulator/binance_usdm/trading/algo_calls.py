@@ -127,8 +127,16 @@ def _check(desk: Desk, algo: Algo) -> None:
         raise duplicate()
     if len(open_algos) >= MAX_OPEN:
         raise ApiError(400, -4045, "Reach max stop order limit.")
-    if not isinstance(trigger, Trailing) and trigger.met(algo.side, desk.market.reference(trigger.reference)):
+    if _is_met(algo, trigger, desk.market.reference(trigger.reference)):
         raise ApiError(400, -2021, "Order would immediately trigger.")
+
+
+def _is_met(algo: Algo, trigger: Trigger, reference: Decimal) -> bool:
+    """A trailing one must be told to begin above the price to sell, below it to buy, or at once."""
+    if not isinstance(trigger, Trailing):
+        return trigger.met(algo.side, reference)
+    start = trigger.activate
+    return start is not None and (start <= reference if algo.side is Side.SELL else start >= reference)
 
 
 @private("DELETE", "/fapi/v1/algoOrder")
