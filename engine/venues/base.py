@@ -164,7 +164,7 @@ class Native(StrEnum):
     TRAIL = "trail"
 
 
-class VenueRest(PublicRest, Protocol):
+class VenueRest(PublicRest, Statements, Protocol):
     """Requests and replies of one account at a venue.
 
     `native` is what the venue can do at all; whether it can for orders as they are, `why_not_native` and `why_not_linked` say:

@@ -88,9 +88,36 @@ class UserTradeData(msgspec.Struct, kw_only=True):
     st: int = 1
 
 
-class IncomeData(msgspec.Struct):
+class IncomeRow(msgspec.Struct):
+    """Enough of a line of the statement to know which symbol it is about."""
+
     time: Stamp
     symbol: Text = ""
+
+
+class IncomeData(IncomeRow, kw_only=True):
+    """A line of the statement. `tranId` is unique among those of its type."""
+
+    incomeType: Text  # noqa: N815
+    income: Decimal
+    asset: Text
+    tranId: int | Text  # noqa: N815
+    tradeId: Text = ""  # noqa: N815
+
+
+class Restrictions(msgspec.Struct):
+    """What a key may do."""
+
+    enableReading: bool  # noqa: N815
+    enableFutures: bool  # noqa: N815
+    enableWithdrawals: bool  # noqa: N815
+    enableInternalTransfer: bool = False  # noqa: N815
+    permitsUniversalTransfer: bool = False  # noqa: N815
+    ipRestrict: bool = False  # noqa: N815
+
+
+class AccountConfig(msgspec.Struct):
+    canTrade: bool  # noqa: N815
 
 
 class PositionData(msgspec.Struct, kw_only=True):

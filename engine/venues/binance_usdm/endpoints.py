@@ -48,6 +48,8 @@ ALL_ALGOS = Call("GET", "/fapi/v1/allAlgoOrders", 5)
 
 TRADES = Call("GET", "/fapi/v1/userTrades", 5)
 INCOME = Call("GET", "/fapi/v1/income", 30)
+ACCOUNT_CONFIG = Call("GET", "/fapi/v1/accountConfig", 5)
+RESTRICTIONS = Call("GET", "/sapi/v1/account/apiRestrictions", 1)  # at the spot host
 POSITIONS = Call("GET", "/fapi/v3/positionRisk", 5)
 ACCOUNT = Call("GET", "/fapi/v3/account", 5)
 

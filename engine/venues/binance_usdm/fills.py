@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.model import Fill, order_id_of
+from engine.model import Fill, Order, OrderReport, order_id_of
 from engine.venues.base import OutcomeUnknown
-from engine.venues.binance_usdm.account_wire import IncomeData, PositionData, UserTradeData
+from engine.venues.binance_usdm.account_wire import IncomeRow, PositionData, UserTradeData
 from engine.venues.binance_usdm.endpoints import ALL_ALGOS, ALL_ORDERS, INCOME, POSITIONS, TRADES
 from engine.venues.binance_usdm.listing import ROWS, algos_in, orders_in
 from engine.venues.binance_usdm.mapping import AccountView, order_id
@@ -35,9 +35,10 @@ _SLACK_MS = 600_000
 _FEW = 5  # orders that are cheaper asked for one by one than as a list
 _ALGO_WEEKS = 4  # how far back conditional orders are looked through
 _DENIES_MS = 600_000  # how long after a trade a denial of its order is not believed
+_ENDED = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"})
 _FAR_FUTURE_MS = 4_000_000_000_000
 _TRADES = decoder(list[UserTradeData])
-_INCOME = decoder(list[IncomeData])
+_INCOME = decoder(list[IncomeRow])
 _POSITIONS = decoder(list[PositionData])
 
 
@@ -76,6 +77,37 @@ class FillReader:
         )
         return fills, cut_ms == _FAR_FUTURE_MS
 
+    async def of(self, order: Order | OrderReport, symbol: str) -> tuple[tuple[Fill, ...], bool]:
+        """Fills of one order, oldest first, and whether they are all. Raises `OutcomeUnknown` when the venue denies it."""
+        number = await self._number(order)
+        if number is None:
+            return (), True
+        data = await self._finder.by_id(symbol, number)
+        if data is None:
+            raise OutcomeUnknown(f"{symbol}: fills of order {number}, which the venue denies")
+
+        async def ask(first_ms: int, last_ms: int) -> list[UserTradeData]:
+            window: Params = {"startTime": first_ms, "endTime": last_ms, "limit": PAGE}
+            return await self._client.ask(TRADES, {"symbol": symbol, "orderId": number, **window}, _TRADES)
+
+        now_ms = self._clock.now_ms() + _SOON_MS
+        first_ms = max(data.time - _SLACK_MS, now_ms - _KEPT_MS)
+        last_ms = data.updateTime + _SLACK_MS if data.status in _ENDED else now_ms
+        rows, until_ms = await read_span(ask, first_ms, last_ms, most=_MAX_PAGES, crowd=self._crowd)
+        once = {row.id: row for row in rows if row.st == 1 and row.orderId == number}
+        name = order.client_order_id or self._memory.name(symbol, number, data.clientOrderId)
+        return tuple(self._view.trade(once[key], name) for key in sorted(once)), until_ms >= last_ms
+
+    async def _number(self, order: Order | OrderReport) -> int | None:
+        """The order's own; of a condition that of the order it became, None as long as it has become none."""
+        if not isinstance(order, Order) or not order.order_type.has_trigger or order.triggered:
+            return int(order.venue_order_id)
+        became = self._memory.became(order.client_order_id)
+        if became is None:
+            condition = await self._finder.condition(order.client_order_id)
+            became = None if condition is None else order_id(condition.actualOrderId)
+        return became
+
     # ── which symbols ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _symbols(self, since_ms: int) -> tuple[set[str], int]:
@@ -83,7 +115,7 @@ class FillReader:
         held = await self._client.ask(POSITIONS, {}, _POSITIONS)
         symbols = {row.symbol for row in held if row.st == 1} | self._memory.seen_since(since_ms - _SLACK_MS)
 
-        async def ask(first_ms: int, last_ms: int) -> list[IncomeData]:
+        async def ask(first_ms: int, last_ms: int) -> list[IncomeRow]:
             params: Params = {"incomeType": "COMMISSION", "startTime": first_ms, "endTime": last_ms, "limit": PAGE}
             return await self._client.ask(INCOME, params, _INCOME)
 
@@ -177,6 +209,6 @@ class FillReader:
                 self._memory.link(symbol, became, row.clientAlgoId)
 
 
-async def _as_it_is(page: list[IncomeData]) -> list[IncomeData]:
+async def _as_it_is(page: list[IncomeRow]) -> list[IncomeRow]:
     """A full page of commissions of one millisecond names the symbols as well as a longer one would."""
     return page

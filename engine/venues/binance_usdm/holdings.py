@@ -1,14 +1,31 @@
-"""The venue's positions and balances → the model's."""
+"""The venue's positions, balances and statement lines → the model's."""
+
+from decimal import Decimal
 
 import msgspec
 
-from engine.model import ZERO, Balance, Position, PositionSide, instrument_id, rounded
-from engine.venues.binance_usdm.account_wire import AssetData, BalanceEventData, PositionData, PositionEventData
+from engine.model import ZERO, Balance, CashFlow, FlowKind, Position, PositionSide, instrument_id, rounded
+from engine.venues.binance_usdm.account_wire import (
+    AssetData,
+    BalanceEventData,
+    IncomeData,
+    PositionData,
+    PositionEventData,
+)
 from engine.venues.binance_usdm.figures import checking, some
 from engine.venues.binance_usdm.memory import AccountMemory
 from engine.venues.decoding import WireError
 
 _SIDES = {"BOTH": PositionSide.NET, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
+
+
+_KINDS = {
+    "REALIZED_PNL": FlowKind.TRADE,
+    "COMMISSION": FlowKind.FEE,
+    "FUNDING_FEE": FlowKind.FUNDING,
+    "DELIVERED_SETTELMENT": FlowKind.SETTLEMENT,  # as the venue spells it
+}
+_TRANSFERS = frozenset({"TRANSFER", "INTERNAL_TRANSFER", "CROSS_COLLATERAL_TRANSFER", "STRATEGY_UMFUTURES_TRANSFER"})
 
 
 class HoldingsView:
@@ -78,6 +95,29 @@ class HoldingsView:
         balance = msgspec.structs.replace(last, balance=rounded(data.wb, "wb"), updated_at_ms=at_ms)
         self._memory.balances.put(data.a, balance)
         return balance
+
+    @checking
+    def flow(self, row: IncomeData) -> CashFlow:
+        """To this venue money comes by transfer only, so there are no deposits in its books."""
+        flow = CashFlow(
+            account=self._account,
+            flow_id=f"{row.incomeType}-{row.tranId}",
+            kind=_kind(row.incomeType, row.income),
+            currency=row.asset,
+            amount=rounded(row.income, "income"),
+            instrument=instrument_id(self._venue, row.symbol) if row.symbol else "",
+            trade_id=row.tradeId,
+            text=row.incomeType,
+            at_ms=row.time,
+        )
+        flow.check()
+        return flow
+
+
+def _kind(word: str, amount: Decimal) -> FlowKind:
+    if word in _TRANSFERS:
+        return FlowKind.TRANSFER_IN if amount > ZERO else FlowKind.TRANSFER_OUT
+    return _KINDS.get(word, FlowKind.OTHER)
 
 
 def position_side(word: str) -> PositionSide:

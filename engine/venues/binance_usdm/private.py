@@ -15,7 +15,17 @@ from engine.model import (
     Position,
     ProofRules,
 )
-from engine.venues.base import BadReply, FillPage, Native, OrderSearch, OutcomeUnknown, Refused, VenueError
+from engine.venues.base import (
+    BadReply,
+    FillPage,
+    FlowPage,
+    KeyPermissions,
+    Native,
+    OrderSearch,
+    OutcomeUnknown,
+    Refused,
+    VenueError,
+)
 from engine.venues.binance_usdm.account_wire import (
     AccountData,
     AlgoCancelled,
@@ -25,7 +35,7 @@ from engine.venues.binance_usdm.account_wire import (
     PositionData,
 )
 from engine.venues.binance_usdm.batching import Batches
-from engine.venues.binance_usdm.credits import Limits
+from engine.venues.binance_usdm.credits import SPOT, Limits
 from engine.venues.binance_usdm.endpoints import (
     ACCOUNT,
     AMEND,
@@ -53,10 +63,12 @@ from engine.venues.binance_usdm.params import (
     waits_here,
     why_not_trail,
 )
+from engine.venues.binance_usdm.permissions import permissions
 from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.rest import RestClient
 from engine.venues.binance_usdm.search import ALGO_SOURCES, SOURCES, OrderFinder
 from engine.venues.binance_usdm.signed import Params, SignedClient
+from engine.venues.binance_usdm.statement import StatementReader
 from engine.venues.binance_usdm.sweeping import Sweeper
 from engine.venues.binance_usdm.wire import decoder
 from engine.venues.clock import VenueClock
@@ -92,12 +104,14 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         super().__init__(name, futures, spot, limits, clock)
         self.resolve = resolve
         self._client = client
+        self._spot_client = client.at(spot, SPOT)
         self._view = view
         self._memory = memory
         self._sweeper = Sweeper(client, memory)
         self._batches = Batches(client, view, memory)
         self._finder = OrderFinder(client, view, clock)
         self._fills = FillReader(client, view, memory, self._finder, clock)
+        self._statement = StatementReader(client, view, clock)
 
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,6 +192,18 @@ class BinanceUsdmTrader(BinanceUsdmRest):
     async def fills_since(self, since_ms: int) -> FillPage:
         fills, complete = await self._fills.since(since_ms)
         return FillPage(fills, complete)
+
+    async def fills_of(self, order: Order | OrderReport, instrument: Instrument) -> FillPage:
+        if not order.venue_order_id:
+            return FillPage((), complete=False)
+        fills, complete = await self._fills.of(order, instrument.symbol)
+        return FillPage(fills, complete)
+
+    async def cash_flows(self, since_ms: int, until_ms: int) -> FlowPage:
+        return await self._statement.between(since_ms, until_ms)
+
+    async def permissions(self) -> KeyPermissions:
+        return await permissions(self._client, self._spot_client)
 
     async def positions(self) -> tuple[Position, ...]:
         rows = await self._client.ask(POSITIONS, {}, _POSITIONS)

@@ -7,6 +7,7 @@ again and the request is sent once more, if its validity allows.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -51,12 +52,19 @@ class SignedClient:
         timeout_s: float,
         recv_window_s: float,
     ) -> None:
-        self._host = host
+        self._host = self._clock_host = host
+        self._pool = WEIGHT
         self._credentials = credentials
         self._orders = orders
         self._clock = clock
         self._timeout_s = timeout_s
         self._recv_window_ms = int(recv_window_s * 1000)
+
+    def at(self, host: RestClient, pool: str) -> "SignedClient":
+        """The same account's requests to another host, paid from a pool there; the time is asked for where it was."""
+        other = copy(self)
+        other._host, other._pool = host, pool
+        return other
 
     async def ask(
         self, call: Call, params: Params, reply: msgspec.json.Decoder[T], *, until_ms: int | None = None
@@ -78,8 +86,8 @@ class SignedClient:
         """A failure here is not the order's: that was not executed, and `cause` says so."""
         path, asked_s = "/fapi/v1/time", trio.current_time()
         try:
-            reply = await self._host.send("GET", path, Dress, _CLOCK_READING, deadline_s=deadline_s)
-            venue_ms = self._host.read(f"GET {path}", reply, _TIME, _CLOCK_READING).serverTime
+            reply = await self._clock_host.send("GET", path, Dress, _CLOCK_READING, deadline_s=deadline_s)
+            venue_ms = self._clock_host.read(f"GET {path}", reply, _TIME, _CLOCK_READING).serverTime
         except VenueError as error:
             raise cause from error
         self._clock.observe(venue_ms + (trio.current_time() - asked_s) * 500)
@@ -90,7 +98,7 @@ class SignedClient:
         await self._count(call, deadline_s)
         since_s = self._clock.now_ms() / 1000
         # What costs no weight does not wait for any, but stops where the host takes nothing from us at all.
-        price = Price(WEIGHT, call.weight, call.priority if call.weight else Priority.CANCEL)
+        price = Price(self._pool, call.weight, call.priority if call.weight else Priority.CANCEL)
         reply = await self._host.send(
             call.method, call.path, lambda: self._dress(call, params, until_ms), price, deadline_s=deadline_s
         )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.venues.base import BadReply
+from engine.venues.base import BadReply, Refused
+from engine.venues.deribit.errors import ORDER_NOT_FOUND
 from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.wire import UserTradeData, UserTradesResult
 
@@ -34,6 +35,21 @@ async def fills_since(rpc: RpcClient, currencies: Sequence[str], since_ms: int) 
             found.update(((trade.instrument_name, trade.trade_id), trade) for trade in trades)
     kept = [trade for trade in found.values() if trade.timestamp <= cut_ms]
     return sorted(kept, key=lambda trade: (trade.timestamp, trade.trade_id)), cut_ms == _FAR_FUTURE_MS
+
+
+async def fills_of(rpc: RpcClient, order_id: str) -> list[UserTradeData]:
+    """All trades of one order, oldest first."""
+    found: dict[str, UserTradeData] = {}
+    for historical in (False, True):
+        params = {"order_id": order_id, "sorting": "asc", "historical": historical}
+        try:
+            trades = (await rpc.call("private/get_user_trades_by_order", params, _ORDER_TRADES)).result
+        except Refused as error:  # the recent store forgets orders that ended
+            if error.code != ORDER_NOT_FOUND:
+                raise
+            continue
+        found.update((trade.trade_id, trade) for trade in trades)
+    return sorted(found.values(), key=lambda trade: (trade.timestamp, trade.trade_id))
 
 
 async def _since(rpc: RpcClient, currency: str, since_ms: int, *, historical: bool) -> tuple[list[UserTradeData], bool]:

@@ -7,6 +7,8 @@ RESOLUTIONS = {"1m": ("1", 1), "5m": ("5", 1), "15m": ("15", 1), "1h": ("60", 1)
 INTERVALS = {resolution: interval for interval, (resolution, _) in RESOLUTIONS.items()}
 BAR_4H_MS = 14_400_000
 
+NO_MORE = (None, "", "none", 0)  # what stands where a continuation would, on the last page
+
 _CHANNEL_KEY = b'"channel":"'
 _HEAD_BYTES = 120  # the key stands within the first hundred bytes of every recorded message
 

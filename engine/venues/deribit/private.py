@@ -14,17 +14,19 @@ from engine.model import (
     ProofRules,
     Side,
 )
-from engine.venues.base import BadReply, FillPage, Native, OrderSearch, Refused
+from engine.venues.base import BadReply, FillPage, FlowPage, KeyPermissions, Native, OrderSearch, Refused
 from engine.venues.deribit.bars import BarHalves
 from engine.venues.deribit.errors import NOT_OPEN
-from engine.venues.deribit.fills import fills_since
+from engine.venues.deribit.fills import fills_of, fills_since
 from engine.venues.deribit.linked import linked_params, why_not_linked, why_not_trail
 from engine.venues.deribit.mapping import AccountView
 from engine.venues.deribit.names import label_currencies
 from engine.venues.deribit.params import edit_params, follows, place_params
+from engine.venues.deribit.permissions import permissions
 from engine.venues.deribit.public import PublicRest
 from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.search import SOURCES, TRIGGER_SOURCE, OrderFinder, conditional
+from engine.venues.deribit.statement import StatementReader
 from engine.venues.deribit.wire import OrderData, PlacedResult, PositionData, SummariesResult
 
 _PLACED = msgspec.json.Decoder(PlacedResult)
@@ -54,6 +56,7 @@ class DeribitRest(PublicRest):
         self._view = AccountView(name, account)
         self._finder = OrderFinder(rpc)
         self._currencies = tuple(currencies)
+        self._statement = StatementReader(rpc, name, account, currencies)
 
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,6 +129,17 @@ class DeribitRest(PublicRest):
     async def fills_since(self, since_ms: int) -> FillPage:
         trades, complete = await fills_since(self._rpc, self._currencies, since_ms)
         return FillPage(self._view.fills(trades), complete)
+
+    async def fills_of(self, order: Order | OrderReport, instrument: Instrument) -> FillPage:
+        if not order.venue_order_id:
+            return FillPage((), complete=False)
+        return FillPage(self._view.fills(await fills_of(self._rpc, order.venue_order_id)), complete=True)
+
+    async def cash_flows(self, since_ms: int, until_ms: int) -> FlowPage:
+        return await self._statement.between(since_ms, until_ms)
+
+    async def permissions(self) -> KeyPermissions:
+        return await permissions(self._rpc)
 
     async def positions(self) -> tuple[Position, ...]:
         answer = await self._rpc.call("private/get_positions", {"currency": "any"}, _POSITIONS)

@@ -21,6 +21,7 @@ from engine.net import (
     RateBudget,
     ReplyLost,
     RequestNotSent,
+    client_signature,
     deri_hmac,
 )
 from engine.venues.base import (
@@ -94,6 +95,22 @@ class RpcClient:
             if error.code != WRONG_TOKEN or self._credentials is None:
                 raise
         return await self._call(method, params, decoder, deadline_s)
+
+    def login_params(self, scope: str) -> Mapping[str, str | int]:
+        """What `public/auth` takes, signed now. Raises `NotAuthorised` without credentials."""
+        if self._credentials is None:
+            raise NotAuthorised("public/auth: no credentials for this account")
+        timestamp_ms, nonce = self._clock.now_ms(), self._entropy.token(_NONCE_CHARS)
+        signature = client_signature(self._credentials.reveal_secret(), timestamp_ms=timestamp_ms, nonce=nonce)
+        return {
+            "grant_type": "client_signature",
+            "client_id": self._credentials.key,
+            "timestamp": timestamp_ms,
+            "nonce": nonce,
+            "data": "",
+            "signature": signature,
+            "scope": scope,
+        }
 
     async def close(self) -> None:
         await self._http.close()

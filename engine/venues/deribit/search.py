@@ -15,7 +15,7 @@ from engine.model import Instrument, Order
 from engine.venues.base import OutcomeUnknown, Refused, VenueError
 from engine.venues.deribit.errors import ORDER_NOT_FOUND
 from engine.venues.deribit.mapping import TRIGGERED
-from engine.venues.deribit.names import label_currencies
+from engine.venues.deribit.names import NO_MORE, label_currencies
 from engine.venues.deribit.params import follows
 from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.wire import HistoryResult, OrderData, TriggerLogData, TriggerLogResult
@@ -26,7 +26,6 @@ TRIGGER_SOURCE = "log of conditional orders"
 _PAGE = 1000
 _MAX_PAGES = 10
 _SLACK_MS = 600_000  # how much older than the end of its validity an order may be
-_NO_MORE = (None, "", "none", 0)
 _ORDERS = msgspec.json.Decoder(list[OrderData])
 _ORDER = msgspec.json.Decoder(OrderData)
 _HISTORY = msgspec.json.Decoder(HistoryResult)
@@ -87,7 +86,7 @@ class OrderFinder:
         for _ in range(_MAX_PAGES):
             page = (await self._rpc.call("private/get_order_history_by_instrument", params, _HISTORY)).result
             found = _newest(page.orders, order.client_order_id)
-            if found is not None or page.continuation in _NO_MORE:
+            if found is not None or page.continuation in NO_MORE:
                 return found
             if page.orders and all(data.last_update_timestamp < oldest_ms for data in page.orders):
                 return None
@@ -104,7 +103,7 @@ class OrderFinder:
             ours = [entry for entry in page.entries if entry.label == order.client_order_id]
             if ours:
                 return await self._outcome(order, max(ours, key=lambda entry: entry.timestamp))
-            if page.continuation in _NO_MORE:
+            if page.continuation in NO_MORE:
                 return None
             if page.entries and all(entry.timestamp < oldest_ms for entry in page.entries):
                 return None

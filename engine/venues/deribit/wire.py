@@ -235,6 +235,27 @@ class TriggerLogResult(msgspec.Struct):
     continuation: str | int | None = None
 
 
+class LogData(msgspec.Struct):
+    """A line of the transaction log. `change` is what it did to the cash balance, `balance` what that was then."""
+
+    id: Sequence
+    type: Text
+    currency: Text
+    timestamp: Stamp
+    change: Decimal | None = None
+    balance: Decimal | None = None
+    commission: Decimal | None = None
+    interest_pl: Decimal | None = None
+    total_interest_pl: Decimal | None = None
+    instrument_name: Text | None = None
+    trade_id: Text | None = None
+
+
+class LogResult(msgspec.Struct):
+    logs: list[LogData]
+    continuation: str | int | None = None
+
+
 class UserTradesResult(msgspec.Struct):
     trades: list[UserTradeData]
     has_more: bool
@@ -249,4 +270,5 @@ class ChangesData(msgspec.Struct):
 class AuthResult(msgspec.Struct):
     access_token: str
     refresh_token: str = ""
+    scope: str = ""
     expires_in: Annotated[int, msgspec.Meta(gt=0)] = 900

@@ -23,6 +23,7 @@ _KINDS = {
 _ANY = "any"
 _TYPES = ("REALIZED_PNL", "COMMISSION", *_KINDS.values())
 _INCOME_TYPES: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in _TYPES} | {_ANY: _TYPES}
+WEEK_MS = 7 * 86_400_000
 KEEP_TRADES_MS = 90 * 86_400_000
 
 
@@ -51,10 +52,13 @@ def user_trades(ask: Ask) -> Any:
 
 @private("GET", "/fapi/v1/income", weight=30)
 def income(ask: Ask) -> Any:
-    """Oldest first."""
+    """Oldest first, page by page; of the last seven days unless a time is named."""
     only, limit = ask.desk_if_given, count(ask.params, default=100, most=1000)
     kinds = one_of(ask.params, "incomeType", _INCOME_TYPES, _ANY)
     start_ms, end_ms = span(ask.params)
+    page = number(ask.params, "page") or 1
+    if start_ms is None and end_ms is None:
+        start_ms = ask.now_ms - WEEK_MS
     rows = [
         row
         for entry in ask.holder.account.log
@@ -62,7 +66,8 @@ def income(ask: Ask) -> Any:
         for row in _rows(entry)
         if (only is None or row["symbol"] == only.symbol) and row["incomeType"] in kinds
     ]
-    return rows[:limit] if start_ms is not None else rows[-limit:]
+    first = (page - 1) * limit if start_ms is not None else max(0, len(rows) - page * limit)
+    return rows[first : first + limit]
 
 
 def _rows(entry: LogEntry) -> Iterator[dict[str, Any]]:
