@@ -27,6 +27,8 @@ from tests.support.order_rig import ACCOUNT, EPOCH_MS, Rig, order_rig
 from tests.support.private_stream import FOR_EVER, HEALTHY, Reader, Script, Stage
 
 D = Decimal
+#: What the account knows of every instrument: an order keeps all it is worth, in dollars.
+PAID_IN_FULL = msgspec.structs.replace(PERPETUAL, inverse=False, settlement="USD", max_leverage=None)
 SETTINGS = AccountSettings(sync_every_s=60.0, sync_retry_s=2.0, connect_timeout_s=10.0, silence_s=40.0)
 
 
@@ -46,6 +48,7 @@ def an_account(settings: AccountSettings) -> Callable[[System, Store], Account]:
                 notifier=address("root/notifier"),
                 orders=address("root/orders"),
                 triggers=address("root/triggers"),
+                instrument=lambda _name: PAID_IN_FULL,
             )
         )
 
