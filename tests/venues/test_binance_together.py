@@ -12,7 +12,7 @@ from engine.simulator import faults
 from engine.venues.base import BadReply, OutcomeUnknown, RateLimited, Refused, Unavailable, VenueError
 from tests.support.binance import reply
 from tests.support.binance_account import BTC, OURS, Host, ack, order, refusal, row, trader
-from tests.venues.test_binance_private_simulator import SYMBOL, Desk, trading_desk
+from tests.support.binance_desk import SYMBOL, Desk, trading_desk
 
 D = Decimal
 
