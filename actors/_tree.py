@@ -205,6 +205,7 @@ class Assembly:
             execution=mine.execution,
             owner_of=node.strategies.get,
             point=self._seams.point,
+            ways=partial(venue.rest, full),
             figures=mine.figures,
         )
         account = AccountDesk(
