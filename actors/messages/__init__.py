@@ -63,6 +63,7 @@ from actors.messages.plans import (
     PlanStatus,
     PlanUpdate,
 )
+from actors.messages.positions import DoubtPosition, StatePosition
 from actors.messages.triggers import (
     Arm,
     ConditionSeen,
@@ -76,6 +77,8 @@ from actors.messages.triggers import (
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
+    "DoubtPosition",
+    "StatePosition",
     "CheckKeys",
     "Checked",
     "KeyRefused",

@@ -20,7 +20,7 @@ venue wait, in the actor's own tasks, at most one per order. While the fate of a
 for its instrument: its gate is closed.
 
 The actor is written in layers, one idea a file, each knowing only those before it: memory, keeper (disk), differing, booking (what
-fills make of positions), squaring (with what the venue states), hearing (the venue's word), releasing (what holds an order, and who may leave), sending, finding, changing, linking, holding and guarding (limits),
+fills make of positions), squaring (with what the venue states), stating (by people), hearing (the venue's word), releasing (what holds an order, and who may leave), sending, finding, changing, linking, holding and guarding (limits),
 taking, taking_sets, lifecycle (time), sweeping, reviewing (decisions of people), telling, and queue, which is asked and told.
 
 Waiting costs nothing per order that waits: whose turn it is (`engine.model.orders.ready`), what comes when (`engine.model.conditions.alarms`) and

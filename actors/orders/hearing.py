@@ -14,7 +14,7 @@ from actors.messages import (
 )
 from actors.orders.booking import Booked
 from actors.orders.differing import Found
-from actors.orders.squaring import Squaring
+from actors.orders.stating import Stating
 from engine.kernel import on
 from engine.model import (
     Discrepancy,
@@ -35,7 +35,7 @@ from engine.store import Put
 MAX_SHOWN = 60  # characters of a stranger's text
 
 
-class Hearing(Squaring):
+class Hearing(Stating):
     """A report or a fill becomes a decision, once; what is old, foreign or absurd changes nothing."""
 
     @on(VenueWord)

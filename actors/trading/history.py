@@ -63,7 +63,7 @@ def filters_of(given: Mapping[str, Any] | Filters | None, default_venue: str) ->
         if status not in STATES_OF:
             raise bad_field("status", f"some of {', '.join(STATES_OF)}", status)
     for field in ("start_time", "end_time"):
-        _ms(getattr(found, field), field)
+        moment_ms(getattr(found, field), field)
     _place(found.cursor)
     if not found.instrument_name:
         return found
@@ -118,9 +118,9 @@ class Walk:
     def __init__(self, filters: Filters) -> None:
         statuses = _statuses(filters)
         self._states = tuple(dict.fromkeys(s for status in statuses for s in STATES_OF[status])) or _KNOWN
-        self._since_ms = _ms(filters.start_time, "start_time") or 0
+        self._since_ms = moment_ms(filters.start_time, "start_time") or 0
         self._at = _place(filters.cursor)
-        self._before_ms = _ms(filters.end_time, "end_time")
+        self._before_ms = moment_ms(filters.end_time, "end_time")
         self.left = MAX_LOOKED_AT
         self.ended = False
 
@@ -186,7 +186,8 @@ def _statuses(filters: Filters) -> tuple[str, ...]:
     return (filters.status,) if isinstance(filters.status, str) and filters.status else tuple(filters.status)
 
 
-def _ms(moment: Moment | None, field: str) -> int | None:
+def moment_ms(moment: Moment | None, field: str) -> int | None:
+    """Unix milliseconds of a moment with a zone, or in milliseconds already. Raises AdvancedOrderError."""
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
             raise bad_field(field, "a time with a zone, such as 2026-01-31T12:00:00Z", moment.isoformat())

@@ -1,4 +1,4 @@
-"""Orders by one interface: in a node, in a strategy, over the admin socket and from the command line.
+"""Orders and positions by one interface: in a node, in a strategy, over the admin socket and from the command line.
 
 ::
 
@@ -12,8 +12,9 @@ survives whatever is killed next. Nothing here keeps anything of its own, so any
 
 from actors.trading.changing import Changing
 from actors.trading.looking import Looking
+from actors.trading.positions import Positions
 from actors.trading.submitting import Submitting
 
 
-class Trading(Submitting, Changing, Looking):
+class Trading(Submitting, Changing, Looking, Positions):
     """See the module's page. `Trading(parts)`; with `strategy=NAME` every order is that strategy's own, and it hears what becomes of it."""

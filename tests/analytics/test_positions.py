@@ -37,7 +37,7 @@ def records_of(*fills: Fill, inverse: bool = False) -> list[PositionRecord]:
 LINEAR = [(1, 2, 100), (2, 2, 110), (3, -1, 120), (4, -5, 90), (5, 2, 80)]
 # 2 at 100 and 2 at 110 are 4 at 105; one sold at 120 makes 15; three at 90 lose 45; the two shorts at 90 bought at 80 make 20
 INVERSE = [(1, 10_000, 5000), (2, 10_000, 10_000), (3, -20_000, 8000)]
-# 2 BTC and 1 BTC were bought; 20,000 USD at 8,000 are 2.5 BTC: bought 3, gave back 2.5
+# long 20,000 USD, worth 2 BTC and 1 BTC when bought; at 8,000 2.5 BTC pay them back
 
 
 @pytest.mark.parametrize(
