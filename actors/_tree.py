@@ -24,7 +24,7 @@ from actors.strategies import StrategySettings, resolve_strategy
 from actors.triggers import Triggers, TriggersDesk
 from engine.kernel import ChildSpec, Entropy, OnExhausted, SupervisorSpec
 from engine.kernel import Strategy as Together
-from engine.model import ProofRules
+from engine.model import Instrument, ProofRules, split_instrument
 from engine.settings import Secret
 from engine.venues.base import Venue
 from engine.venues.binance_usdm import BinanceUsdmVenue
@@ -218,6 +218,7 @@ class Assembly:
             notifier=node.notifier,
             orders=mine.orders,
             triggers=mine.triggers,
+            instrument=partial(_listed, parts),
         )
         triggers = TriggersDesk(
             account=full,
@@ -266,6 +267,11 @@ def _credentials(venue: str, section: VenueSection, handed_out: KeyPair | None) 
     """By the accounts' full names. A simulated venue hands out one key pair."""
     pairs = {f"{venue}:{key}": handed_out or account.key_pair for key, account in section.accounts.items()}
     return {account: pair for account, pair in pairs.items() if pair is not None}
+
+
+def _listed(venue: VenueParts, name: str) -> Instrument | None:
+    """The instrument of that name, where the venue lists it."""
+    return venue.state.instruments.get(split_instrument(name, venue.name)[1])
 
 
 def _proof(section: VenueSection) -> ProofRules:

@@ -32,7 +32,9 @@ class OrderCounts(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """`gate` is the most closed of all accounts'. `mode` is `live` where production venues are allowed, else `test`."""
+    """`gate` is the most closed of all accounts'. `mode` is `live` where production venues are allowed, else `test`. `discrepancies`:
+    differences with a venue that a person should look at.
+    """
 
     node: str
     profile: str
@@ -47,6 +49,7 @@ class Status(msgspec.Struct, frozen=True):
     fills: int
     positions: int
     dead_letters: int
+    discrepancies: int
     metrics: OrderMetrics
 
 
@@ -77,6 +80,7 @@ def status(parts: NodeParts) -> Status:
         fills=counts["fills"],
         positions=sum(position.amount != 0 for _, position in parts.store.table("positions").iterate()),
         dead_letters=parts.system.dead_letters.count,
+        discrepancies=parts.store.index("discrepancies_to_review").count(),
         metrics=metrics_of((account.figures for account in parts.accounts()), parts.store),
     )
 

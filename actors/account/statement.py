@@ -39,7 +39,7 @@ from engine.model import (
     with_lines,
 )
 from engine.store import Change, Put
-from engine.venues.base import FlowPage, Unavailable, VenueError, VenueRest
+from engine.venues.base import FlowPage, VenueError, VenueRest
 
 MAX_FLOW_PAGES = 200
 STATEMENT_TIMEOUT_S = 5.0  # an answer that is late is not worth holding up a pass for
@@ -307,8 +307,4 @@ class Accountant(Asker):
 
 
 async def _lines_between(rest: VenueRest, *, since_ms: int, until_ms: int) -> FlowPage:
-    ask = getattr(rest, "cash_flows", None)
-    if ask is None:
-        raise Unavailable("this venue's statement cannot be read")
-    page: FlowPage = await ask(since_ms, until_ms)
-    return page
+    return await rest.cash_flows(since_ms, until_ms)

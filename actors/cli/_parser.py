@@ -9,6 +9,7 @@ from actors.cli import _remote
 from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
 from actors.cli._orders import FIGURE, add_order_commands
 from actors.cli._plans import add_plan_commands
+from actors.cli._sync import EXTERNAL, add_discrepancy_commands, add_sync_commands
 from actors.cli._values import decimal, limit, seconds
 from engine.model import OrderState, Severity
 
@@ -102,9 +103,15 @@ def _looks(commands: Commands) -> None:
     fills.add_argument("--order", dest="order_id", default="", metavar="ORDER_ID", help="those of one order")
     orders = commands.add("orders", "orders that are not over, newest first", looks["orders"])
     orders.add_argument("--all", action="store_true", help="those that are over too")
+    orders.add_argument(
+        "--external", dest="run", action="store_const", const=EXTERNAL, help="live ones that were placed by nobody here"
+    )
     _filters(orders)
     orders.add_argument("--strategy", default="", metavar="NAME")
     orders.add_argument("--state", default="", choices=list(map(str, OrderState)))
+    add_sync_commands(commands.add)
+    discrepancy = Commands(commands.add("discrepancy", "differences with a venue"))
+    add_discrepancy_commands(discrepancy.add)
     notices = commands.add("notices", "what the node told people, newest first", looks["notices"])
     notices.add_argument("--limit", type=limit, metavar="N", help="at most this many (default: 100)")
     notices.add_argument("--severity", default="", choices=list(map(str, Severity)), help="this and above")

@@ -20,6 +20,7 @@ def status(answer: Answer) -> str:
             f"queue      {_queue(answer['metrics'])}",
             f"fills      {answer['fills']}",
             f"positions  {answer['positions']}",
+            f"to review  {answer['discrepancies']} discrepancies",
         )
     )
 

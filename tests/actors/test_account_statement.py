@@ -46,9 +46,7 @@ class Money:
         self.page = 1000
         self.asked: list[tuple[int, int]] = []
         monkeypatch.setattr(AdversarialVenue, "balances", lambda _venue: self.balances())
-        monkeypatch.setattr(
-            AdversarialVenue, "cash_flows", lambda _venue, *between: self.cash_flows(*between), raising=False
-        )
+        monkeypatch.setattr(AdversarialVenue, "cash_flows", lambda _venue, *between: self.cash_flows(*between))
 
     def book(self, kind: FlowKind, amount: int | str, *, listed: bool = True) -> None:
         """A change of the balance, with its line."""

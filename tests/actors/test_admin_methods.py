@@ -44,6 +44,7 @@ async def test_status_has_exactly_the_documented_keys(tmp_path):
             "fills": 0,
             "positions": 1,
             "dead_letters": 0,
+            "discrepancies": 0,
         }
 
 

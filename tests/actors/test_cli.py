@@ -63,6 +63,7 @@ async def test_status_as_json_is_one_line_with_the_documented_keys(tmp_path, sai
             "fills",
             "positions",
             "dead_letters",
+            "discrepancies",
             "metrics",
         ]
 

@@ -32,6 +32,7 @@ from engine.model import (
 from engine.venues.base import (
     BookSnapshot,
     FillPage,
+    FlowPage,
     NotAuthorised,
     NotSent,
     OrderSearch,
@@ -450,6 +451,10 @@ class AdversarialVenue:
     async def balances(self) -> tuple[Balance, ...]:
         await self._query()
         return ()
+
+    async def cash_flows(self, since_ms: int, until_ms: int) -> FlowPage:
+        await self._query()
+        return FlowPage((), complete=True)
 
     async def _query(self) -> None:
         await trio.sleep(self.behaviour.latency_s)

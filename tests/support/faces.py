@@ -19,6 +19,7 @@ from actors.messages import (
     GetHoldings,
     GetOrdersStatus,
     GetQueueStatistics,
+    GetSyncReport,
     Holdings,
     MarketChanged,
     OrdersStatus,
@@ -150,6 +151,10 @@ class ScriptedAccount(Actor):
     @on(SyncNow)
     def sync(self, message: SyncNow) -> SyncReport:
         return SyncReport(account=ACCOUNT, started_at_ms=0, ended_at_ms=0)
+
+    @on(GetSyncReport)
+    def report(self, message: GetSyncReport) -> SyncReport | None:
+        return None
 
     @on(GetHoldings)
     def holdings(self, message: GetHoldings) -> Holdings:
