@@ -92,13 +92,16 @@ class Truth(msgspec.Struct, frozen=True):
 
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
-    """One venue as the drill sees it. `money`: what people move in and out, by currency. `exact`: how near two balances must be."""
+    """One venue as the drill sees it. `money`: what people move in and out, by currency. `exact`: how near two balances must be.
+    `one_purse`: where the account is one of a purse's pockets, its statement calls all that comes and goes a transfer.
+    """
 
     name: str
     truth_name: str
     contracts: tuple[Contract, ...]
     money: dict[str, Decimal]
     exact: Decimal
+    one_purse: bool
     ticker: tuple[str, str]
     mark_of: Callable[[Mapping[str, Any]], Any]
     section: Callable[[Place, OrdersSettings, AccountSettings], VenueSection]
@@ -183,6 +186,7 @@ DERIBIT = Ground(
     ),
     money={"BTC": D("0.75"), "ETH": D("4.5"), "USDC": D("1234.5")},
     exact=D("0.000001"),
+    one_purse=False,
     ticker=("/public/ticker", "instrument_name"),
     mark_of=lambda answer: answer["result"]["mark_price"],
     section=_deribit_section,
@@ -248,6 +252,7 @@ BINANCE = Ground(
     ),
     money={"USDT": D("1234.5")},
     exact=D("0.000001"),
+    one_purse=True,
     ticker=("/fapi/v1/premiumIndex", "symbol"),
     mark_of=lambda answer: answer["markPrice"],
     section=_binance_section,

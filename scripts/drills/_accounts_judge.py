@@ -91,6 +91,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     told: Counter[str]
     crashes: tuple[str, ...]
 
+    @property
+    def known_fills(self) -> dict[str, Fill]:
+        """By the venue's words, as `TrueFill.key`; of one stored twice the last."""
+        return {_key_of(fill): fill for fill in self.fills}
+
 
 def view_of(path: Path) -> View:
     """Read a store, live or not."""
@@ -228,7 +233,7 @@ def _external(view: View, truth: Truth) -> Iterator[Finding]:
 def _fills(view: View, truth: Truth, ground: Ground, hidden: frozenset[str]) -> Iterator[Finding]:
     ours: dict[str, Fill] = {}
     for fill in view.fills:
-        key = f"{fill.instrument.partition(':')[2]}|{fill.trade_id}"
+        key = _key_of(fill)
         if key in ours:
             yield Finding("doubled", f"fill {key}")
         ours[key] = fill
@@ -240,6 +245,10 @@ def _fills(view: View, truth: Truth, ground: Ground, hidden: frozenset[str]) -> 
                 yield Finding("lost", f"fill {truth.fills[key]}")
         elif text := _fill_differs(ours[key], truth.fills[key], ground, view.node_part):
             yield Finding("diverged", f"fill {key} {text}")
+
+
+def _key_of(fill: Fill) -> str:
+    return f"{fill.instrument.partition(':')[2]}|{fill.trade_id}"
 
 
 def _fill_differs(ours: Fill, theirs: TrueFill, ground: Ground, node_part: str) -> str:

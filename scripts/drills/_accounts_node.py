@@ -24,13 +24,14 @@ from engine.kernel import Entropy, SystemClock
 from engine.model import NonImmediateOrders, OrderLimits, ProofRules, SelfTrade
 from scripts.drills._accounts_ground import GROUNDS, Ground, Place
 
-__all__ = ["Life", "NodeProcess", "Sabotage"]
+__all__ = ["DEAF_AFTER_S", "Life", "NodeProcess", "Sabotage"]
 
 FORK = multiprocessing.get_context("fork")
 ASK_S = 20.0
 START_S = 30.0
 END_S = 30.0
 LOOK_S = 0.05
+DEAF_AFTER_S = 1.0
 NS_PER_MS = 1_000_000
 LOG_FORMAT = "{time:HH:mm:ss.SSS} {level} {extra} {message} {exception}"
 
@@ -152,6 +153,7 @@ def _settings(life: Life) -> NodeSettings:
         query_timeout_s=3.0,
         ping_every_s=0.3,
         pong_timeout_s=1.0,
+        deaf_after_s=DEAF_AFTER_S,
         backoff_min_s=0.05,
         backoff_max_s=0.3,
     )

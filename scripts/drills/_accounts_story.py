@@ -1,9 +1,10 @@
 """What has happened in a schedule of the accounts drill, and hence what a node has to tell of it and what it may."""
 
 from collections import Counter
+from collections.abc import Collection
 
 from engine.model import DiscrepancyKind, FlowKind, order_id_of
-from scripts.drills._accounts_ground import TrueFill, Truth
+from scripts.drills._accounts_ground import Ground, TrueFill, Truth
 from scripts.drills._accounts_judge import Expected, is_ours
 from scripts.drills._accounts_plan import Act, Cover
 
@@ -15,6 +16,7 @@ FLOWS = {
     Act.TRANSFER_IN: FlowKind.TRANSFER_IN,
     Act.TRANSFER_OUT: FlowKind.TRANSFER_OUT,
 }
+PURSE = {FlowKind.DEPOSIT: FlowKind.TRANSFER_IN, FlowKind.WITHDRAWAL: FlowKind.TRANSFER_OUT}
 LOST_MONEY = (Act.WITHDRAW, Act.TRANSFER_OUT)
 
 
@@ -31,15 +33,24 @@ class Story:
 
     @property
     def hidden(self) -> frozenset[str]:
-        """Keys of the fills that nobody can be told at the moment."""
-        return frozenset(
-            key for key, cover in self.fills.items() if cover is Cover.HIDDEN and key not in self._unhidden
-        )
+        """Keys of the fills that nobody can be told at the moment, if not by the answer to an order."""
+        hidden = {key for key, cover in self.fills.items() if cover is Cover.HIDDEN}
+        return frozenset(hidden - self._unhidden)
 
-    @property
-    def flows(self) -> dict[tuple[FlowKind, str], int]:
-        """How often money came or went, by kind and currency."""
-        return {(FLOWS[act], currency): times for (act, currency), times in self.moved.items()}
+    def untold(self, truth: Truth, known: Collection[str]) -> frozenset[str]:
+        """Those of the hidden fills that no answer has told: `known` are all that the store has."""
+        return frozenset(key for key in self.hidden if key not in known or not self._answered(truth, key))
+
+    def _answered(self, truth: Truth, key: str) -> bool:
+        return order_id_of(truth.orders[truth.fills[key].venue_order_id].client_id) in self.answered
+
+    def flows(self, ground: Ground) -> Counter[tuple[FlowKind, str]]:
+        """How often money came or went, by what the venue calls it and currency."""
+        flows: Counter[tuple[FlowKind, str]] = Counter()
+        for (act, currency), times in self.moved.items():
+            kind = FLOWS[act]
+            flows[PURSE.get(kind, kind) if ground.one_purse else kind, currency] += times
+        return flows
 
     def tell(self, cover: Cover, truth: Truth, *, quietly: bool = False) -> None:
         """All that is new happened under this cover. `quietly`: the node may have thought all the while that it hears everything."""

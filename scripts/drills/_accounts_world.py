@@ -5,21 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from actors._jsonrpc import RpcError
 from engine.kernel import Entropy
 from engine.store import verify
 from scripts.drills._accounts_deeds import OF_OURS, OF_THEIRS, Deeds
 from scripts.drills._accounts_ground import GROUNDS, Truth
 from scripts.drills._accounts_judge import Begun, Finding, differences, records, statement, telling, view_of
-from scripts.drills._accounts_node import Life, NodeProcess, Sabotage
+from scripts.drills._accounts_node import DEAF_AFTER_S, Life, NodeProcess, Sabotage
 from scripts.drills._accounts_plan import MINUTES_AWAY, Burst, Cover, Schedule
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_venue import Venues
 
 __all__ = ["World"]
 
+SYNCED_S = 20.0
 SETTLED_S = 8.0  # an order that is not open any more is looked for after the pass
 TOLD_S = 0.3  # what a stream has to tell has come by then
+DEAF_S = DEAF_AFTER_S + TOLD_S  # and what it has not told by then, it will not tell
 CONFIRMED_S = 1.1  # between two passes that see the same
 LOOK_S = 0.05
 MINUTE_MS = 60_000
@@ -86,7 +87,7 @@ class World:
             for act in burst.acts:
                 self._pass_time(burst)
                 self._deeds.do(act, reachable=burst.cover in (Cover.NONE, Cover.LOST, Cover.HIDDEN))
-            time.sleep(TOLD_S)
+            time.sleep(DEAF_S if burst.cover in (Cover.LOST, Cover.HIDDEN) else TOLD_S)
             self.story.tell(burst.cover, self._venues.truth(), quietly=self._quietly)
             if burst.cover is Cover.HIDDEN:
                 self._sync()
@@ -122,6 +123,7 @@ class World:
             self._venues.lift()
         else:
             if cover is not Cover.NONE:
+                time.sleep(DEAF_S)
                 self._venues.strike("lose_fills")
             if cover is Cover.HIDDEN:
                 self._venues.strike("hide_fills")
@@ -148,18 +150,16 @@ class World:
             self.node.set_clock(self._ahead_ms)
 
     def _sync(self) -> None:
-        """One pass, asked for as people do, and taken: it may need to be asked for again while the node is getting up."""
-        deadline_s = time.monotonic() + SETTLED_S
+        """One whole pass, as people ask for it. While the node is getting up one may fail, and is asked for again."""
+        deadline_s = time.monotonic() + SYNCED_S
         while True:
             self.syncs += 1
-            try:
-                self.node.ask("account.sync", account=self.ground.account)
-            except RpcError:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(LOOK_S)
-            else:
+            (report,) = self.node.ask("account.sync", account=self.ground.account)["items"]
+            if not report["error"]:
                 return
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"no whole pass within {SYNCED_S} s: {report['error']}")
+            time.sleep(LOOK_S)
 
     # ── the judge ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,9 +175,9 @@ class World:
     def _look(self, truth: Truth) -> list[Finding]:
         view, story = view_of(self.node.store), self.story
         story.seen(truth)
-        found = differences(view, truth, self.ground, hidden=story.hidden)
+        found = differences(view, truth, self.ground, hidden=story.untold(truth, view.known_fills))
         found += records(view)
-        found += statement(view, truth, self.ground, self._begun, story.flows)
+        found += statement(view, truth, self.ground, self._begun, story.flows(self.ground))
         return [*found, *telling(view, story.expected(truth, view.node_part), story.about(truth))]
 
     def _begin(self) -> Begun:
