@@ -15,7 +15,7 @@ from engine.simulator.acts import ActRefused, AnyAct
 from engine.simulator.orders import Side
 from tests.support.binance_trader import SYMBOL, Trader
 from tests.support.sim_client import sim_client
-from tests.support.sim_deribit import PERP, START_MS, open_desk
+from tests.support.sim_deribit import PERP, START_MS, Desk, open_desk, rpc_error
 from tests.support.sim_venue import sim_in_memory
 
 D = Decimal
@@ -74,6 +74,13 @@ class Bench:
 @pytest.fixture(params=["deribit", "binance_usdm"])
 def bench(request) -> Bench:
     return Bench(request.param)
+
+
+def scoped(venue: Any, scope: str) -> Desk:
+    """A caller whose key may do no more."""
+    desk = Desk(venue)
+    desk.scopes = frozenset({scope})
+    return desk
 
 
 # -- money
@@ -300,3 +307,22 @@ async def test_a_socket_hears_of_an_order_by_hand(autojump_clock):
         done = sim.deribit.act(msgspec.convert(act, AnyAct))
         data = await client.data("user.changes.any.any.raw")
         assert [trade["trade_id"] for trade in data["trades"]] == [trade["trade_id"] for trade in done["trades"]]
+
+
+@pytest.mark.parametrize(
+    ("do", "method"),
+    [("deposit", "get_deposits"), ("withdraw", "get_withdrawals"), ("transfer_in", "get_transfers")],
+)
+def test_deribit_lists_money_that_came_and_went_newest_first_and_page_by_page(do, method):
+    bench = Bench("deribit")
+    desk = scoped(bench.venue, "wallet:read")
+    before = desk(f"private/{method}", currency="BTC")["count"]
+    for number in range(1, 6):
+        bench.act(do, currency="BTC", amount=f"0.0{number}")
+    pages = [desk(f"private/{method}", currency="BTC", count=2, offset=offset) for offset in (0, 2, 4)]
+    assert {page["count"] for page in pages} == {before + 5}
+    listed = [row["amount"] for page in pages for row in page["data"]][:5]
+    assert listed == [D("0.05"), D("0.04"), D("0.03"), D("0.02"), D("0.01")]
+    assert desk(f"private/{method}", currency="ETH", offset=1)["data"] == []
+    with rpc_error(13021):
+        scoped(bench.venue, "trade:read_write")(f"private/{method}", currency="BTC")

@@ -31,7 +31,7 @@ get_order_history_by_currency get_order_history_by_instrument get_trigger_order_
 get_user_trades_by_currency_and_time get_user_trades_by_instrument get_user_trades_by_instrument_and_time
 get_user_trades_by_order get_positions get_position get_account_summary get_account_summaries get_transaction_log
 get_settlement_history_by_instrument get_settlement_history_by_currency get_margins get_order_margin_by_ids
-get_subaccounts get_user_locks"""
+get_subaccounts get_user_locks get_deposits get_withdrawals get_transfers"""
 
 
 def test_every_method_of_the_protocol_that_is_not_the_wires_is_there() -> None:
@@ -53,7 +53,7 @@ def test_private_methods_need_an_account_and_their_scope(desk: Desk, method: str
     with rpc_error(13009, reason="invalid_token"):
         desk(method)
     desk.account = "ann"
-    desk.scopes = frozenset({"wallet:read_write"})
+    desk.scopes = frozenset({"block_trade:read_write"})
     with rpc_error(13021):
         desk(method)
 

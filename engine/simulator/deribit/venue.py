@@ -18,6 +18,7 @@ from engine.simulator.deribit import (
     public_history,
     public_market,
     trading,
+    wallet_queries,
 )
 from engine.simulator.deribit.channels import Channel, parse_channel
 from engine.simulator.deribit.hand import DeribitHand
@@ -45,7 +46,15 @@ from engine.simulator.simulation import CATCH_UP_MS, Simulation
 __all__ = ["DeribitVenue", "Publish"]
 
 # The modules that fill the table of methods.
-METHOD_MODULES = (public_market, public_history, trading, order_queries, history_queries, account_queries)
+METHOD_MODULES = (
+    public_market,
+    public_history,
+    trading,
+    order_queries,
+    history_queries,
+    account_queries,
+    wallet_queries,
+)
 
 Publish = Callable[[str, Any, str | None], None]
 OPENING = {"BTC": Decimal("83251.03"), "ETH": Decimal("2912.47")}
