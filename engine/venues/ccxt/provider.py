@@ -84,6 +84,15 @@ class PortfolioProviders:
     def register(self, provider: PortfolioProvider) -> None:
         self._providers.append(provider)
 
+    def release(self, market_credential: MarketCredential) -> None:
+        """A credential was replaced: nobody works with it any more."""
+        for provider in self._providers:
+            provider.release(market_credential)
+
+    def close(self) -> None:
+        for provider in self._providers:
+            provider.close()
+
     def get_all(self) -> tuple[PortfolioProvider, ...]:
         return tuple(self._providers)
 

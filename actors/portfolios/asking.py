@@ -1,0 +1,187 @@
+"""One look at the exchange: all that is asked, in an order in which what is missed by one question is seen by a later one.
+
+Orders come before balances and trades after them, so what happens meanwhile is rather seen in the trades than nowhere. What an
+exchange cannot be asked is noted and left out; any other failure fails the look, for nothing is concluded from half of one.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from actors.portfolios.memory import Memory
+from actors.portfolios.settings import PortfolioSettings
+from engine.kernel import Clock
+from engine.model import (
+    ZERO,
+    Balance,
+    CashFlow,
+    Portfolio,
+    PortfolioOrder,
+    PortfolioTrade,
+    Position,
+    as_trade,
+    followed,
+    is_contract,
+    not_known,
+)
+from engine.venues.ccxt import (
+    CapabilityMissing,
+    MarketCredential,
+    OperationalException,
+    PortfolioProvider,
+    TransientExchangeError,
+)
+
+MAX_ASKED = 100  # orders asked for one by one in a look; the others at the next one
+MAX_SYMBOLS = 30
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """`orders` are all that changed or are new, as they are by the exchange's word; `trades` and `flows` are those not counted yet.
+
+    `statement`: the exchange was asked for deposits and withdrawals and answered. `orders_error`: why some order could not be
+    asked for.
+    """
+
+    at_ms: int
+    balances: tuple[Balance, ...]
+    positions: tuple[Position, ...]
+    orders: tuple[PortfolioOrder, ...]
+    trades: tuple[PortfolioTrade, ...]
+    flows: tuple[CashFlow, ...]
+    statement: bool
+    orders_error: OperationalException | None = None
+
+
+class Asker:
+    """Asks one provider about one portfolio."""
+
+    def __init__(
+        self,
+        provider: PortfolioProvider,
+        credential: MarketCredential,
+        portfolio: Portfolio,
+        memory: Memory,
+        settings: PortfolioSettings,
+        clock: Clock,
+    ) -> None:
+        self._provider = provider
+        self._credential = credential
+        self._portfolio = portfolio
+        self._memory = memory
+        self._settings = settings
+        self._clock = clock
+        self._orders_error: OperationalException | None = None
+
+    async def look(self) -> Look:
+        """Raises `OperationalException`."""
+        at_ms, self._orders_error = self._clock.wall_ms(), None
+        orders = await self._orders()
+        balances = await self._provider.get_balances(self._portfolio, self._credential)
+        positions = await self._positions()
+        trades = await self._trades(orders, balances, positions)
+        flows = await self._flows(at_ms)
+        return Look(
+            at_ms=at_ms,
+            balances=balances,
+            positions=positions,
+            orders=tuple(order for order in orders if order != self._memory.order(order.key)),
+            trades=trades,
+            flows=flows or (),
+            statement=flows is not None,
+            orders_error=self._orders_error,
+        )
+
+    # ── orders ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _orders(self) -> tuple[PortfolioOrder, ...]:
+        """Every order that rests there, and every one that did as far as we know."""
+        resting = {order.key: order for order in await self._open_orders()}
+        after = [self._heard(order) for order in resting.values()]
+        asked = [order for key, order in self._memory.live.items() if key not in resting]
+        asked.sort(key=lambda order: (order.missing_since_ms or 0, order.created_at_ms))
+        return (*after, *[await self._one(order) for order in asked[:MAX_ASKED]])
+
+    async def _open_orders(self) -> tuple[PortfolioOrder, ...]:
+        try:
+            return await self._provider.get_open_orders(self._portfolio, self._credential)
+        except CapabilityMissing as error:
+            self._orders_error = error
+            return ()
+
+    def _heard(self, seen: PortfolioOrder) -> PortfolioOrder:
+        known = self._memory.order(seen.key)
+        return seen if known is None else followed(known, seen)
+
+    async def _one(self, order: PortfolioOrder) -> PortfolioOrder:
+        """What became of an order that does not rest there. That the exchange does not know it ends nothing."""
+        try:
+            seen = await self._provider.get_order(self._portfolio, order, self._credential)
+        except CapabilityMissing as error:
+            self._orders_error = error
+            seen = None
+        if seen is not None:
+            return followed(order, seen)
+        try:
+            trades = await self._provider.get_order_trades(self._portfolio, order, self._credential)
+        except CapabilityMissing:
+            trades = ()
+        return not_known(order, trades, now_ms=self._clock.wall_ms())
+
+    # ── holdings, trades, statement ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _positions(self) -> tuple[Position, ...]:
+        try:
+            return await self._provider.get_positions(self._portfolio, self._credential)
+        except CapabilityMissing:
+            return ()  # an exchange without contracts
+
+    async def _trades(
+        self, orders: Iterable[PortfolioOrder], balances: Iterable[Balance], positions: Iterable[Position]
+    ) -> tuple[PortfolioTrade, ...]:
+        """What was traded since the last look, in the symbols in which something moved."""
+        if not self._portfolio.initialized:
+            return ()
+        pairs = [(self._memory.order(order.key), order) for order in orders]
+        filled = [pair for pair in pairs if pair[0] is None or pair[0].filled_amount != pair[1].filled_amount]
+        symbols = {after.symbol for _, after in filled if after.filled_amount}
+        symbols |= self._moved(balances, positions)
+        trades: list[PortfolioTrade] = []
+        try:
+            for symbol in sorted(symbols)[:MAX_SYMBOLS]:
+                since_ms = self._since_ms(symbol, filled)
+                trades += await self._provider.get_trades(self._portfolio, symbol, since_ms, self._credential)
+        except CapabilityMissing:
+            told = (as_trade(before, after) for before, after in filled)
+            trades = [trade for trade in told if trade is not None]
+        return tuple(trade for trade in self._memory.new_trades(trades) if trade.at_ms >= self._portfolio.created_at_ms)
+
+    def _moved(self, balances: Iterable[Balance], positions: Iterable[Position]) -> set[str]:
+        """Symbols of which more or less is held than before: pairs with the trading symbol, and contracts."""
+        before = {row.symbol: row.amount for row in self._memory.positions.values()}
+        money = self._portfolio.trading_symbol
+        currencies = {row.currency: row.equity for row in balances if row.currency != money}
+        currencies |= {
+            name: ZERO for name in before if name not in currencies and name != money and not is_contract(name)
+        }
+        pairs = {f"{name}/{money}" for name, amount in currencies.items() if amount != before.get(name, ZERO)}
+        held = {row.instrument.partition(":")[2]: row.amount for row in positions}
+        held |= {name: ZERO for name in before if name not in held and is_contract(name)}
+        return pairs | {name for name, amount in held.items() if amount != before.get(name, ZERO)}
+
+    def _since_ms(self, symbol: str, filled: Iterable[tuple[PortfolioOrder | None, PortfolioOrder]]) -> int:
+        looked_ms = self._memory.looked_ms or self._portfolio.created_at_ms
+        begun = (after.created_at_ms for before, after in filled if before is None and after.symbol == symbol)
+        return max(self._portfolio.created_at_ms, min((looked_ms, *begun)) - int(self._settings.overlap_s * 1000))
+
+    async def _flows(self, at_ms: int) -> tuple[CashFlow, ...] | None:
+        """Lines not counted yet; None when the exchange does not say. A key that may not read them is no broken key."""
+        back_s = self._settings.overlap_s if self._memory.looked_ms else self._settings.first_lookback_s
+        since_ms = (self._memory.looked_ms or at_ms) - int(back_s * 1000)
+        try:
+            flows = await self._provider.get_flows(self._portfolio, since_ms, self._credential)
+        except TransientExchangeError:
+            raise
+        except OperationalException:
+            return None
+        return self._memory.new_flows(flows)
