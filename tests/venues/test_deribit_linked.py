@@ -144,7 +144,9 @@ async def test_a_waiting_exit_is_cancelled_and_an_entry_takes_its_exits_with_it(
             assert await desk.rest.cancel(order, desk.perpetual) is None
 
 
-@pytest.mark.parametrize("fault", [faults.LoseReply(method="private/buy", count=1), faults.HttpStatus(status=502, count=1)])
+@pytest.mark.parametrize(
+    "fault", [faults.LoseReply(method="private/buy", count=1), faults.HttpStatus(status=502, count=1)]
+)
 async def test_after_a_lost_answer_nothing_is_known_of_any_and_each_is_found_alone(fault: faults.Fault) -> None:
     async with trading_desk(request_timeout_s=0.5) as desk:
         orders = await ready(desk, await bracket(desk))
@@ -215,6 +217,33 @@ def _placed(states: dict[str, Order], order: Order) -> bool:
 
 def _ended(states: dict[str, Order], orders: tuple[Order, ...]) -> bool:
     return len(states) == len(orders) and all(order.state.terminal for order in states.values())
+
+
+async def test_exits_of_an_entry_that_traded_in_part_at_once_are_placed_for_that_part_and_not_taken_for_ended() -> None:
+    async with trading_desk() as desk:
+        book = await desk.rest.book(PERPETUAL, 1)
+        price, there = (D(str(figure)) for figure in book.asks[0])
+        request = await bracket(desk, PARTS, WHOLE, time_in_force=TimeInForce.IOC, price=price)
+        more = [msgspec.structs.replace(one, amount=there + 1000) for one in request.orders]
+        orders = await ready(desk, msgspec.structs.replace(request, entry=more[0], exits=tuple(more[1:])))
+        heard: list[OrderReport] = []
+        adapter = desk.venue.private("main")
+        with trio.fail_after(10):
+            async with connect(adapter.url) as connection:
+                for frame in adapter.greet():
+                    await connection.send(frame)
+                while not any(report.state is OrderState.CANCELLED for report in heard):
+                    events, replies = adapter.receive(await connection.receive())
+                    for reply in replies:
+                        await connection.send(reply)
+                    if Connected() in events:
+                        entry, profit, stop = await send(desk, orders)
+                    heard += [event for event in events if isinstance(event, OrderReport)]
+        assert (entry.state, entry.filled_amount > 0) == (OrderState.CANCELLED, True)
+        for order in (profit, stop):
+            assert (order.state, order.amount) == (OrderState.OPEN, entry.filled_amount)
+            told = [report.state for report in heard if report.client_order_id == order.client_order_id]
+            assert set(told) == {OrderState.OPEN}
 
 
 async def test_of_two_rivals_the_fill_of_one_ends_the_other() -> None:

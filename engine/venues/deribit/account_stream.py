@@ -15,7 +15,7 @@ from engine.venues.base import Connected, Credentials, PrivateEvent, StreamTroub
 from engine.venues.clock import VenueClock
 from engine.venues.decoding import WireError, decode
 from engine.venues.deribit.errors import venue_error
-from engine.venues.deribit.mapping import AccountView
+from engine.venues.deribit.mapping import AccountView, is_rest_of_parts
 from engine.venues.deribit.names import channel_of
 from engine.venues.deribit.rpc import encode_request
 from engine.venues.deribit.wire import AuthResult, ChangesData, Envelope, Heartbeat, Note, SummaryData
@@ -102,7 +102,7 @@ class DeribitPrivate:
         if channel.startswith(b"user.changes."):
             data = decode(_CHANGES, frame).params.data
             now_ms = self._clock.now_ms()
-            orders = [self._view.report(order) for order in data.orders]
+            orders = [self._view.report(order) for order in data.orders if not is_rest_of_parts(order)]
             positions = [self._view.position(position, now_ms) for position in data.positions]
             return (*self._view.fills(data.trades), *orders, *positions)
         if channel.startswith(b"user.portfolio."):

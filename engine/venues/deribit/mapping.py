@@ -25,6 +25,7 @@ from engine.model import (
 )
 from engine.venues.decoding import WireError, decode, wire_error
 from engine.venues.deribit.names import settlement_currency
+from engine.venues.deribit.params import WAITING_EXIT
 from engine.venues.deribit.wire import OrderData, PositionData, SummaryData, UserTradeData
 
 P = ParamSpec("P")
@@ -32,6 +33,7 @@ R = TypeVar("R")
 
 LOT_DECIMALS = 12  # no lot is smaller
 TRIGGERED = "triggered"
+LIVE = frozenset({"open", "untriggered"})
 _STATES = {
     "open": OrderState.OPEN,
     "untriggered": OrderState.OPEN,
@@ -54,6 +56,13 @@ def _checking(make: Callable[P, R]) -> Callable[P, R]:
             raise wire_error(error, b"") from error
 
     return made
+
+
+def is_rest_of_parts(data: OrderData) -> bool:
+    """Whether it is the end of what still waited of an exit that is placed in parts. Of the parts that were placed it says
+    nothing, and they go by the same label: what became of the exit is found by that."""
+    waited = WAITING_EXIT in data.order_id and data.order_state == "cancelled"
+    return waited and data.trigger_fill_condition == "incremental"
 
 
 class AccountView:

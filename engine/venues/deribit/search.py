@@ -14,7 +14,7 @@ import msgspec
 from engine.model import Instrument, Order
 from engine.venues.base import OutcomeUnknown, Refused, VenueError
 from engine.venues.deribit.errors import ORDER_NOT_FOUND
-from engine.venues.deribit.mapping import TRIGGERED
+from engine.venues.deribit.mapping import LIVE, TRIGGERED
 from engine.venues.deribit.names import NO_MORE, label_currencies
 from engine.venues.deribit.params import follows
 from engine.venues.deribit.rpc import RpcClient
@@ -146,6 +146,10 @@ def _oldest_ms(order: Order) -> int:
 
 
 def _newest(orders: Iterable[OrderData], label: str) -> OrderData | None:
-    """The order with the label that lives or ended last; what a spent trigger became comes before the trigger itself."""
+    """The order with the label that lives, or ended last; what a spent trigger became comes before the trigger itself."""
     ours = [data for data in orders if data.label == label]
-    return max(ours, key=lambda data: (data.order_state != TRIGGERED, data.last_update_timestamp), default=None)
+    return max(ours, key=_standing, default=None)
+
+
+def _standing(data: OrderData) -> tuple[bool, bool, int]:
+    return data.order_state in LIVE, data.order_state != TRIGGERED, data.last_update_timestamp

@@ -168,6 +168,7 @@ class OrderData(msgspec.Struct):
     triggered: bool | None = None
     trigger_order_id: Text | None = None
     original_order_type: Text | None = None
+    trigger_fill_condition: Text | None = None
 
 
 class UserTradeData(msgspec.Struct):
