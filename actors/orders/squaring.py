@@ -32,6 +32,9 @@ from engine.model import (
 )
 from engine.store import Put
 
+MIN_PAUSE_S = 0.001
+MAX_PAUSE_S = 60.0
+
 
 class LookTwice(Message, frozen=True):
     """A position differed: time for the next look at it."""
@@ -53,6 +56,7 @@ class Squaring(Booking):
     def __init__(self, desk: OrdersDesk) -> None:
         super().__init__(desk)
         self._differs: dict[str, Differs] = {}  # by position
+        self._looks = 0  # in a row that left something to confirm
         self._opened = False  # what was held before the records begin is in the books
 
     def _recover_books(self) -> None:
@@ -70,12 +74,21 @@ class Squaring(Booking):
             return
         self._record_batch()
         stated = {position.key: position for position in message.positions}
-        told = [self._compare_one(key, stated.get(key), message.venue_ms) for key in self._held_keys() | stated.keys()]
+        keys = self._held_keys() | stated.keys() | self._differs.keys()
+        told = [self._compare_one(key, stated.get(key), message.venue_ms) for key in sorted(keys)]
         if self._differs:
-            self.after(max(self._recording.confirm_s, 0.001), LookTwice())
-        elif all(told) and not self._opened:
+            self.after(self._pause_s(), LookTwice())
+            self._looks += 1
+            return
+        self._looks = 0
+        if all(told) and not self._opened:
             self._opened = True
             self._write("positions.opened", (Put("meta", self._opened_key, True),))
+
+    def _pause_s(self) -> float:
+        """Until the next look: longer each time, for a pass costs requests and a position may go on moving."""
+        pause_s: float = max(self._recording.confirm_s, MIN_PAUSE_S) * 2 ** min(self._looks, 16)
+        return min(pause_s, MAX_PAUSE_S)
 
     @on(LookTwice)
     def look_twice(self, _message: LookTwice) -> None:

@@ -373,3 +373,30 @@ async def test_records_leave_after_their_retention_and_the_book_stays(tmp_path: 
         late_ms = EPOCH_MS + 3_700_000
         await hear(rig, a_fill(2, -20, 60_000, filled_at_ms=late_ms))
         assert (book_of(rig).held.amount, book_of(rig).held.realised) == (0, D("0.000066666666666667"))
+
+
+async def test_a_difference_that_goes_by_itself_is_forgotten_and_not_looked_at_for_ever(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    asked: list[object] = []
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, account=lambda _s, _t: Ear(asked)) as rig:  # type: ignore[arg-type]
+        await look(rig)
+        await look(rig, held_at_venue(50))
+        await look(rig)
+        await trio.sleep(600)
+        assert sum("a second look" in getattr(message, "reason", "") for message in asked) == 0
+        assert differences(rig) == []
+
+
+async def test_looks_at_a_position_that_goes_on_differing_become_rarer(tmp_path: Path, autojump_clock: object) -> None:
+    asked: list[object] = []
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, account=lambda _s, _t: Ear(asked)) as rig:  # type: ignore[arg-type]
+        await look(rig)
+        for number in range(1, 30):
+            before = len(asked)
+            await look(rig, held_at_venue(number * 10))
+            with trio.fail_after(70):
+                while len(asked) == before:
+                    await trio.sleep(0.5)
+        assert trio.current_time() > 1000
+        assert differences(rig) == []

@@ -1,11 +1,12 @@
 """What has ended leaves, in order and without a trace lost."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from engine.model import OrderState
-from engine.store import Commit, Delete, Put, Store, StoreCorrupt
+from engine.model import Executed, OpenBook, OrderState, PositionBook
+from engine.store import Commit, Delete, Put, Store, StoreCorrupt, expired_records
 from engine.store import archive as archive_module
 from engine.store.archive import archives, read_archive
 from engine.store.verify import examine_store
@@ -131,3 +132,35 @@ def test_a_clock_that_was_set_back_archives_no_more_than_the_oldest_run(tmp_path
         assert store.retain(EPOCH_MS, min_entries=1) == (0, 2)
         assert store.first_seq == 3
     assert verified(tmp_path / "store") == ()
+
+
+def test_position_records_leave_by_their_own_period_and_stay_in_the_archives(tmp_path: Path) -> None:
+    clock = SetClock(LONG_AGO)
+    path = tmp_path / "store"
+    with open_store(path, clock=clock) as store:
+        book = OpenBook(PositionBook(account="deribit:main", instrument=order(1).instrument, inverse=True))
+        for number in range(1, 21):
+            made = fill(number, order(number), at_ms=LONG_AGO + number if number <= 15 else EPOCH_MS + number)
+            rows = [Put("fills", made.key, made)]
+            for row in book.take_fill(made, now_ms=LONG_AGO):
+                rows.append(Put("position_records", (row.position_key, row.at_ms, row.record_id), row))
+            store.commit([Commit("order.fill", (*rows, Put("position_books", book.book.key, book.book)))])
+        clock.now_ms = EPOCH_MS
+        assert expired_records(store, ["another|one|net"], EPOCH_MS) is None
+        expired = expired_records(store, [book.book.key], EPOCH_MS)
+        assert expired is not None
+        store.commit([expired])
+        assert expired_records(store, [book.book.key], EPOCH_MS) is None
+        rows_left, entries = store.retain(EPOCH_MS, min_entries=1)
+        assert (rows_left, entries) == (15, 21)
+        records = [row for _, row in store.table("position_records").iterate()]
+        assert [row.trade_id for row in records] == ["t16", "t17", "t18", "t19", "t20"]
+        assert store.index("position_records_by_time").count() == 5
+        kept = store.table("position_books").get(book.book.key)
+        assert kept is not None
+        again = OpenBook(
+            kept, [Executed(row.trade_id, row.change_amount, Decimal(50000), row.at_ms) for row in records]
+        )
+        assert not again.whole
+        assert again.held == book.held
+    assert verified(path) == ()
