@@ -9,16 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 
-from engine.kernel import Entropy, SystemClock
+from engine.kernel import Entropy, SystemClock, TrioClock
 from engine.model import CashFlow, FlowKind, Instrument
-from engine.net import HttpReply
+from engine.net import Endpoint, HttpReply, dialing
 from engine.simulator import BinanceSettings, Simulator, faults, open_simulator
 from engine.simulator import DeribitSettings as Simulated
 from engine.simulator.acts import AnyAct
 from engine.simulator.orders import Side as SimSide
 from engine.simulator.wire.keychanges import AnyKeyChange
-from engine.venues.base import NotAuthorised, OutcomeUnknown, VenueRest
+from engine.venues.base import BadReply, FillPage, NotAuthorised, OutcomeUnknown, VenueRest
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue
 from engine.venues.deribit import DeribitSettings, DeribitVenue
 from tests.support.binance_account import Host, refusal, trader
@@ -232,6 +233,91 @@ async def test_a_log_too_long_to_be_read_at_once_is_read_from_its_beginning() ->
     assert [int(flow.flow_id) for flow in seen] == list(range(1, 12_001))
 
 
+async def log_of(*rows: dict[str, Any]) -> tuple[CashFlow, ...]:
+    """What a client makes of these lines of Deribit's log."""
+
+    async def answer(request: Any) -> HttpReply:
+        currency = msgspec.json.decode(request.body)["params"]["currency"]
+        logs = [{"id": number, "timestamp": 100 + number, **row} for number, row in enumerate(rows)]
+        mine = [row for row in logs if row["currency"] == currency]
+        return HttpReply(200, {}, msgspec.json.encode({"id": 1, "result": {"logs": mine, "continuation": None}}))
+
+    return (await rest_against(answer).cash_flows(0, 10_000)).flows
+
+
+async def test_a_line_of_an_option_is_its_price_and_its_fee() -> None:
+    """Its change is both; what a future's profit does to the balance comes with the settlement."""
+    option = {"type": "trade", "currency": "BTC", "change": "-0.0123", "commission": "0.0003", "trade_id": "7"}
+    rebate = {"type": "trade", "currency": "ETH", "change": "0.0001", "commission": "-0.0001", "trade_id": "8"}
+    flows = await log_of(*({**row, "balance": 5} for row in (option, rebate)))
+    assert [(flow.kind, flow.amount, flow.flow_id, flow.trade_id, flow.balance) for flow in flows] == [
+        (FlowKind.TRADE, D("-0.0120"), "0", "7", None),
+        (FlowKind.FEE, D("-0.0003"), "0-fee", "7", D(5)),
+        (FlowKind.FEE, D("0.0001"), "1-fee", "8", D(5)),
+    ]
+
+
+async def test_a_line_of_a_kind_nobody_knows_is_told_by_its_name_and_one_that_changed_nothing_is_not() -> None:
+    flows = await log_of(
+        {"type": "swap", "currency": "BTC", "change": -0.5, "info": {"to": "ETH"}},
+        {"type": "deposit", "currency": "BTC", "change": 0},
+        {"type": "settlement", "currency": "BTC", "change": None},
+        {
+            "type": "settlement",
+            "currency": "BTC",
+            "change": "1e-8",
+            "interest_pl": "-2e-8",
+            "total_interest_pl": "-3e-8",
+        },
+    )
+    assert [(flow.kind, flow.text, flow.amount, flow.funding) for flow in flows] == [
+        (FlowKind.OTHER, "swap", D("-0.5"), ZERO),
+        (FlowKind.SETTLEMENT, "settlement", D("1e-8"), D("-3e-8")),
+    ]
+
+
+@pytest.mark.parametrize("change", ["NaN", "1e400", "Infinity", [], "much"])
+async def test_a_line_that_is_no_line_is_a_bad_reply(change: Any) -> None:
+    with pytest.raises(BadReply):
+        await log_of({"type": "deposit", "currency": "BTC", "change": change})
+    now_ms = SystemClock().wall_ms()
+    line = {"time": now_ms - 50, "incomeType": "TRANSFER", "income": change, "asset": "USDT", "tranId": 1}
+    with pytest.raises(BadReply):
+        await trader(Host({"GET /v1/income": [line]})).cash_flows(0, now_ms)
+
+
+async def test_rebates_and_rewards_at_binance_are_told_by_their_names() -> None:
+    now_ms = SystemClock().wall_ms()
+    words = {"API_REBATE": FlowKind.OTHER, "INTERNAL_TRANSFER": FlowKind.TRANSFER_OUT, "FUNDING_FEE": FlowKind.FUNDING}
+    lines = [
+        {"time": now_ms - 50, "incomeType": word, "income": "-1.5", "asset": "BNB", "tranId": "9", "tradeId": ""}
+        for word in words
+    ]
+    flows = (await trader(Host({"GET /v1/income": lines})).cash_flows(now_ms - 1000, now_ms)).flows
+    assert {flow.text: (flow.kind, flow.currency, flow.amount) for flow in flows} == {
+        word: (kind, "BNB", D("-1.5")) for word, kind in words.items()
+    }
+    assert len({flow.key for flow in flows}) == len(words)
+
+
+async def test_the_log_is_asked_for_no_faster_than_the_venue_allows(autojump_clock: trio.testing.MockClock) -> None:
+    clock = TrioClock(1_790_000_000_000)
+    async with open_simulator(clock, Entropy(1), deribit=None, control=None, settings=Simulated()) as sim:
+
+        async def dial(_: Endpoint) -> trio.abc.Stream:
+            return sim.deribit.connect()
+
+        keys = {"main": Keys(sim.deribit.client_id, sim.deribit.client_secret)}
+        ends = DeribitSettings(http_url="http://sim/api/v2", ws_url="ws://sim/ws/api/v2")
+        with dialing(dial):
+            rest = DeribitVenue("deribit", ends, clock=clock, entropy=Entropy(2), credentials=keys).rest("main")
+            began_s = trio.current_time()
+            for _ in range(8):
+                assert (await rest.cash_flows(clock.wall_ms() - 60_000, clock.wall_ms())).complete
+            assert trio.current_time() - began_s > 10
+            await rest.close()
+
+
 class _Free:
     async def take(self, *_: Any) -> None:
         """Nothing is paid for."""
@@ -295,6 +381,28 @@ async def test_fills_of_an_order_the_venue_denies_are_not_none() -> None:
         at.sim.faults.add(faults.HideOrders(hide_ms=60_000))
         with pytest.raises(OutcomeUnknown):
             await at.rest.fills_of(report, at.instruments[at.symbol])
+
+
+async def test_a_condition_has_the_fills_of_the_order_it_became() -> None:
+    async with place("binance_usdm") as at:
+        exchange, instrument = at.end.venue.exchange, at.instruments[at.symbol]
+        mark = exchange.markets[at.symbol].mark
+        asked = {
+            "symbol": at.symbol,
+            "side": "BUY",
+            "type": "STOP_MARKET",
+            "quantity": "0.020",
+            "clientAlgoId": "theirs",
+        }
+        asked |= {"algoType": "CONDITIONAL", "workingType": "MARK_PRICE", "triggerPrice": f"{mark * D('1.01'):.1f}"}
+        at.end.venue.call("POST", "/fapi/v1/algoOrder", asked, "main", at.end.now_ms())
+        (waits,) = await at.rest.open_orders()
+        assert await at.rest.fills_of(waits, instrument) == FillPage((), complete=True)
+        exchange.move_index(at.symbol, mark * D("1.03"))
+        exchange.flush()
+        page = await at.rest.fills_of(waits, instrument)
+        assert {fill.trade_id for fill in page.fills} == {fill["trade_id"] for fill in at.end.truth("main")["fills"]}
+        assert (sum(fill.amount for fill in page.fills), page.complete) == (D("0.020"), True)
 
 
 # ── permissions ────────────────────────────────────────────────────────────────────────────────────────────────────────

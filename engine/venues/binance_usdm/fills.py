@@ -20,6 +20,7 @@ from engine.venues.binance_usdm.endpoints import ALL_ALGOS, ALL_ORDERS, INCOME, 
 from engine.venues.binance_usdm.listing import ROWS, algos_in, orders_in
 from engine.venues.binance_usdm.mapping import AccountView, order_id
 from engine.venues.binance_usdm.memory import AccountMemory
+from engine.venues.binance_usdm.params import waits_here
 from engine.venues.binance_usdm.search import OrderFinder
 from engine.venues.binance_usdm.signed import Params, SignedClient
 from engine.venues.binance_usdm.spans import PAGE, WEEK_MS, read_span
@@ -35,6 +36,7 @@ _SLACK_MS = 600_000
 _FEW = 5  # orders that are cheaper asked for one by one than as a list
 _ALGO_WEEKS = 4  # how far back conditional orders are looked through
 _DENIES_MS = 600_000  # how long after a trade a denial of its order is not believed
+_CONDITIONAL = frozenset({"stop", "stop_market", "take_profit", "take_profit_market", "trailing_stop_market"})
 _ENDED = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"})
 _FAR_FUTURE_MS = 4_000_000_000_000
 _TRADES = decoder(list[UserTradeData])
@@ -100,7 +102,8 @@ class FillReader:
 
     async def _number(self, order: Order | OrderReport) -> int | None:
         """The order's own; of a condition that of the order it became, None as long as it has become none."""
-        if not isinstance(order, Order) or not order.order_type.has_trigger or order.triggered:
+        waits = waits_here(order) if isinstance(order, Order) else order.order_type in _CONDITIONAL
+        if not waits or order.triggered:
             return int(order.venue_order_id)
         became = self._memory.became(order.client_order_id)
         if became is None:
