@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +106,17 @@ def test_waiting_exits_can_be_changed_but_not_made_post_only(desk: Desk) -> None
     desk("private/edit", order_id=profit, amount=50, price=wanted)
     take(desk, "entry", 100)
     assert (live(desk, "profit").amount, live(desk, "profit").price) == (50, wanted)
+
+
+def test_a_query_string_has_the_exits_as_json(desk: Desk) -> None:
+    bracket(desk, otoco_config=msgspec.json.Encoder(decimal_format="number").encode(exits(desk, 100)).decode())
+    assert set(opens(desk)) == {"entry", "profit", "stop"}
+
+
+@pytest.mark.parametrize("config", ["[", "{}", "[1]", {"amount": 1}, ["profit"], [{"amount": 10}] * 11])
+def test_exits_of_another_shape_are_refused(desk: Desk, config: Any) -> None:
+    with rpc_error(-32602):
+        bracket(desk, otoco_config=config)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -294,6 +306,16 @@ def test_what_happens_to_linked_orders_is_told(opened: tuple[Desk, Inbox]) -> No
     assert told.count(("profit", "open")) == told.count(("profit", "triggered")) == 1
     take(desk, "profit", 100)
     assert ("stop", "cancelled") in [(row["label"], row["order_state"]) for row in inbox.of(channel)[-1]["orders"]]
+
+
+def test_the_truth_says_whose_place_an_order_took(desk: Desk) -> None:
+    """Then every label has one order that took nobody's place any more."""
+    entry = bracket(desk)
+    take(desk, "entry", 100)
+    rows = desk.venue.truth("ann")["orders"]
+    taken = {row["trigger_order_id"] for row in rows.values()} - {None}
+    assert taken == set(entry["oto_order_ids"])
+    assert sorted(row["label"] for name, row in rows.items() if name not in taken) == ["entry", "profit", "stop"]
 
 
 # -- properties

@@ -3,12 +3,15 @@
 from typing import Any
 
 from engine.simulator.accounts import Account
+from engine.simulator.links import Seat
+from engine.simulator.orders import Order
 
 __all__ = ["truth_of"]
 
 
 def truth_of(account: Account) -> dict[str, Any]:
-    """`orders` of any state by order id, `fills` oldest first, `positions` by instrument, `balances` by currency."""
+    """`orders` of any state by order id, `fills` oldest first, `positions` by instrument, `balances` by currency. An order's
+    `trigger_order_id` is whose place it took: a condition's that was met, or that of an exit that waited for its entry."""
     return {
         "orders": {
             order.order_id: {
@@ -22,8 +25,8 @@ def truth_of(account: Account) -> dict[str, Any]:
                 "price": order.price,
                 "reduce_only": order.reduce_only,
                 "cancel_reason": order.cancel_reason,
-                "trigger_order_id": order.trigger_order_id,
-                "conditional": order.trigger is not None,
+                "trigger_order_id": order.trigger_order_id or _waited_as(order),
+                "conditional": order.trigger is not None or order.waits,
                 "creation_timestamp": order.created_ms,
             }
             for order in account.orders.values()
@@ -46,3 +49,8 @@ def truth_of(account: Account) -> dict[str, Any]:
         "positions": {name: position.size for name, position in account.positions.items() if position.size},
         "balances": {currency: wallet.balance for currency, wallet in account.wallets.items()},
     }
+
+
+def _waited_as(order: Order) -> str | None:
+    slot = order.seat.slot if isinstance(order.seat, Seat) else None
+    return slot.order_id if slot is not None and slot is not order else None
