@@ -99,12 +99,13 @@ class HoldingsView:
     @checking
     def flow(self, row: IncomeData) -> CashFlow:
         """To this venue money comes by transfer only, so there are no deposits in its books."""
+        amount = rounded(row.income, "income")
         flow = CashFlow(
             account=self._account,
             flow_id=f"{row.incomeType}-{row.tranId}",
-            kind=_kind(row.incomeType, row.income),
+            kind=_kind(row.incomeType, amount),
             currency=row.asset,
-            amount=rounded(row.income, "income"),
+            amount=amount,
             instrument=instrument_id(self._venue, row.symbol) if row.symbol else "",
             trade_id=row.tradeId,
             text=row.incomeType,
