@@ -1,7 +1,7 @@
 """A whole node against a simulated venue, over real sockets and files in this process, and a customer who trades."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -253,7 +253,7 @@ class LiveNode:
         orders = {order.order_id: order for _, order in store.table("orders").iterate()}
         wrong: dict[str, list[str]] = {"lost": [], "doubled": [], "diverged": [], "fills": [], "holdings": []}
         placed: dict[str, list[dict[str, Any]]] = {}
-        for held in truth["orders"].values():
+        for held in last_of_each(truth["orders"].values()):
             if held["label"].startswith(f"{store.node_part}-") and held["state"] != "rejected":
                 placed.setdefault(order_id_of(held["label"]) or held["label"], []).append(held)
         wrong["lost"] += sorted((set(self.told.values()) | set(placed)) - set(orders))
@@ -285,6 +285,18 @@ class LiveNode:
             for currency, amount in truth["balances"].items()
             if abs(money.get(currency, Decimal(0)) - amount) > Decimal("0.00000001")
         ]
+
+
+def last_of_each(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those whose place another order with the same label took: conditions that were met, exits that waited."""
+    rows = list(rows)
+    labels = Counter(row["label"] for row in rows)
+    became = {row["trigger_order_id"] for row in rows}
+    return [row for row in rows if row["order_id"] not in became and not (labels[row["label"]] > 1 and _gave_way(row))]
+
+
+def _gave_way(row: dict[str, Any]) -> bool:
+    return row["state"] == "triggered" or row["cancel_reason"] == "oto_primary_closed"
 
 
 def _agree(order: Order, held: list[dict[str, Any]]) -> bool:
