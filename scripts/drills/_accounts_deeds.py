@@ -11,7 +11,7 @@ from scripts.drills._accounts_judge import is_ours, node_part_of
 from scripts.drills._accounts_node import NodeProcess
 from scripts.drills._accounts_plan import Act
 from scripts.drills._accounts_story import Story
-from scripts.drills._accounts_venue import Venues
+from scripts.drills._accounts_venue import ActRefused, Venues
 
 __all__ = ["OF_OURS", "OF_THEIRS", "Deeds"]
 
@@ -51,10 +51,13 @@ class Deeds:
 
     def do(self, act: Act, *, reachable: bool) -> None:
         """`reachable`: the node can be asked and its venue be reached."""
-        if act in self._deeds:
-            self._deeds[act](reachable)
-        else:
+        if act not in self._deeds:
             self._move_money(act)
+            return
+        try:
+            self._deeds[act](reachable)
+        except ActRefused:  # the market was there first, and the order is gone
+            self._trade_by_hand()
 
     # ── by the node ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,6 +18,7 @@ from engine.model import (
     Balance,
     CashFlow,
     Discrepancy,
+    DiscrepancyKind,
     ExternalOrder,
     Fill,
     FlowKind,
@@ -164,6 +165,7 @@ def differences(view: View, truth: Truth, ground: Ground, *, hidden: frozenset[s
         *_fills(view, truth, ground, hidden),
         *_holdings(view, truth, ground),
         *_books(view, truth, ground, hidden),
+        *_settled(view, truth, hidden),
         *(Finding("crashed", crash) for crash in view.crashes),
     ]
 
@@ -342,6 +344,17 @@ def _chain(rows: list[PositionRecord], held: Held) -> Iterator[Finding]:
         yield Finding("broken_chains", f"records come to {amount} and {realised}, the book says {held}")
 
 
+def _settled(view: View, truth: Truth, hidden: frozenset[str]) -> Iterator[Finding]:
+    """What has come right by itself is not up for review: trades inferred until they came, orders that were watched to their end."""
+    for row in view.discrepancies:
+        if row.settled_at_ms is None and row.kind is DiscrepancyKind.FILL_INFERRED and not hidden:
+            yield Finding("diverged", f"{row.discrepancy_id} is open and all its fills have come")
+        if row.kind is DiscrepancyKind.ORDER_EXTERNAL:
+            order = truth.orders.get(row.subject)
+            if order is not None and (row.settled_at_ms is None) is not order.live:
+                yield Finding("diverged", f"{row.discrepancy_id} settled at {row.settled_at_ms}, and {order}")
+
+
 def _order_of(truth: Truth, key: str) -> TrueOrder:
     return truth.orders[truth.fills[key].venue_order_id]
 
@@ -390,8 +403,11 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 def telling(view: View, expected: Expected, about: Mapping[str, str]) -> list[Finding]:
-    """What was not told, was told twice, or is not so. `about` turns a discrepancy's subject into what `expected` calls it."""
-    told = Counter((row.kind.value, about.get(row.subject, row.subject)) for row in view.discrepancies)
+    """What was not told, was told twice, or is not so. `about` turns a discrepancy's id, or its subject, into what `expected` calls it."""
+    told = Counter(
+        (row.kind.value, about.get(row.discrepancy_id) or about.get(row.subject, row.subject))
+        for row in view.discrepancies
+    )
     findings = []
     for key in sorted(told.keys() | expected.least.keys()):
         if told[key] < expected.least[key]:

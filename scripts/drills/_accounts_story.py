@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 
+from actors._discrepancies import discrepancy_id
 from engine.model import DiscrepancyKind, FlowKind, order_id_of
 from scripts.drills._accounts_ground import Ground, TrueFill, Truth
 from scripts.drills._accounts_judge import Expected, is_ours
@@ -29,6 +30,8 @@ class Story:
         self.fills: dict[str, Cover] = {}
         self._unhidden: set[str] = set()
         self._quiet: set[str] = set()
+        self._may_infer: Counter[str] = Counter()
+        self._must_infer: Counter[str] = Counter()
         self._was_live: set[str] = set()
 
     @property
@@ -60,6 +63,23 @@ class Story:
                 if quietly:
                     self._quiet.add(key)
 
+    def infer(self, truth: Truth, known: Collection[str], node_part: str) -> None:
+        """The node has looked twice while fills were hidden: what a position moved by them, it has inferred. Not so where an order of
+        its own lives whose fills it knows to be coming; where such an order is over, it may.
+        """
+        amounts: Counter[str] = Counter()
+        own: set[str] = set()
+        coming: set[str] = set()
+        for fill in (truth.fills[key] for key in self.untold(truth, known)):
+            amounts[fill.symbol] += fill.signed  # type: ignore[assignment]  # a sum of Decimals
+            order = truth.orders[fill.venue_order_id]
+            if is_ours(order, node_part):
+                (coming if order.live else own).add(fill.symbol)
+        for symbol, amount in amounts.items():
+            if amount and symbol not in coming:
+                self._may_infer[symbol] += 1
+                self._must_infer[symbol] += symbol not in own
+
     def unhide(self) -> None:
         self._unhidden |= self.hidden
 
@@ -77,9 +97,9 @@ class Story:
         for key, fill in truth.fills.items():
             if key not in self.hidden:
                 self._expect_of_fill(fill, truth, node_part, least, most)
-        for key in self.fills:
-            if self.fills[key] is Cover.HIDDEN:
-                most[DiscrepancyKind.FILL_INFERRED, truth.fills[key].symbol] += 1
+        for symbol, times in self._may_infer.items():
+            most[DiscrepancyKind.FILL_INFERRED, symbol] = times
+            least[DiscrepancyKind.FILL_INFERRED, symbol] = self._must_infer[symbol]
         for (act, currency), times in self.moved.items():
             if act in LOST_MONEY:
                 least[DiscrepancyKind.WITHDRAWAL, currency] += times
@@ -104,6 +124,11 @@ class Story:
             surely = cover is Cover.LOST and not (ours and order_id_of(order.client_id) in self.answered)
             least[DiscrepancyKind.FILL_MISSED, fill.key] = int(surely)
 
-    def about(self, truth: Truth) -> dict[str, str]:
-        """What a discrepancy's subject stands for in `expected`."""
-        return {fill.trade_id: key for key, fill in truth.fills.items()}
+    def about(self, truth: Truth, ground: Ground) -> dict[str, str]:
+        """What a discrepancy stands for in `expected`, by its id or its subject: trade ids alone are not unique."""
+        names = {ground.instrument(contract.symbol): contract.symbol for contract in ground.contracts}
+        for key, fill in truth.fills.items():
+            for kind in (DiscrepancyKind.FILL_EXTERNAL, DiscrepancyKind.FILL_MISSED):
+                id_ = discrepancy_id(ground.account, kind, ground.instrument(fill.symbol), fill.trade_id)
+                names[id_] = key
+        return names

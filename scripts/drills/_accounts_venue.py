@@ -13,7 +13,7 @@ from engine.kernel import Entropy, SystemClock
 from engine.simulator import ApiKey, BinanceSettings, Credentials, DeribitSettings, open_simulator
 from scripts.drills._accounts_ground import BINANCE, KEY, SECRET, Contract, Ground, Place, Truth
 
-__all__ = ["Venues"]
+__all__ = ["ActRefused", "Venues"]
 
 FORK = multiprocessing.get_context("fork")
 READY_S = 30.0
@@ -47,6 +47,10 @@ async def _serve_for_ever(seed: int, place: Connection) -> None:
             )
         )
         await trio.sleep_forever()
+
+
+class ActRefused(Exception):
+    """The venue would not do it, in its words; nothing was done."""
 
 
 class Venues:
@@ -87,7 +91,7 @@ class Venues:
     # ── what is done ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def act(self, do: str, **what: Any) -> dict[str, Any]:
-        """Something happens at the venue by another hand than the node's. Raises RuntimeError with the venue's word if it does not."""
+        """Something happens at the venue by another hand than the node's. Raises `ActRefused`."""
         body = {"venue": self._ground.truth_name, "account": "main", "do": do, **what}
         return self._post("/act", {name: str(v) if isinstance(v, Decimal) else v for name, v in body.items()})
 
@@ -105,7 +109,7 @@ class Venues:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._control.post(path, json=body)
         if answer.is_error:
-            raise RuntimeError(f"{path} {body}: {answer.text}")
+            raise ActRefused(f"{path} {body}: {answer.text}")
         told: dict[str, Any] = answer.json()
         return told
 

@@ -93,6 +93,8 @@ class World:
                 self._sync()
                 time.sleep(CONFIRMED_S)
                 self._sync()
+                view = view_of(self.node.store)
+                self.story.infer(self._venues.truth(), view.known_fills, view.node_part)
                 findings = self._judged()
         if burst.cover is Cover.HIDDEN:
             self.story.unhide()
@@ -178,7 +180,7 @@ class World:
         found = differences(view, truth, self.ground, hidden=story.untold(truth, view.known_fills))
         found += records(view)
         found += statement(view, truth, self.ground, self._begun, story.flows(self.ground))
-        return [*found, *telling(view, story.expected(truth, view.node_part), story.about(truth))]
+        return [*found, *telling(view, story.expected(truth, view.node_part), story.about(truth, self.ground))]
 
     def _begin(self) -> Begun:
         view = view_of(self.node.store)
