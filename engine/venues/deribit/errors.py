@@ -67,6 +67,7 @@ PASSING = frozenset(
         10072,  # position lock
         11013, 11035,  # too many orders, too many triggers
         11021, 11054,  # post-only that would take
+        13901,  # too many orders that wait for others
     }
 )  # fmt: skip
 
