@@ -84,7 +84,7 @@ def _condition(first: Order) -> TriggerFill | None:
 
 
 def _may_rest(order: Order) -> bool:
-    return order.order_type is not OrderType.MARKET and order.time_in_force is TimeInForce.GTC
+    return order.order_type.has_price and order.time_in_force is TimeInForce.GTC
 
 
 def _why_not_members(orders: Sequence[Order], instrument: Instrument) -> str:
