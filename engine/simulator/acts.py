@@ -1,7 +1,8 @@
 """What people do to a venue that no client of it did: money that comes and goes, orders by hand, a passer-by in the market.
 
-One struct an act, so that a typing mistake is an answer and not a silence. Each is done at once and completely, or refused and
-not done at all; with the same acts at the same times, a venue comes out the same.
+One struct an act, so that a typing mistake is an answer and not a silence. Each is done at once, or refused and not done at
+all (where a close takes an order for each of two positions, that order); with the same acts at the same times, a venue comes
+out the same.
 """
 
 from decimal import Decimal
@@ -23,6 +24,7 @@ __all__ = [
     "TransferIn",
     "TransferOut",
     "Withdraw",
+    "check",
 ]
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -30,6 +32,24 @@ Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 class ActRefused(Exception):
     """The venue would not do it; the text says why, and nothing was done."""
+
+
+MOST = Decimal("1e15")  # of any figure
+LEAST_EXPONENT = -18
+MOST_RATE = Decimal(1)
+
+
+def check(act: "AnyAct") -> None:
+    """Refuse what is no figure anybody meant. Raises ActRefused."""
+    for name in act.__struct_fields__:
+        figure = getattr(act, name)
+        if isinstance(figure, Decimal) and not _is_sane(figure, MOST_RATE if name == "rate" else MOST):
+            raise ActRefused(f"{name}: expected a figure of a sane size, got {str(figure)[:40]}")
+
+
+def _is_sane(figure: Decimal, most: Decimal) -> bool:
+    exponent = figure.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= LEAST_EXPONENT and abs(figure) <= most
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):

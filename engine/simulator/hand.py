@@ -18,6 +18,7 @@ from engine.simulator.acts import (
     PlaceOrder,
     TransferIn,
     Withdraw,
+    check,
 )
 from engine.simulator.exchange import Exchange
 from engine.simulator.margin import view
@@ -39,6 +40,7 @@ class Hand(ABC):
 
         Raises ActRefused.
         """
+        check(act)
         account = self.exchange.account(act.account)
         lines = account.log_count
         try:
@@ -99,7 +101,7 @@ class Hand(ABC):
         amount, currency = act.amount, act.currency
         if currency not in account.wallets:
             raise ActRefused(f"currency: expected one of {', '.join(account.wallets)}, got {currency!r}")
-        if not (amount.is_finite() and amount > 0):
+        if amount <= 0:
             raise ActRefused(f"amount: expected more than 0, got {amount}")
         if not isinstance(act, Deposit | TransferIn):
             self._check_free(account, currency, amount)

@@ -1,7 +1,8 @@
 """What people do by hand at both venues: money that comes and goes, orders, closings, fills by a passer-by, funding."""
 
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import msgspec
@@ -20,6 +21,8 @@ from tests.support.sim_venue import sim_in_memory
 
 D = Decimal
 EXACT = D("1e-12")
+KINDS: tuple[Any, ...] = get_args(AnyAct)
+DOINGS = [kind.__struct_config__.tag for kind in KINDS]
 
 
 class Bench:
@@ -69,6 +72,9 @@ class Bench:
     def conserved(self) -> bool:
         ledger = self.exchange.ledger
         return all(abs(ledger.total(currency) - ledger.deposited[currency]) < EXACT for currency in ledger.deposited)
+
+
+BENCHES: dict[str, Bench] = {}  # that are not put back in order after use
 
 
 @pytest.fixture(params=["deribit", "binance_usdm"])
@@ -151,6 +157,32 @@ def test_what_the_venue_would_refuse_is_refused_by_hand_as_well(bench):
     assert not bench.owner.live
 
 
+def test_a_close_by_hand_closes_both_ways_where_both_are_held():
+    trader = Trader(symbols=(SYMBOL,))
+    trader.call("POST", "positionSide/dual", dualSidePosition="true")
+
+    def act(do: str, **fields: Any) -> Any:
+        return trader.side.hand.do(
+            msgspec.convert({"venue": "binance_usdm", "do": do, "symbol": SYMBOL, **fields}, AnyAct)
+        )
+
+    act("order", side="buy", amount="0.03", position_side="LONG")
+    act("order", side="sell", amount="0.02", position_side="SHORT")
+    assert trader.truth["positions"] == {f"{SYMBOL}#LONG": D("0.03"), f"{SYMBOL}#SHORT": D("-0.02")}
+    with pytest.raises(ActRefused):
+        act("order", side="buy", amount="0.03")
+    assert len(act("close")["orders"]) == 2
+    assert trader.truth["positions"] == {}
+
+
+def test_a_condition_of_binance_is_cancelled_by_hand_by_its_own_number():
+    trader = Trader(symbols=(SYMBOL,))
+    algo = trader.algo("SELL", "STOP_MARKET", triggerPrice=trader.at("0.9"))
+    act = {"venue": "binance_usdm", "do": "cancel", "order_id": algo["algoId"]}
+    trader.side.hand.do(msgspec.convert(act, AnyAct))
+    assert [row["status"] for row in trader.truth["algos"].values()] == ["CANCELED"]
+
+
 # -- fills by somebody in the market
 
 
@@ -223,6 +255,34 @@ def test_whatever_is_done_by_hand_money_is_conserved_and_statements_add_up(name,
     if name == "binance_usdm":
         earned += sum((entry.cashflow for entry in new if entry.fill is not None), D(0))
     assert bench.held - start == earned
+
+
+figures = st.sampled_from(["NaN", "-0", "1e400", "1e-400", "Infinity", "1e15", "-5", "0.00000001"]) | st.decimals().map(
+    str
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(["deribit", "binance_usdm"]),
+    do=st.sampled_from(DOINGS),
+    one=figures,
+    two=figures,
+    text=st.text(max_size=30),
+)
+def test_nobody_breaks_a_venue_by_hand(name, do, one, two, text):
+    bench = BENCHES.setdefault(name, Bench(name))
+    given = {"venue": name, "account": bench.account, "do": do, "symbol": bench.symbol, "currency": bench.currency}
+    given |= {"amount": one, "price": two, "rate": two, "side": "buy", "order_id": text, "label": text}
+    for fewer in (given, given | {"symbol": text, "currency": text}):
+        known = {field for kind in KINDS if kind.__struct_config__.tag == do for field in kind.__struct_fields__}
+        try:
+            act = msgspec.convert({key: value for key, value in fewer.items() if key in (*known, "do")}, AnyAct)
+        except msgspec.ValidationError:
+            continue
+        with suppress(ActRefused):
+            bench.hand.do(act)
+    assert bench.conserved()
 
 
 def test_the_same_acts_come_out_the_same(bench):
