@@ -1,5 +1,6 @@
 """The account itself: it listens to its stream, and is in step or says that it is not."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import trio
@@ -32,6 +33,30 @@ class SyncDue(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.CONFLATE
 
 
+class Uncompared:
+    """The newest pass whose balances are still to be compared, since when passes wait for that, and who does."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._since_ms = 0
+        self._waiting: list[Reply[SyncReport]] = []
+        self._there = trio.Event()
+
+    def add(self, snapshot: Snapshot, started_at_ms: int, waiting: Iterable[Reply[SyncReport]]) -> None:
+        self._since_ms = started_at_ms if self._snapshot is None else self._since_ms
+        self._snapshot = snapshot
+        self._waiting += waiting
+        self._there.set()
+
+    async def take(self) -> tuple[Snapshot, int, list[Reply[SyncReport]]]:
+        """Wait for one."""
+        await self._there.wait()
+        taken = self._snapshot
+        assert taken is not None, "what is there has a pass"
+        waiting, self._waiting, self._snapshot, self._there = self._waiting, [], None, trio.Event()
+        return taken, self._since_ms, waiting
+
+
 class Account(Accountant):
     """See the package's page."""
 
@@ -39,7 +64,8 @@ class Account(Accountant):
         super().__init__(desk)
         self._stream = PrivateStream(desk, self.ctx)
         self._report: SyncReport | None = None
-        self._waiting: list[Reply[SyncReport]] = []
+        self._waiting: list[tuple[Reply[SyncReport], bool]] = []
+        self._uncompared = Uncompared()
         self._wanted = trio.Event()
 
     async def on_start(self) -> None:
@@ -53,6 +79,7 @@ class Account(Accountant):
         self.spawn(self._stream.run, name="private stream")
         self.spawn(self._stream.attend, name="private stream upkeep")
         self.spawn(self._keep_in_step, name="sync")
+        self.spawn(self._keep_reckoning, name="reckoning")
         self.every(self._settings.sync_every_s, SyncDue())
 
     # ── the private stream ────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,8 +132,8 @@ class Account(Accountant):
         self._wanted.set()
 
     @on(SyncNow)
-    def sync_now(self, _message: SyncNow) -> None:
-        self._waiting.append(self.defer_reply())
+    def sync_now(self, message: SyncNow) -> None:
+        self._waiting.append((self.defer_reply(), message.holdings_only))
         self._wanted.set()
 
     @on(GetSyncReport)
@@ -119,25 +146,40 @@ class Account(Accountant):
             await self._wanted.wait()
             self._wanted = trio.Event()
             waiting, self._waiting = self._waiting, []
-            report = await self._step()
-            for reply in waiting:
-                reply.send(report)
-            if not report.whole:
+            started_at_ms = self._now_ms()
+            try:
+                snapshot = await self._pass()
+            except (VenueError, PassFailed) as trouble:
+                error = f"{type(trouble).__name__}: {trouble}"
+                self.log.warning("sync failed, trying again: {}", error)
+                self._doubtful.clear()
+                self._answer([reply for reply, _ in waiting], self._report_of(started_at_ms, error=error))
                 await self.ctx.clock.sleep(self._settings.sync_retry_s)
                 self._wanted.set()
+            else:
+                await self._on_disk()
+                soon = [reply for reply, holdings_only in waiting if holdings_only]
+                later = [reply for reply, holdings_only in waiting if not holdings_only]
+                self._answer(soon, self._report_of(started_at_ms, unchecked="not waited for"))
+                self._uncompared.add(snapshot, started_at_ms, later)
 
-    async def _step(self) -> SyncReport:
-        """One pass and what it found, all of it on disk."""
-        started_at_ms = self._now_ms()
-        error, unchecked, results = "", "", tuple[SyncResult, ...]()
-        try:
-            unchecked = await self._pass()
-            results = self._results()
-        except (VenueError, PassFailed) as trouble:
-            error = f"{type(trouble).__name__}: {trouble}"
-            self.log.warning("sync failed, trying again: {}", error)
-        await self._on_disk()
-        self._report = SyncReport(
+    async def _keep_reckoning(self) -> None:
+        """Compare the balances of the newest pass with the statement, one after the other."""
+        while True:
+            snapshot, started_at_ms, waiting = await self._uncompared.take()
+            unchecked = await self._reckon(snapshot.balances, snapshot.venue_ms)
+            await self._on_disk()
+            self._report = self._report_of(started_at_ms, unchecked=unchecked, results=self._results())
+            self._answer(waiting, self._report)
+
+    def _answer(self, waiting: Iterable[Reply[SyncReport]], report: SyncReport) -> None:
+        for reply in waiting:
+            reply.send(report)
+
+    def _report_of(
+        self, started_at_ms: int, *, error: str = "", unchecked: str = "", results: tuple[SyncResult, ...] = ()
+    ) -> SyncReport:
+        return SyncReport(
             account=self._desk.account,
             started_at_ms=started_at_ms,
             ended_at_ms=self._now_ms(),
@@ -147,17 +189,16 @@ class Account(Accountant):
             unchecked=unchecked,
             mode=self._settings.mode,
         )
-        return self._report
 
-    async def _pass(self) -> str:
-        """All questions, taken by the queue and on disk; only then does the next pass look back less far. Last, balances are
-        compared with the statement: why that was not possible, or nothing.
+    async def _pass(self) -> Snapshot:
+        """All questions, taken by the queue and on disk; only then does the next pass look back less far.
 
         Raises `VenueError` and `PassFailed`.
         """
         connection, listening = self._stream.connection, self._stream.complete
         snapshot = await self._ask_everything(self._stream.complete_for_s)
-        unchecked = await self._read_statement(snapshot.venue_ms)
+        if self._large_moves(snapshot.balances):
+            await self._read_in_haste(snapshot.venue_ms)
         self._take(snapshot)
         listening = listening and connection == self._stream.connection
         if listening:
@@ -168,7 +209,7 @@ class Account(Accountant):
             self._out_of_step("the private stream ended during the pass")
         self._tell_watcher()
         self._move_cursor(snapshot.venue_ms)
-        return unchecked or await self._reckon(snapshot.balances, snapshot.venue_ms)
+        return snapshot
 
     def _take(self, snapshot: Snapshot) -> None:
         self._take_holdings(

@@ -1,6 +1,7 @@
 """Positions and balances as the venue states them, and how the day went."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 import msgspec
 
@@ -39,6 +40,10 @@ class Holder(Keeper):
         self._looked_ms = 0  # the venue's time of the last complete pass
         self._synced = False  # the stream is up, and a pass since it is was whole
         self._day: DayStart | None = None
+        self._day_pnl: dict[str, Decimal] = {}  # as it was told last
+        self._doubtful: set[str] = (
+            set()
+        )  # currencies of which it is not known yet whether money came or went from outside
 
     def _recall_holdings(self) -> None:
         """What was last stored."""
@@ -126,14 +131,20 @@ class Holder(Keeper):
         return self._holdings()
 
     def _holdings(self) -> Holdings:
+        self._day_pnl = self._result_of_day()
         return Holdings(
             tuple(self._positions.values()),
             tuple(self._balances.values()),
             looked_ms=self._looked_ms,
             day=self._day.day if self._day else 0,
-            day_pnl=day_pnl(self._day, self._balances.values()),
+            day_pnl=self._day_pnl,
             in_step=self._synced,
         )
+
+    def _result_of_day(self) -> dict[str, Decimal]:
+        """Where it is not known what moved a balance, the result stays what it was."""
+        now = day_pnl(self._day, self._balances.values())
+        return now | {name: result for name, result in self._day_pnl.items() if name in self._doubtful}
 
     def _tell_holdings(self) -> None:
         """The queue judges orders by it. Of several the newest one waits in a mailbox."""

@@ -4,7 +4,9 @@ Every line is stored once. Lines of money from outside are told to people; money
 difference like any other. Then each balance is reckoned with (`engine.model.accounts.reckoning`): one that is not explained is
 looked at a second time before anybody hears of it, because trading goes on between two questions and a line may be listed late.
 
-Nothing of this holds up orders: a statement that cannot be read is read at the next pass.
+Nothing of this holds up orders: a statement that cannot be read is read at the next pass. There is one exception. Before a balance
+that moved by more than trading soon does is told to those who judge the day's result, the statement is asked whether money came
+or went, because a withdrawal is no loss that should stop anybody.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +14,7 @@ from decimal import Decimal
 from functools import partial
 
 import msgspec
+import trio
 
 from actors._discrepancies import discrepancy_id
 from actors.account.asking import Asker, PassFailed
@@ -24,6 +27,7 @@ from engine.model import (
     Discrepancy,
     DiscrepancyKind,
     GateState,
+    Position,
     Reckoning,
     Severity,
     SyncKind,
@@ -42,9 +46,11 @@ from engine.store import Change, Put
 from engine.venues.base import FlowPage, VenueError, VenueRest
 
 MAX_FLOW_PAGES = 200
-STATEMENT_TIMEOUT_S = 5.0  # an answer that is late is not worth holding up a pass for
+STATEMENT_TIMEOUT_S = 30.0  # some venues sell a page a second
 YOUNG_MS = 1000  # a line stamped so shortly before a pass may still be on its way into the balance
 AHEAD_MS = 5000  # how far ahead of the venue's clock ours may run
+HASTE_S = 5.0
+LARGE = Decimal("0.01")  # of what was there
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +73,9 @@ class Accountant(Asker):
         self._unsaved_lines: set[str] = set()
         self._young: list[CashFlow] = []  # lines of the present look about as young as its balances
         self._young_from_ms = 0
-        self._moved: dict[str, Decimal] = {}  # what the present pass found of money from outside, by currency
-        self._wrong: dict[str, Decimal] = {}  # what the present pass told as a difference, by currency
+        self._moved: dict[str, Decimal] = {}  # what was found of money from outside since the last report, by currency
+        self._wrong: dict[str, Decimal] = {}  # what was told as a difference since then, by currency
+        self._reading = trio.Lock()
         self._unallocated: dict[str, Decimal] = {}  # as of the last pass, by currency
 
     def _recall_statement(self) -> None:
@@ -81,13 +88,37 @@ class Accountant(Asker):
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _read_statement(self, venue_ms: int) -> str:
-        """Take all lines there are by now; why that failed, or nothing."""
-        self._moved, self._wrong = {}, {}
+        """Take all lines there are by now, and say what that makes of the day; why it failed, or nothing."""
         try:
             await self._read_pages(venue_ms)
         except (VenueError, PassFailed) as error:
             return self._unreadable(error)
+        finally:
+            self._doubtful.clear()
         return ""
+
+    async def _read_in_haste(self, venue_ms: int) -> None:
+        """Something waits for it, and not for long."""
+        with trio.move_on_after(HASTE_S):
+            async with self._reading:
+                await self._read_statement(venue_ms)
+
+    def _heard_holdings(self, positions: list[Position], balances: list[Balance]) -> None:
+        self._doubtful |= self._large_moves(balances)
+        super()._heard_holdings(positions, balances)
+
+    def _large_moves(self, balances: Iterable[Balance]) -> set[str]:
+        """Currencies that moved by more than trading does between two looks."""
+        if self._standing is None:
+            return set()
+        reckonings = self._standing.reckonings
+        expected = {currency: reckoning.expected for currency, reckoning in reckonings.items()}
+        return {
+            balance.currency
+            for balance in balances
+            if abs(balance.balance - expected.get(balance.currency, ZERO))
+            > LARGE * abs(expected.get(balance.currency, ZERO))
+        }
 
     def _unreadable(self, error: Exception) -> str:
         self.log.warning("balances are not checked: {}: {}", type(error).__name__, error)
@@ -138,9 +169,11 @@ class Accountant(Asker):
         self._unsaved_lines.update(line.key for line in fresh)
         self._tell("account.statement", found, *changes)
         self._ledger.after(partial(self._unsaved_lines.difference_update, {line.key for line in fresh}))
-        self._count_in_day(outside)
         for line in outside:
             self._came_or_went(line)
+        if outside:
+            self._count_in_day(outside)
+            self._tell_holdings()
 
     def _with_lines(self, standing: Standing, lines: Iterable[CashFlow], read_ms: int) -> Standing:
         reckonings = dict(standing.reckonings)
@@ -189,6 +222,11 @@ class Accountant(Asker):
 
     async def _reckon(self, balances: Sequence[Balance], venue_ms: int) -> str:
         """Compare every balance with the statement; tell what two looks show. Why that was not possible, or nothing."""
+        async with self._reading:
+            unreadable = await self._read_statement(venue_ms)
+            return unreadable or await self._look_twice(balances, venue_ms)
+
+    async def _look_twice(self, balances: Sequence[Balance], venue_ms: int) -> str:
         odd = self._compare(balances, venue_ms)
         if not odd:
             return ""
@@ -277,13 +315,15 @@ class Accountant(Asker):
     # ── results ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _results(self) -> tuple[SyncResult, ...]:
-        """By currency, of the balances as they are known now."""
+        """By currency, of the balances as they are known now, with what was found since the last results."""
         orders = self._desk.store.live_orders(self._desk.account)
         kept = reserves(orders, self._positions.values(), self._desk.instrument)
-        return tuple(
+        results = tuple(
             self._result(balance, kept.held.get(balance.currency, ZERO), kept.coming.get(balance.currency, ZERO))
             for _, balance in sorted(self._balances.items())
         )
+        self._moved, self._wrong = {}, {}
+        return results
 
     def _result(self, balance: Balance, held: Decimal, coming: Decimal) -> SyncResult:
         currency = balance.currency

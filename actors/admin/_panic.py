@@ -209,7 +209,7 @@ async def _until_cancelled(account: AccountParts, timeout_s: float) -> int:
 async def _synced(account: AccountParts) -> bool:
     """Whether positions could be read again just now. If not, those of the last pass must do: holding still is worse."""
     try:
-        return (await ask(account.account, SyncNow(), SYNC_TIMEOUT_S)).whole
+        return (await ask(account.account, SyncNow(holdings_only=True), SYNC_TIMEOUT_S)).whole
     except rpc.RpcError:
         return False
 

@@ -80,7 +80,13 @@ class SyncSoon(Message, frozen=True):
 
 
 class SyncNow(Request[SyncReport], frozen=True):
-    """Reconcile with the venue now; what the pass found, or why it failed, once all of it is on disk."""
+    """Reconcile with the venue now; what the pass found, or why it failed, once all of it is on disk.
+
+    `holdings_only`: for whoever needs orders, positions and balances as they are now, and cannot wait for the venue's statement to
+    explain them.
+    """
+
+    holdings_only: bool = False
 
 
 class GetSyncReport(Request[SyncReport | None], frozen=True):

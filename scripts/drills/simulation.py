@@ -323,7 +323,12 @@ def _moving(order: Order) -> bool:
 
 async def _synced(node: Node) -> bool:
     try:
-        return all([(await account.account.call(SyncNow(), timeout_s=60.0)).whole for account in node.parts.accounts()])
+        return all(
+            [
+                (await account.account.call(SyncNow(holdings_only=True), timeout_s=60.0)).whole
+                for account in node.parts.accounts()
+            ]
+        )
     except (ActorDown, CallFailed, CallTimeout, MailboxFull):
         return False
 

@@ -240,7 +240,7 @@ class LiveNode:
 
     async def synced(self) -> bool:
         try:
-            return bool((await self.account.account.call(SyncNow(), timeout_s=CALL_S)).whole)
+            return bool((await self.account.account.call(SyncNow(holdings_only=True), timeout_s=CALL_S)).whole)
         except (ActorDown, CallFailed, CallTimeout, MailboxFull):
             return False
 
