@@ -65,6 +65,7 @@ class Linked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entry: dict[str, Any] | None = None
     releases_at: TriggerFill = TriggerFill.INCREMENTAL
     cancels_at: TriggerFill = TriggerFill.FIRST_HIT
+    native: bool = True
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

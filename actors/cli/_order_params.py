@@ -45,6 +45,8 @@ def form(options: Options) -> dict[str, Any]:
     if getattr(options, "trail", None):
         more = {"by": options.trail_by, "activation_price": options.activate}
         found["trail"] = options.trail | {name: value for name, value in more.items() if value is not None}
+    if getattr(options, "kept_here", False):
+        found["native"] = False
     if getattr(options, "metadata", None):
         found["metadata"] = dict(options.metadata)
     if getattr(options, "style", None):
@@ -69,7 +71,8 @@ def oco(options: Options) -> dict[str, Any]:
     shared = form(options)
     profit = shared | {"order_type": "limit", "price": options.take_profit}
     stop = shared | {"order_type": "stop_market", "trigger_price": options.stop_loss}
-    return {"kind": "oco", "exits": [profit, stop], "cancels_at": options.cancels_at}
+    native = not options.kept_here
+    return {"kind": "oco", "exits": [profit, stop], "cancels_at": options.cancels_at, "native": native}
 
 
 def oto(options: Options) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def oto(options: Options) -> dict[str, Any]:
     )
     other = "sell" if options.side == "buy" else "buy"
     exit_ = shared | how | {"direction": other, "reduce_only": True}
-    return {"kind": "oto", "entry": entry, "exits": [exit_], "releases_at": options.releases_at}
+    native = not options.kept_here
+    return {"kind": "oto", "entry": entry, "exits": [exit_], "releases_at": options.releases_at, "native": native}
 
 
 def history(options: Options) -> dict[str, Any]:

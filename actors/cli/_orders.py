@@ -173,6 +173,15 @@ def _trailing(parser: argparse.ArgumentParser, help_text: str) -> None:
     parser.add_argument("--trail", type=trail, metavar="D|P%", help=help_text)
     parser.add_argument("--trail-by", choices=list(map(str, TriggerBy)), help="default: mark")
     parser.add_argument("--activate", type=decimal, metavar="P", help="follow once the price was there")
+    _keeper(parser)
+
+
+def _keeper(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kept-here",
+        action="store_true",
+        help="the node follows the price or keeps the set, even where the venue could",
+    )
 
 
 def _submit(parser: argparse.ArgumentParser) -> None:
@@ -208,6 +217,7 @@ def _linked(add: Add) -> None:
     pair_.add_argument("--stop-loss", type=decimal, metavar="P", required=True)
     pair_.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
     pair_.add_argument("--cancels-at", choices=list(map(str, TriggerFill)), default="first_hit")
+    _keeper(pair_)
     then = add(
         "oto",
         "an entry, and an exit that its fills release",
@@ -219,6 +229,7 @@ def _linked(add: Add) -> None:
     exit_.add_argument("--then-price", type=decimal, metavar="P", help="the exit is a limit order")
     exit_.add_argument("--then-stop", type=decimal, metavar="P", help="the exit is a stop")
     then.add_argument("--releases-at", choices=list(map(str, TriggerFill)), default="incremental")
+    _keeper(then)
 
 
 def _history(parser: argparse.ArgumentParser) -> None:

@@ -90,7 +90,7 @@ def waits_for(row: Answer) -> str:
         "a person" if row["review"] else "",
         entry,
         "conditions" if conditional and (row["conditions"] or row["any_of"]) else "",
-        "its trail" if conditional and row["trail"] else "",
+        "its trail" if conditional and row["trail"] and not row.get("native_trail") else "",
         time_of(row["due_at_ms"]) if row["due_at_ms"] else "",
     ]
     turn = "" if row["priority"] == "normal" else f"({row['priority']})"

@@ -62,11 +62,13 @@ class OrderOptions(CommonOptions, total=False):
 
     trail: Mapping[str, Any] | Trail | None
     expiration: float | None
+    native: bool
 
 
 class SetOptions(CommonOptions, total=False):
     """What the functions for special kinds of orders have besides."""
 
+    native: bool
     priority: str
     metadata: Mapping[str, Any] | None
 
@@ -105,6 +107,7 @@ class OrderForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     strategy: str = ""
     request_key: str = ""
     execution: str | dict[str, Any] | None = None
+    native: bool = True  # the venue may keep its trail, or its set; False: only the node
 
     @property
     def immediate(self) -> bool:
@@ -141,6 +144,7 @@ class OrderForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             partial_fill=self.partial_fill_handling,
             on_error=self.error_handling,
             metadata={key: str(value) for key, value in (self.metadata or {}).items()},
+            native=self.native,
         )
         try:
             request.check()

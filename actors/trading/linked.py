@@ -43,6 +43,7 @@ class LinkedForm(msgspec.Struct, frozen=True):
     entry: OrderForm | None
     releases_at: TriggerFill
     cancels_at: TriggerFill
+    native: bool = True
 
 
 def linked_form(
@@ -51,6 +52,8 @@ def linked_form(
     entry: Mapping[str, Any] | OrderForm | None,
     releases_at: str,
     cancels_at: str,
+    *,
+    native: bool = True,
 ) -> LinkedForm:
     """A set from its parameters. Raises AdvancedOrderError naming the field."""
     if kind not in KINDS:
@@ -71,13 +74,16 @@ def linked_form(
         entry=None if entry is None else _one(entry, "entry"),
         releases_at=TriggerFill(releases_at),
         cancels_at=TriggerFill(cancels_at),
+        native=native,
     )
 
 
 def bracket_form(
     entry: Mapping[str, Any], take_profit: Figure | None, stop_loss: Figure | None, trail: Mapping[str, Any] | None
 ) -> LinkedForm:
-    """An entry with its two exits on the other side; both only reduce what the entry opened. Raises AdvancedOrderError."""
+    """An entry with its two exits on the other side; both only reduce what the entry opened, and the one that is filled wholly
+    ends the other: what a part leaves open stays guarded. Raises AdvancedOrderError.
+    """
     if take_profit is None:
         raise bad_field("take_profit", "the price at which a profit is taken", "none")
     if (stop_loss is None) is (trail is None):
@@ -97,7 +103,8 @@ def bracket_form(
         ),
         entry=first,
         releases_at=TriggerFill.INCREMENTAL,
-        cancels_at=TriggerFill.FIRST_HIT,
+        cancels_at=TriggerFill.COMPLETE_FILL,
+        native=first.native,
     )
 
 

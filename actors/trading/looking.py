@@ -90,9 +90,8 @@ class Looking(Caller):
         """
         order = self._order(order_id)
         if not order.conditional:
-            raise ConditionEvaluationError(
-                "NOT_CONDITIONAL", "order_id", "an order that waits for conditions", order_id
-            )
+            got = f"{order_id}, whose price the venue follows" if order.native_trail else order_id
+            raise ConditionEvaluationError("NOT_CONDITIONAL", "order_id", "an order that waits for conditions", got)
         found = await self._conditions(order)
         if found is None:
             raise ConditionEvaluationError("NOT_WATCHED", "order_id", "an order whose conditions are watched", order_id)
@@ -139,7 +138,7 @@ def waits_for(order: Order, now_ms: int) -> list[str]:
         f"a person: {order.review}": bool(order.review),
         f"fills of {order.link.after if order.link else ''}": order.link is not None and bool(order.link.after),
         "its conditions": order.met_at_ms is None and bool(order.conditions or order.any_of),
-        "its trail": order.met_at_ms is None and order.trail is not None,
+        "its trail": order.met_at_ms is None and order.trail is not None and not order.native_trail,
         f"its time, in {(order.due_at_ms - now_ms) / 1000:.1f} s": order.due_at_ms > now_ms,
     }
     return [reason for reason, is_so in reasons.items() if is_so]

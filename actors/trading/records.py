@@ -37,7 +37,8 @@ def status_of(order: Order) -> str:
     """The public name of where an order is."""
     if order.review and not order.state.terminal:
         return REVIEW
-    if order.state is OrderState.WAITING and order.held:
+    waits = order.conditional or (order.link is not None and bool(order.link.after))
+    if order.state is OrderState.WAITING and waits:
         return UNTRIGGERED
     if order.state is OrderState.WAITING and order.met_at_ms is not None:
         return TRIGGERED
@@ -76,6 +77,7 @@ def order_record(order: Order, *, executed_at_ms: int | None = None) -> dict[str
         "due_at": moment(order.due_at_ms or None),
         "expires_at": moment(order.expires_at_ms),
         "group": order.link.group if order.link else "",
+        "native": order.native_trail or (order.link is not None and order.link.native),
         "plan": order.plan,
         "strategy": order.strategy,
         "request_key": order.request_key,

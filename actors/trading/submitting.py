@@ -195,13 +195,15 @@ class Submitting(Caller):
         entry: Orderly | None = None,
         releases_at: str = "incremental",
         cancels_at: str = "first_hit",
+        native: bool = True,
     ) -> Record:
         """Place orders that depend on each other, all of them or none: `{group, native, orders}`, the entry first.
 
-        `kind`: oco (the first that is filled ends the others), oto (the entry's fills release the others), bracket (both). `native` False:
-        the node keeps what binds them, the venue does not know of it. Raises AdvancedOrderError.
+        `kind`: oco (the first that is filled ends the others), oto (the entry's fills release the others), bracket (both). Answered
+        `native` True: the venue keeps what binds them, also while the node is away; False: the node does, because the venue cannot
+        or `native=False` was asked for. Raises AdvancedOrderError.
         """
-        return await self._linked(linked_form(kind, exits, entry, releases_at, cancels_at))
+        return await self._linked(linked_form(kind, exits, entry, releases_at, cancels_at, native=native))
 
     async def bracket_order(
         self,
@@ -244,6 +246,7 @@ class Submitting(Caller):
             entry=requests[0] if form.entry else None,
             releases_at=form.releases_at,
             cancels_at=form.cancels_at,
+            native=form.native,
         )
         answer = await self._call(account.orders, message)
         if isinstance(answer, Denial):

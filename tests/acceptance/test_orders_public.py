@@ -147,16 +147,15 @@ async def bracket(customer: Customer) -> None:
     wide = {"take_profit": str(customer.live.price("1.06")), "stop_loss": str(customer.live.price("0.94"))}
     made = await customer.call("order.bracket", **customer.order(order_type="market", price=None), **wide)
     entry, *exits = made["orders"]
-    assert (made["native"], [one["status"] for one in exits]) == (False, ["untriggered"] * 2)
+    assert (made["native"], {one["native"] for one in exits}) == (True, {True}), "the venue keeps it"
     await customer.until(entry["order_id"], "filled")
     with trio.fail_after(LIMIT_S):
         while len(resting := await found(customer, group=made["group"], status="open")) < 2:
             await trio.sleep(0.05)
     assert {one["direction"] for one in resting} == {"sell"}
     assert sum(Decimal(one["amount"]) for one in resting) == 40
-    for one in resting:
-        await customer.call("order.cancel", order_id=one["order_id"])
-    for one in resting:
+    await customer.call("order.cancel", order_id=resting[0]["order_id"])
+    for one in resting:  # of two rivals at the venue the end of one is the end of the other
         await customer.until(one["order_id"], "cancelled")
 
 
