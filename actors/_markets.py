@@ -28,6 +28,8 @@ class Markets:
             node.system.address(f"{root}/session"),
             policy=table_of(section),
             routes=venue.routes,
+            exchange=venue,
+            kind=str(section.__struct_config__.tag),
         )
         self._tree = MarketTree(
             venue,

@@ -11,6 +11,7 @@ import msgspec
 from actors.account import AccountSettings
 from actors.admin import AdminSettings
 from actors.audit import AuditSettings
+from actors.credentials import KeyPair, KeysSettings
 from actors.execution import ExecutionSettings
 from actors.feed import FeedSettings, polled, routing_table
 from actors.notifier import NotifierSettings
@@ -24,19 +25,9 @@ from actors.strategies import StrategySettings, StrategyUnknown, resolve_strateg
 from actors.stream import StreamSettings
 from actors.triggers import TriggerSettings
 from engine.model import DataCells, DataRow
-from engine.settings import LogSettings, Secret
+from engine.settings import LogSettings, Secret, SecretUnavailable
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmVenue, most_symbols
 from engine.venues.deribit import DeribitSettings, DeribitVenue
-
-
-class KeyPair(msgspec.Struct, frozen=True):
-    """Credentials of one account; prints without its secret."""
-
-    key: str
-    secret: Secret
-
-    def reveal_secret(self) -> str:
-        return self.secret.reveal()
 
 
 class TradingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,8 +43,25 @@ class TradingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def key_pair(self) -> KeyPair | None:
         """None unless both halves are said. A simulated venue hands out its own."""
-        key, secret = (getattr(self, field) for field in self.key_fields)
+        key, secret = self._halves
         return None if key is None or secret is None else KeyPair(key.reveal(), secret)
+
+    def read_key_pair(self) -> KeyPair:
+        """What the places of both halves hold now. Raises SecretUnavailable."""
+        key, secret = self._halves
+        if key is None or secret is None:
+            raise SecretUnavailable(f"expected {' and '.join(self.key_fields)}, got no key pair")
+        return KeyPair(key.again().reveal(), secret.again())
+
+    @property
+    def key_references(self) -> tuple[str, ...]:
+        """The names of those places."""
+        return tuple(half.reference for half in self._halves if half is not None)
+
+    @property
+    def _halves(self) -> tuple[Secret | None, Secret | None]:
+        key, secret = (getattr(self, field) for field in self.key_fields)
+        return key, secret
 
 
 class AccountSection(TradingSection, frozen=True, kw_only=True):
@@ -97,6 +105,7 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     feed: FeedSettings = FeedSettings()
     source: SourceSettings = SourceSettings()
     audit: AuditSettings = AuditSettings()
+    keys: KeysSettings = KeysSettings()
 
 
 class DeribitSection(MarketSection, frozen=True, kw_only=True, tag_field="kind", tag="deribit"):

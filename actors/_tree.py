@@ -4,15 +4,16 @@ Nothing here runs. The map (`NodeParts`) is filled with addresses first, since a
 there; then the specs are made around it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
 
 from actors._markets import Markets
-from actors._sections import BinanceUsdmSection, DeribitSection, KeyPair, NodeSettings, VenueSection
+from actors._sections import BinanceUsdmSection, DeribitSection, NodeSettings, VenueSection
 from actors.account import Account, AccountDesk
 from actors.admin import NodeControl, admin_spec
+from actors.credentials import HeldKeys, KeyPair, KeysDesk, keeper_spec
 from actors.execution import Execution, ExecutionDesk
 from actors.notifier import NotifierDesk, notifier_spec
 from actors.orders import OrderNumbers, Orders, OrdersDesk
@@ -99,15 +100,52 @@ class Assembly:
 
     def _venue(self, name: str, section: VenueSection) -> SupervisorSpec:
         root = f"root/venues/{name}"
-        venue = (
-            self._binance(name, section) if isinstance(section, BinanceUsdmSection) else self._deribit(name, section)
+        held = self._held(name, section)
+        venue: Venue = (
+            self._binance(name, section, held)
+            if isinstance(section, BinanceUsdmSection)
+            else self._deribit(name, section, held)
         )
         markets = Markets(venue, section, self._parts, root)
-        accounts = self._accounts(markets, root, section)
+        accounts = self._accounts(markets, root, section, held)
         trading = tuple(self._trading(venue, markets.parts, section, key) for key in section.accounts)
-        return self._around(markets, section, accounts, trading)
+        return self._around(markets, section, accounts, (*trading, *self._keeper(venue, markets, section)))
 
-    def _accounts(self, markets: Markets, root: str, section: VenueSection) -> tuple[str, ...]:
+    def _held(self, name: str, section: VenueSection) -> dict[str, HeldKeys]:
+        """The key pairs by the accounts' full names. A simulated venue hands out one."""
+        handed_out = _handed_out(section, self._place)
+        held: dict[str, HeldKeys] = {}
+        for key, account in section.accounts.items():
+            full, own, clock = f"{name}:{key}", account.key_pair, self._parts.clock
+            if handed_out is not None:
+                held[full] = HeldKeys(full, handed_out, clock)
+            elif own is not None:
+                places = account.key_references
+                held[full] = HeldKeys(full, own, clock, references=places, read_again=account.read_key_pair)
+        return held
+
+    def _keeper(self, venue: Venue, markets: Markets, section: VenueSection) -> tuple[ChildSpec, ...]:
+        """Who looks after the keys of the venue's accounts, where it has some."""
+        parts, node = markets.parts, self._parts
+        held = {account.name: account.keys for account in parts.accounts.values() if account.keys is not None}
+        if not held or parts.keeper is None:
+            return ()
+        markets.announce.append(parts.keeper)
+        desk = KeysDesk(
+            venue=venue,
+            held=held,
+            told={name: (parts.accounts[name].account, parts.accounts[name].orders) for name in held},
+            settings=section.keys,
+            store=node.store,
+            session=parts.session,
+            recorder=node.recorder,
+            notifier=node.notifier,
+        )
+        return (keeper_spec(desk),)
+
+    def _accounts(
+        self, markets: Markets, root: str, section: VenueSection, held: Mapping[str, HeldKeys]
+    ) -> tuple[str, ...]:
         """Full names; the addresses go into the parts."""
         address, parts = self._parts.system.address, markets.parts
         for key in section.accounts:
@@ -118,9 +156,12 @@ class Assembly:
                 orders=address(f"{under}/orders"),
                 triggers=address(f"{under}/triggers"),
                 execution=address(f"{under}/execution"),
+                keys=held.get(full),
             )
             parts.accounts[full] = account
             markets.announce += [account.account, account.orders]
+        if held:
+            parts.keeper = address(f"{root}/parts/keys")
         return tuple(parts.accounts)
 
     def _around(
@@ -128,7 +169,7 @@ class Assembly:
         markets: Markets,
         section: VenueSection,
         accounts: tuple[str, ...],
-        trading: tuple[SupervisorSpec, ...],
+        trading: tuple[SupervisorSpec | ChildSpec, ...],
     ) -> SupervisorSpec:
         """One venue: its session, and all that is started anew when the session is."""
         parts = self._parts.venues[markets.parts.name] = markets.parts
@@ -138,6 +179,7 @@ class Assembly:
             state=parts.state,
             settings=section.session,
             announce=markets.announce,
+            keeper=parts.keeper,
         )
         return SupervisorSpec(
             parts.name,
@@ -149,10 +191,9 @@ class Assembly:
             on_exhausted=OnExhausted.PARK,
         )
 
-    def _binance(self, name: str, section: BinanceUsdmSection) -> BinanceUsdmVenue:
-        connection, place, handed_out = section.connection, self._place, None
+    def _binance(self, name: str, section: BinanceUsdmSection, held: Mapping[str, HeldKeys]) -> BinanceUsdmVenue:
+        connection, place = section.connection, self._place
         if section.simulated and place is not None:
-            handed_out = KeyPair(place.binance_key, Secret(place.binance_secret))
             connection = msgspec.structs.replace(
                 connection,
                 http_url=place.binance_http_url,
@@ -165,7 +206,7 @@ class Assembly:
             connection,
             clock=parts.clock,
             entropy=parts.entropy.fork(f"venue {name}"),
-            credentials=_credentials(name, section, handed_out),
+            credentials=held,
             countdowns={
                 f"{name}:{key}": account.countdown_cancel_s
                 for key, account in section.accounts.items()
@@ -173,10 +214,9 @@ class Assembly:
             },
         )
 
-    def _deribit(self, name: str, section: DeribitSection) -> DeribitVenue:
-        connection, place, handed_out = section.connection, self._place, None
+    def _deribit(self, name: str, section: DeribitSection, held: Mapping[str, HeldKeys]) -> DeribitVenue:
+        connection, place = section.connection, self._place
         if section.simulated and place is not None:
-            handed_out = KeyPair(place.client_id, Secret(place.client_secret))
             connection = msgspec.structs.replace(connection, ws_url=place.ws_url, http_url=place.http_url)
         parts = self._parts
         return DeribitVenue(
@@ -184,7 +224,7 @@ class Assembly:
             connection,
             clock=parts.clock,
             entropy=parts.entropy.fork(f"venue {name}"),
-            credentials=_credentials(name, section, handed_out),
+            credentials=held,
         )
 
     def _trading(self, venue: Venue, parts: VenueParts, venue_section: VenueSection, key: str) -> SupervisorSpec:
@@ -207,6 +247,7 @@ class Assembly:
             point=self._seams.point,
             ways=partial(venue.rest, full),
             figures=mine.figures,
+            keys=mine.keys,
         )
         account = AccountDesk(
             account=full,
@@ -263,10 +304,13 @@ class Assembly:
         return ChildSpec(name, partial(made, name, self._parts, params), on_exhausted=OnExhausted.PARK)
 
 
-def _credentials(venue: str, section: VenueSection, handed_out: KeyPair | None) -> dict[str, KeyPair]:
-    """By the accounts' full names. A simulated venue hands out one key pair."""
-    pairs = {f"{venue}:{key}": handed_out or account.key_pair for key, account in section.accounts.items()}
-    return {account: pair for account, pair in pairs.items() if pair is not None}
+def _handed_out(section: VenueSection, place: SimulatorPlace | None) -> KeyPair | None:
+    """What the simulator lets in, at a venue that it simulates."""
+    if not section.simulated or place is None:
+        return None
+    if isinstance(section, BinanceUsdmSection):
+        return KeyPair(place.binance_key, Secret(place.binance_secret))
+    return KeyPair(place.client_id, Secret(place.client_secret))
 
 
 def _listed(venue: VenueParts, name: str) -> Instrument | None:

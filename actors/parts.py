@@ -10,16 +10,19 @@ from pathlib import Path
 
 import msgspec
 
+from actors.credentials import HeldKeys
 from actors.data import DataManager, Follow
 from actors.orders.figures import QueueFigures
 from actors.routing import RouteSettings
 from engine.kernel import Clock, Entropy, Ref, System
 from engine.model import DataClass, DataRow, MarketState, VenueState, split_instrument
 from engine.store import Store
+from engine.venues.base import MarketVenue
 
 
 class AccountParts(msgspec.Struct):
-    """One account at a venue; `name` is `<venue>:<key in the config>`. `figures`: what its order queue did, read in place."""
+    """One account at a venue; `name` is `<venue>:<key in the config>`. Read in place: `figures`, what its order queue did, and
+    `keys`, its key pair."""
 
     name: str
     account: Ref
@@ -27,13 +30,15 @@ class AccountParts(msgspec.Struct):
     triggers: Ref
     execution: Ref
     figures: QueueFigures = msgspec.field(default_factory=QueueFigures)
+    keys: HeldKeys | None = None
 
 
 class VenueParts(msgspec.Struct):
     """One venue: `accounts` by full name, `feeds` by native symbol, one for each route.
 
     `policy` is the routing table in force, the venue's with the configuration's cells; `routes` says which class comes
-    by which kind of connection. `follow` is None where nothing can be added to the running tree.
+    by which kind of connection. `follow` is None where nothing can be added to the running tree, `keeper` where there is no
+    account whose keys are to be kept. `exchange` is what the node knows the venue by.
     """
 
     name: str
@@ -44,6 +49,9 @@ class VenueParts(msgspec.Struct):
     follow: Follow | None = None
     accounts: dict[str, AccountParts] = {}
     feeds: dict[str, tuple[Ref, ...]] = {}
+    keeper: Ref | None = None
+    exchange: MarketVenue | None = None
+    kind: str = ""  # as its section of the configuration says
 
 
 class NodeParts(msgspec.Struct, dict=True):

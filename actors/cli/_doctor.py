@@ -1,44 +1,26 @@
-"""`doctor`: what can be found out now about whether a node can run here. One row a check: ok, warn or fail."""
+"""`doctor`: what can be found out now about whether a node can run here. One row a check: ok, warn or fail.
 
-import os
-import resource
-import shutil
-import stat
-import sys
-from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Literal
+First what this machine tells, then the configuration, then the venues. A node that runs in the directory is asked for what it knows
+of them; nothing is logged in beside it. Every question has a deadline, and all of it ends within 20 seconds.
+"""
 
 import msgspec
 import trio
 
-from actors import _unix
-from actors.cli._config import load_settings
+from actors.cli._config import DEFAULT_PROFILE, load_settings
+from actors.cli._doctor_here import CHECKS
+from actors.cli._doctor_keys import unreadable
+from actors.cli._doctor_node import running
+from actors.cli._doctor_rows import Row
+from actors.cli._doctor_venues import of_node, of_settings
 from actors.cli._exits import CommandFailed, Exit
 from actors.cli._output import key, say, say_json, table
-from actors.cli._remote import SOCKET, Options, ask
-from actors.cli._upkeep import store_path
-from actors.client import AdminClient
-from engine.store import ALARM_FRACTION, GATE_FRACTION, Store, StoreError
-
-PYTHON = (3, 11)
-PACKAGES = ("pykka", "trio", "httpx", "msgspec", "lmdb", "loguru", "numpy")
-LITTLE_DISK_BYTES = 1 << 30
-NO_DISK_BYTES = 100 << 20
-FEW_FILES = 1024
-Result = Literal["ok", "warn", "fail"]
-
-
-class Row(msgspec.Struct, frozen=True):
-    check: str
-    result: Result
-    found: str
+from actors.cli._remote import Options
 
 
 def doctor(options: Options) -> int:
-    checks: tuple[Callable[[Options], Iterator[Row]], ...] = (python, directory, disk, files, config, store, node)
-    rows = [row for check in checks for row in check(options)]
+    rows = [row for check in CHECKS for row in check(options)]
+    rows += _settings_and_venues(options)
     if options.json:
         say_json(rows)
     else:
@@ -47,101 +29,20 @@ def doctor(options: Options) -> int:
     return Exit.REFUSED if any(row.result == "fail" for row in rows) else Exit.DONE
 
 
-def python(_: Options) -> Iterator[Row]:
-    now = sys.version_info[:3]
-    expected = ".".join(map(str, PYTHON))
-    yield Row("python", "ok" if now >= PYTHON else "fail", f"{'.'.join(map(str, now))}, needs {expected}")
-    for package in PACKAGES:
-        try:
-            found = version(package)
-        except PackageNotFoundError:
-            yield Row(f"package {package}", "fail", "not installed")
-        else:
-            yield Row(f"package {package}", "ok", found)
-
-
-def directory(options: Options) -> Iterator[Row]:
-    path = Path(options.dir)
-    if not path.exists():
-        above = _existing(path)
-        writable = os.access(above, os.W_OK | os.X_OK)
-        yield Row(
-            "directory",
-            "ok" if writable else "fail",
-            f"{path} will be made in {above}{'' if writable else ': no permission'}",
-        )
-    elif not path.is_dir():
-        yield Row("directory", "fail", f"{path} is not a directory")
-    elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        yield Row("directory", "fail", f"{path}: no permission to read and write")
-    else:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        open_to_all = mode & stat.S_IWOTH and not mode & stat.S_ISVTX
-        yield Row("directory", "warn" if open_to_all else "ok", f"{path}, mode {mode:04o}")
-
-
-def _existing(path: Path) -> Path:
-    """The nearest directory above that is there."""
-    return next(parent for parent in path.absolute().parents if parent.is_dir())
-
-
-def disk(options: Options) -> Iterator[Row]:
-    path = Path(options.dir)
-    free = shutil.disk_usage(path if path.is_dir() else _existing(path)).free
-    result: Result = "ok"
-    if free < LITTLE_DISK_BYTES:
-        result = "fail" if free < NO_DISK_BYTES else "warn"
-    yield Row("disk", result, f"{free / (1 << 30):.1f} GiB free")
-
-
-def files(_: Options) -> Iterator[Row]:
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield Row("open files", "ok" if soft >= FEW_FILES else "warn", f"at most {soft}, {FEW_FILES} are plenty")
-
-
-def config(options: Options) -> Iterator[Row]:
-    source = options.config or options.profile or "demo"
+def _settings_and_venues(options: Options) -> list[Row]:
     try:
-        load_settings(options)
+        settings = load_settings(options)
     except CommandFailed as error:
-        yield Row("config", "fail", error.text)
-    else:
-        yield Row("config", "ok", str(source))
+        return [Row("config", "fail", error.text), *unreadable(error.__cause__), *_venues_of_node(options)]
+    config = Row("config", "ok", str(options.config or options.profile or DEFAULT_PROFILE))
+    if options.offline:
+        return [config, *trio.run(of_settings, settings, True)]
+    return [config, *(_venues_of_node(options) or trio.run(of_settings, settings, False))]
 
 
-def store(options: Options) -> Iterator[Row]:
-    path = store_path(options)
-    if not path.exists():
-        yield Row("store", "ok", f"none yet at {path}")
-        return
-    try:
-        with Store.open(path, read_only=True) as found:
-            usage, last_seq = found.usage(), found.last_seq
-    except StoreError as error:
-        yield Row("store", "fail", str(error))
-        return
-    result: Result = "ok"
-    if usage.fraction >= ALARM_FRACTION:
-        result = "fail" if usage.fraction >= GATE_FRACTION else "warn"
-    yield Row("store", result, f"{last_seq} entries, {usage.fraction:.1%} full")
-
-
-def _pid(options: Options) -> int:
-    async def look(client: AdminClient) -> int:
-        return client.peer_pid()
-
-    pid: int = ask(options, look)
-    return pid
-
-
-def node(options: Options) -> Iterator[Row]:
-    """Whether a node runs here, and what a dead one left."""
-    socket = Path(options.dir) / SOCKET
-    if not os.path.lexists(socket):
-        yield Row("node", "ok", "not running")
-    elif not socket.is_socket():
-        yield Row("node", "fail", f"{socket} is not a socket; move it away")
-    elif trio.run(_unix.answers, socket):
-        yield Row("node", "ok", f"running, process {_pid(options) or 'of another namespace'}")
-    else:
-        yield Row("node", "warn", f"{socket} was left by a node that died; the next start replaces it")
+def _venues_of_node(options: Options) -> list[Row]:
+    """Nothing where no node runs, or it is not to be asked."""
+    if options.offline:
+        return []
+    found, rows = trio.run(running, options)
+    return rows if found is None else [*rows, *trio.run(of_node, found)]

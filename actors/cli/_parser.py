@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.cli import _remote
+from actors.cli._credentials import add_credential_commands
 from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
 from actors.cli._orders import FIGURE, add_order_commands
 from actors.cli._plans import add_plan_commands
@@ -178,6 +179,8 @@ def _panic(commands: Commands) -> None:
 
 
 def _administer(commands: Commands) -> None:
+    credentials = Commands(commands.add("credentials", "the keys of the accounts"))
+    add_credential_commands(credentials.add)
     notify = Commands(commands.add("notify", "the notifier"))
     notify.add("test", "send a test message through every channel", _remote.notify_test)
     strategy = Commands(commands.add("strategy", "the strategies"))
@@ -195,7 +198,9 @@ def _operate(commands: Commands) -> None:
     init = config.add("init", "start a file of your own from a shipped profile", later("_config", "init"))
     init.add_argument("--profile", default="", metavar="NAME")
     init.add_argument("file", nargs="?", default="tradenode.toml", metavar="FILE")
-    _source(commands.add("doctor", "whether a node can run here", later("_doctor", "doctor")))
+    doctor = commands.add("doctor", "whether a node can run here", later("_doctor", "doctor"))
+    _source(doctor)
+    doctor.add_argument("--offline", action="store_true", help="ask nobody: neither a venue nor a running node")
     commands.add("verify", "whether the store says what its journal says", later("_upkeep", "verify"))
     backup = commands.add("backup", "copy the store, live or not", later("_upkeep", "backup"))
     backup.add_argument("dest", metavar="DEST", help="a directory that is missing or empty")

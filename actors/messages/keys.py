@@ -32,7 +32,7 @@ class KeyReplaced(Message, frozen=True):
 class ReloadOutcome(StrEnum):
     REPLACED = "replaced"
     UNCHANGED = "unchanged"  # the place holds the pair that is in use
-    FIXED = "fixed"  # there is no place to read it from
+    FIXED = "fixed"  # where it is kept it cannot change under a running process
     UNREADABLE = "unreadable"
     REFUSED = "refused"  # the venue does not accept the new pair
     UNANSWERED = "unanswered"  # the venue did not say whether it does
@@ -46,10 +46,6 @@ class Reloaded(msgspec.Struct, frozen=True):
     outcome: ReloadOutcome
     text: str
     key: str  # of the pair in use, shortened
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome in (ReloadOutcome.REPLACED, ReloadOutcome.UNCHANGED, ReloadOutcome.FIXED)
 
 
 class ReloadKeys(Request[tuple[Reloaded, ...]], frozen=True):

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from actors.credentials import HeldKeys
 from actors.orders.figures import QueueFigures
 from actors.orders.settings import OrdersSettings
 from engine.kernel import Ref
@@ -89,3 +90,4 @@ class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
     ways: Callable[[], Ways] = NoWays  # made when it is first needed
     point: Callable[[str], None] = lambda _label: None
     figures: QueueFigures = msgspec.field(default_factory=QueueFigures)
+    keys: HeldKeys | None = None  # the account's pair, whose rights are read in place

@@ -114,8 +114,11 @@ class Guarding(Holding):
 
     def _deny_kind(self, wanted: Wanted, instrument: Instrument, mark: Decimal | None) -> Denial | None:
         rules = self._rules_for(instrument)
-        return deny_by_lists(wanted, self._limits.permission, allowed=rules.allowed) or deny_size(
-            wanted, instrument, rules.limits, mark
+        keys = self._desk.keys
+        return (
+            (keys and keys.deny(wanted.order_type))
+            or deny_by_lists(wanted, self._limits.permission, allowed=rules.allowed)
+            or deny_size(wanted, instrument, rules.limits, mark)
         )
 
     def _deny_meeting(self, wanted: Wanted, instrument: Instrument, stake: Stake) -> Denial | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+from actors.messages import KeyReplaced
 from actors.orders.desk import OrdersDesk
 from actors.orders.releasing import Releasing
 from engine.kernel import Backoff, Message, Overflow, on
@@ -60,6 +61,7 @@ class Sending(Releasing):
         self._refusal_patience = Backoff(min_s=delay_s, max_s=delay_s * 2.0**10)
         self._locked_out = 0  # how often in a row the venue did not accept who we are
         self._send_from_s = float("-inf")  # the venue wants nothing before
+        self._knock_from_s = float("-inf")  # and nothing of us, as it does not accept who we are
         self._paced_from_s = float("-inf")  # our own rate lets nothing go before, except what reduces
 
     def _pump(self) -> None:
@@ -75,6 +77,15 @@ class Sending(Releasing):
         if self._ready and self._may_send(now_s):
             self.ctx.self_ref.tell(GoOn())
 
+    @on(KeyReplaced)
+    def key_replaced(self, _message: KeyReplaced) -> None:
+        """Who was not let in knocks again at once: orders, cancels and searches alike."""
+        self._locked_out, self._knock_from_s = 0, float("-inf")
+        self._not_before_s.clear()
+        for inquiry in self._inquiries.values():
+            inquiry.next_ask_s = min(inquiry.next_ask_s, self.ctx.clock.monotonic_s() + self._settings.ask_s)
+        self._pump_all()
+
     @on(GoOn)
     def go_on(self, _message: GoOn) -> None:
         self._pump_all()
@@ -89,7 +100,7 @@ class Sending(Releasing):
             self._synced
             and not self._stopping
             and self._gate is not GateState.HALTED
-            and now_s >= self._send_from_s
+            and now_s >= max(self._send_from_s, self._knock_from_s)
             and self._has_room("submit")
         )
 
@@ -223,7 +234,7 @@ class Sending(Releasing):
             self._send_from_s = max(self._send_from_s, now_s + error.retry_after_s)
             self.after(error.retry_after_s, GoOn())
         elif isinstance(error, NotAuthorised):
-            self._send_from_s = max(self._send_from_s, self._shut_out(error, order))
+            self._knock_from_s = self._shut_out(error, order)
         else:
             pause_s = self._patience.delay_s(order.attempt, self.ctx.entropy)
             self._alarms.set_s(order.order_id, Moment.AGAIN, now_s + pause_s)

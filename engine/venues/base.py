@@ -375,6 +375,10 @@ class MarketVenue(Protocol):
         """For one connection on `route` that carries `classes` and nothing else."""
 
     def feed(self, symbol: str, route: str) -> FeedAdapter: ...
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Where requests go, and where streams come from."""
+
     def budgets(self) -> Mapping[str, PoolUse]:
         """What is left of the venue's request limits, by the limit's name."""
 

@@ -119,6 +119,10 @@ class BinanceUsdmVenue:
     def feed(self, symbol: str, route: str) -> BinanceUsdmFeed:
         return BinanceUsdmFeed(symbol, self._settings)
 
+    @property
+    def addresses(self) -> tuple[str, str]:
+        return self._settings.http_url, self._settings.ws_url
+
     def budgets(self) -> dict[str, PoolUse]:
         """Of the futures host, shared by all accounts; then each account's orders."""
         accounts = {

@@ -104,6 +104,10 @@ class DeribitVenue:
             heartbeat_s=self._settings.heartbeat_s,
         )
 
+    @property
+    def addresses(self) -> tuple[str, str]:
+        return self._settings.http_url, self._settings.ws_url
+
     def budgets(self) -> dict[str, PoolUse]:
         """The venue counts by account, and by address what comes from none."""
         return {

@@ -1,0 +1,65 @@
+"""Rows about keys: whether they can be read, whether the venue accepts them, what they may do."""
+
+from typing import Any
+
+from actors.cli._doctor_rows import Result, Row
+from actors.credentials import CredentialRow, Finding, HeldKeys, findings, row_of
+from engine.model import Severity
+from engine.settings import SettingsError
+from engine.venues.base import KeyPermissions, NotAuthorised, Venue, VenueError
+
+_RESULTS: dict[Severity, Result] = {Severity.WARNING: "warn", Severity.ERROR: "fail"}
+
+
+def unreadable(cause: BaseException | None) -> list[Row]:
+    """Of a configuration that did not load: the accounts whose pairs cannot be had."""
+    if not isinstance(cause, SettingsError):
+        return []
+    return [
+        Row(f"credentials {problem.path[1]}:{problem.path[3]}", "fail", f"{problem.path[4]}: {problem.text}")
+        for problem in cause.problems
+        if len(problem.path) == 5 and problem.path[0] == "venues" and problem.path[2] == "accounts"
+    ]
+
+
+async def asked(venue: Venue, held: HeldKeys) -> list[Row]:
+    """Sign two harmless questions with the pair. The caller sees to the deadline."""
+    rest: Any = venue.rest(held.account)
+    try:
+        await rest.balances()
+        held.learned(await rest.permissions())
+    except NotAuthorised as error:
+        held.refused(str(error))
+    except VenueError as error:
+        held.unanswered = f"{type(error).__name__}: {error}"
+    finally:
+        await rest.close()
+    return rows(row_of(held))
+
+
+def rows(row: CredentialRow) -> list[Row]:
+    """Of what is known of a pair."""
+    places = ", ".join(row.kept)
+    name, said = f"credentials {row.account}", f"{row.key} from {places}"
+    if row.read is None:
+        result: Result = "fail" if row.problem and row.refused_at_ms else "warn"
+        return [Row(name, result, f"{said}: {row.problem or 'the venue has not been asked yet'}")]
+    permissions = KeyPermissions(row.read, row.trade, row.withdraw, row.said)
+    return [Row(name, "ok", f"{said}, accepted by the venue"), _permissions(row.account, permissions)]
+
+
+def _permissions(account: str, permissions: KeyPermissions) -> Row:
+    found = findings(permissions)
+    if found:
+        return Row(f"permissions {account}", _worst(found), "; ".join(finding.text for finding in found))
+    silent = [
+        name for name, right in (("trade", permissions.trade), ("withdraw", permissions.withdraw)) if right is None
+    ]
+    if silent:
+        return Row(f"permissions {account}", "warn", f"the venue does not say whether it may {' or '.join(silent)}")
+    return Row(f"permissions {account}", "ok", "read and trade, no withdrawal")
+
+
+def _worst(found: tuple[Finding, ...]) -> Result:
+    results = {_RESULTS[finding.severity] for finding in found}
+    return "fail" if "fail" in results else "warn"
