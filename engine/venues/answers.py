@@ -24,7 +24,8 @@ class FillPage(msgspec.Struct, frozen=True):
 
 class FlowPage(msgspec.Struct, frozen=True):
     """Lines of an account's statement, oldest first; `complete` is False when the page limit cut them: ask on from the last
-    one's time, which brings the lines of that millisecond again."""
+    one's time, which brings the lines of that millisecond again. It is later than the time that was asked from.
+    """
 
     flows: tuple[CashFlow, ...]
     complete: bool

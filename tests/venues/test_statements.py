@@ -176,7 +176,7 @@ async def test_a_profit_taken_at_binance_is_a_line_beside_its_fee() -> None:
 
 @both
 async def test_a_statement_is_of_the_time_that_is_asked_for(name: str) -> None:
-    async with place(name) as at:
+    async with place(name, **({"currencies": ("BTC",)} if name == "deribit" else {})) as at:
         at.act("deposit", currency=at.currency, amount="1")
         first = await at.flows()
         line = first[-1]
@@ -206,10 +206,29 @@ async def test_more_income_of_one_millisecond_than_a_page_holds_is_read_whole() 
         assert sums(flows) == {"USDT": sum((D(number) / 1000 for number in range(1, 2_301)), ZERO)}
 
 
-async def test_a_log_too_long_to_be_read_at_once_is_read_from_its_beginning() -> None:
-    """Whatever the order of its pages: here the newest come first, as at the venue."""
+def spread(began_ms: int, dense_from_ms: int, count: int = 6_000) -> dict[int, int]:
+    """When each line was made: one at the beginning, all others close together."""
+    return {1: began_ms} | {number: dense_from_ms + number * 7 for number in range(2, count + 1)}
+
+
+async def read_all(rest: VenueRest, since_ms: int, until_ms: int) -> list[CashFlow]:
+    """As who asks page after page does it."""
+    seen: dict[str, CashFlow] = {}
+    for _ in range(40):
+        page = await rest.cash_flows(since_ms, until_ms)
+        seen |= {flow.key: flow for flow in page.flows}
+        if page.complete:
+            return sorted(seen.values(), key=lambda flow: flow.at_ms)
+        assert page.flows[-1].at_ms > since_ms
+        since_ms = page.flows[-1].at_ms
+    raise AssertionError("no end")
+
+
+@pytest.mark.parametrize("dense_ms", [100, 3 * DAY_MS, 9 * DAY_MS])
+async def test_a_log_too_long_to_be_read_at_once_is_read_from_its_beginning(dense_ms: int) -> None:
+    """Wherever most of it lies; here the newest lines come first, as at the venue."""
     began_ms = 1_790_000_000_000
-    times = {number: began_ms + number * 100 for number in range(1, 12_001)}
+    times = spread(began_ms, began_ms + dense_ms)
 
     async def answer(request: Any) -> HttpReply:
         params = msgspec.json.decode(request.body)["params"]
@@ -223,14 +242,25 @@ async def test_a_log_too_long_to_be_read_at_once_is_read_from_its_beginning() ->
 
     rest = rest_against(answer)
     rest._rpc._budget = _Free()  # a page a second otherwise
-    since_ms, seen = began_ms, []
-    while True:
-        page = await rest.cash_flows(since_ms, began_ms + 10 * DAY_MS)
-        seen += [flow for flow in page.flows if not seen or flow.at_ms > seen[-1].at_ms]
-        if page.complete:
-            break
-        since_ms = seen[-1].at_ms
-    assert [int(flow.flow_id) for flow in seen] == list(range(1, 12_001))
+    flows = await read_all(rest, began_ms, began_ms + 10 * DAY_MS)
+    assert [int(flow.flow_id) for flow in flows] == list(times)
+
+
+@pytest.mark.parametrize("dense_ms", [100, 20 * DAY_MS, 59 * DAY_MS])
+async def test_more_income_than_is_read_at_once_is_read_from_its_beginning(dense_ms: int) -> None:
+    now_ms = SystemClock().wall_ms()
+    began_ms = now_ms - 60 * DAY_MS
+    times = spread(began_ms, began_ms + dense_ms, 30_000)
+
+    def answer(asked: Any) -> Any:
+        low, high = int(asked.params["startTime"]), int(asked.params["endTime"])
+        line = {"incomeType": "TRANSFER", "income": "1", "asset": "USDT"}
+        return [{"time": at_ms, "tranId": n, **line} for n, at_ms in times.items() if low <= at_ms <= high][-1000:]
+
+    rest = trader(Host({"GET /v1/income": answer}), request_timeout_s=120)
+    rest._client._host._budget = _Free()
+    flows = await read_all(rest, began_ms, now_ms)
+    assert [int(flow.flow_id.removeprefix("TRANSFER-")) for flow in flows] == list(times)
 
 
 async def log_of(*rows: dict[str, Any]) -> tuple[CashFlow, ...]:
@@ -321,6 +351,9 @@ async def test_the_log_is_asked_for_no_faster_than_the_venue_allows(autojump_clo
 class _Free:
     async def take(self, *_: Any) -> None:
         """Nothing is paid for."""
+
+    def shut_s(self, *_: Any) -> float:
+        return 0.0
 
 
 # ── an order's fills ───────────────────────────────────────────────────────────────────────────────────────────────────

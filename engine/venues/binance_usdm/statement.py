@@ -17,6 +17,7 @@ from engine.venues.binance_usdm.wire import decoder
 from engine.venues.clock import VenueClock
 
 _MOST_PAGES = 40
+_MOST_PARTS = 10
 _KEPT_MS = 89 * 86_400_000  # what the venue keeps
 _INCOME = decoder(list[IncomeData])
 
@@ -31,11 +32,23 @@ class StatementReader:
         since_ms = max(since_ms, self._clock.now_ms() - _KEPT_MS)
         if until_ms < since_ms:
             return FlowPage((), complete=True)
-        rows, end_ms = await read_span(self._ask, since_ms, until_ms, most=_MOST_PAGES, crowd=self._crowd)
+        rows, end_ms = await self._rows(since_ms, until_ms)
         asked = (row for row in rows if since_ms <= row.time <= until_ms and row.income)
         once = {(row.incomeType, str(row.tranId), row.asset): row for row in asked}
         lines = sorted(once.values(), key=lambda row: row.time)
         return FlowPage(tuple(self._view.flow(line) for line in lines), complete=end_ms >= until_ms)
+
+    async def _rows(self, since_ms: int, until_ms: int) -> tuple[list[IncomeData], int]:
+        """Lines, and until when they are all. Read part by part, until there is something to go on from."""
+        rows: list[IncomeData] = []
+        begin_ms = since_ms
+        for _ in range(_MOST_PARTS):
+            part, end_ms = await read_span(self._ask, begin_ms, until_ms, most=_MOST_PAGES, crowd=self._crowd)
+            rows += part
+            if end_ms >= until_ms or any(since_ms < row.time <= end_ms and row.income for row in rows):
+                return rows, end_ms
+            begin_ms = end_ms + 1
+        raise OutcomeUnknown(f"statement since {since_ms}: nothing by {begin_ms}, and too much after it")
 
     async def _ask(self, first_ms: int, last_ms: int, page: int | None = None) -> list[IncomeData]:
         params: Params = {"startTime": first_ms, "endTime": last_ms, "limit": PAGE, "page": page}

@@ -22,7 +22,8 @@ from engine.venues.deribit.wire import LogData, LogResult
 
 _PAGE = 250
 _MOST_PAGES = 20  # of one span: at a page a second
-_MOST_HALVINGS = 12
+_MOST_HALVINGS = 30
+_MOST_PARTS = 30
 _LOGS = msgspec.json.Decoder(LogResult)
 _KINDS = {
     "deposit": FlowKind.DEPOSIT,
@@ -44,7 +45,19 @@ class StatementReader:
         self._currencies = tuple(currencies)
 
     async def between(self, since_ms: int, until_ms: int) -> FlowPage:
-        """Where one currency's lines are cut, every currency's are."""
+        """Part by part, until there is something to go on from."""
+        flows: list[CashFlow] = []
+        begin_ms = since_ms
+        for _ in range(_MOST_PARTS):
+            part, end_ms = await self._part(begin_ms, until_ms)
+            flows += part
+            if end_ms == until_ms or (flows and flows[-1].at_ms > since_ms):
+                return FlowPage(tuple(flows), complete=end_ms == until_ms)
+            begin_ms = end_ms + 1
+        raise OutcomeUnknown(f"statement since {since_ms}: nothing by {begin_ms}, and too much after it")
+
+    async def _part(self, since_ms: int, until_ms: int) -> tuple[list[CashFlow], int]:
+        """Lines, and until when they are all: where one currency's are cut, every currency's are."""
         rows: dict[tuple[str, int], LogData] = {}
         end_ms = until_ms
         for currency in self._currencies:
@@ -54,7 +67,7 @@ class StatementReader:
             (row for row in rows.values() if since_ms <= row.timestamp <= end_ms),
             key=lambda row: (row.timestamp, row.currency, row.id),
         )
-        return FlowPage(tuple(flow for row in kept for flow in self._flows(row)), end_ms == until_ms)
+        return [flow for row in kept for flow in self._flows(row)], end_ms
 
     async def _lines(self, currency: str, since_ms: int, until_ms: int) -> tuple[list[LogData], int]:
         """Lines, and until when they are all."""
