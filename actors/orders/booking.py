@@ -73,6 +73,7 @@ class Booking(Differing):
     def _recover_books(self) -> None:
         """What is held by the books, and whether every stored fill is in them."""
         account, store = self._desk.account, self._desk.store
+        self._recover_begin()
         self._shelf = dict(store.table("position_books").iterate(prefix=f"{account}|"))
         whole = store.meta(self._whole_key, bool) is True
         lasting = self._recording.enabled and not self._recording.batched

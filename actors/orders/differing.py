@@ -1,4 +1,8 @@
-"""Differences with the venue that the queue comes upon: on disk with what made them, told once."""
+"""Differences with the venue that the queue comes upon: on disk with what made them, told once.
+
+What was so before the node looked after an account for the first time is no difference: an account has a past, of which nobody
+wants to hear trade by trade.
+"""
 
 from collections.abc import Iterable
 
@@ -27,6 +31,15 @@ class Differing(Keeper):
     def __init__(self, desk: OrdersDesk) -> None:
         super().__init__(desk)
         self._discrepancies: dict[str, Discrepancy] = {}  # those told last, of which some are not on disk yet
+        self._begun_ms = 0  # when this store began to look after the account
+
+    def _recover_begin(self) -> None:
+        key = f"begun:{self._desk.account}"
+        begun_ms: int | None = self._desk.store.meta(key, int)
+        if begun_ms is None:
+            begun_ms = self._now_ms()
+            self._ledger.write(self._commit("account.begun", (Put("meta", key, begun_ms),)), lambda _seq: None)
+        self._begun_ms = begun_ms
 
     def _told_before(self, discrepancy_id: str) -> Discrepancy | None:
         """As it was told, or settled, last."""

@@ -120,7 +120,7 @@ class Hearing(Stating):
         """What people should know of a fill beside that it happened."""
         what = f"{plain(fill.amount)} {fill.instrument} {fill.side} at {plain(fill.price)}"
         found = []
-        if not fill.order_id:
+        if not fill.order_id and fill.filled_at_ms >= self._begun_ms:
             got = f"{what}, by order {fill.venue_order_id[:MAX_SHOWN]} of somebody else"
             found.append(self._of_fill(DiscrepancyKind.FILL_EXTERNAL, fill, "trades of this node alone", got))
         if missed:

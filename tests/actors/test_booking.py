@@ -237,15 +237,25 @@ async def test_without_an_audit_trail_the_journal_has_the_records_and_no_words(
 
 async def test_a_trade_of_somebody_else_is_booked_and_told_once(tmp_path: Path, autojump_clock: object) -> None:
     async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
-        await hear(rig, a_fill(1, 10))
+        await hear(rig, a_fill(5000, 10))
         rig.system.kill("root/orders")
         await trio.sleep(1)
-        await hear(rig, a_fill(1, 10))
+        await hear(rig, a_fill(5000, 10))
         (found,) = differences(rig)
-        assert (found.kind, found.subject, found.review) == (DiscrepancyKind.FILL_EXTERNAL, "1", True)
+        assert (found.kind, found.subject, found.review) == (DiscrepancyKind.FILL_EXTERNAL, "5000", True)
         assert [notice.notice_id for notice in rig.notices()] == [found.discrepancy_id]
         assert rig.store.table("notices").get(found.discrepancy_id) is not None
         assert_whole(rig)
+
+
+async def test_trades_of_before_the_node_came_are_booked_without_a_word(tmp_path: Path, autojump_clock: object) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await hear(rig, a_fill(-3_600_000, 10), a_fill(-60_000, 10))
+        assert differences(rig) == []
+        assert_whole(rig)
+    async with order_rig(tmp_path / "s", seed=2, behaviour=HONEST) as rig:
+        await hear(rig, a_fill(-30_000, 10), a_fill(5000, 10))
+        assert [found.subject for found in differences(rig)] == ["5000"]
 
 
 async def test_a_fill_the_stream_should_have_told_is_told_of_and_one_from_a_disconnect_is_not(
