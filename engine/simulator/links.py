@@ -136,7 +136,9 @@ class Links:
         for seat in linked.others:
             if kind is not LinkKind.OCO:
                 seat.slot = self._wait(account, seat, slot_id())
-            elif not self._is_over(seats[0]):
+            elif self._is_over(seats[0]):
+                self._stillborn(account, seat)
+            else:
                 self._try(account, seat, seat.spec.amount - seat.cut)
         self.closed(done.order)
         return done
@@ -254,6 +256,12 @@ class Links:
         slot.state = State.UNTRIGGERED
         account.rest(slot)
         return slot
+
+    def _stillborn(self, account: Account, seat: Seat) -> None:
+        """The other one was over before this could be placed."""
+        order = self._floor.new_order(account, self._spec(seat, seat.spec.amount), seat.spec.amount, seat.spec.price)
+        order.state = State.CANCELLED
+        order.cancel_reason = OTHER_CLOSED
 
     def _is_over(self, seat: Seat) -> bool:
         """Whether the other of two need not be placed any more."""

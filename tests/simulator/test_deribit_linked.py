@@ -288,6 +288,15 @@ def test_a_sweep_through_the_book_never_fills_both_of_two(desk: Desk) -> None:
     assert desk("private/get_position", instrument_name=PERP)["size"] == -50
 
 
+def test_the_second_of_two_is_over_when_the_first_is_filled_at_once(desk: Desk) -> None:
+    other = {"direction": "sell", "amount": 50, "type": "limit", "price": desk.price(900), "label": "b"}
+    first = desk.sell(50, type="market", label="a", linked_order_type="one_cancels_other", otoco_config=[other])
+    assert first["order"]["order_state"] == "filled"
+    (row,) = desk("private/get_order_state_by_label", currency="BTC", label="b")
+    assert (row["order_state"], row["cancel_reason"]) == ("cancelled", "oco_other_closed")
+    assert opens(desk) == {}
+
+
 def test_cancelling_all_cancels_each_order_once(desk: Desk) -> None:
     bracket(desk)
     assert desk("private/cancel_all") == 3

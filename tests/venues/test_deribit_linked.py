@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import msgspec
@@ -377,3 +378,65 @@ async def test_an_order_with_conditions_is_followed_here() -> None:
         assert "market order" in desk.rest.why_not_native(limit, desk.perpetual)
         plain = msgspec.structs.replace(order, trail=None)
         assert desk.rest.why_not_native(plain, desk.perpetual) == "it has no trail"
+
+
+# ── whatever happens ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def anyhow(desk: Desk, dice: Random, number: int) -> tuple[Order, ...]:
+    """A set of any kind the venue can do, under names of its own."""
+    condition, at_once = dice.choice((FIRST, WHOLE)), dice.random() < 0.3
+    if at_once:
+        market = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.IOC}
+        request = await bracket(desk, PARTS, WHOLE, **market)
+    elif dice.random() < 0.3:
+        exits = (await asked(desk, "1.05"), await asked(desk, "0.9", order_type=OrderType.STOP_MARKET))
+        request = LinkedRequest(kind=LinkKind.OCO, exits=exits, cancels_at=condition)
+    else:
+        request = await bracket(desk, condition, condition)
+    orders = await ready(desk, request)
+    names = {order.order_id: f"abcdefgh-{number * 10 + place}" for place, order in enumerate(orders)}
+    return tuple(msgspec.structs.replace(order, order_id=names[order.order_id]) for order in orders)
+
+
+def happen(desk: Desk, dice: Random, orders: tuple[Order, ...]) -> None:
+    """Somebody trades with one of them, one is cancelled, or the market jumps beyond the stop or back."""
+    exchange, label, what = desk.sim.deribit.venue.exchange, dice.choice(orders).client_order_id, dice.random()
+    (account,) = (one for one in exchange.ledger.accounts.values() if one.labelled(label))
+    market = exchange.markets[PERPETUAL]
+    for row in account.labelled(label):
+        if what < 0.6 and row.state.value == "open":
+            exchange.take(row, min(row.remaining, D(10) * dice.randint(1, 10)))
+        elif 0.6 <= what < 0.8:
+            exchange.withdraw(row, "user_request")
+    if what >= 0.8:
+        exchange.move_index(market.instrument.index, round(market.index * D(dice.choice(("0.88", "1.1"))), 2))
+    exchange.flush()
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_whatever_happens_to_a_set_a_search_says_of_each_order_what_is_so(forgetful: bool) -> None:
+    dice = Random(5)
+    async with trading_desk() as desk:
+        if forgetful:
+            desk.sim.deribit.venue.historical_delay_ms = 0
+            desk.sim.faults.add(faults.ForgetHistory(after_ms=0))
+        exchange = desk.sim.deribit.venue.exchange
+        instrument, begun = exchange.markets[PERPETUAL].instrument, exchange.markets[PERPETUAL].index
+        for number in range(1, 9):
+            exchange.move_index(instrument.index, begun)
+            exchange.flush()
+            orders = await anyhow(desk, dice, number)
+            await desk.rest.submit_linked(orders, [desk.perpetual] * len(orders))
+            for _ in range(dice.randint(0, 4)):
+                happen(desk, dice, orders)
+            rows = desk.sim.truth()["orders"]
+            taken = {row["trigger_order_id"] for row in rows.values()}
+            for order in orders:
+                mine = [row for row in rows.values() if row["label"] == order.client_order_id]
+                (last,) = [row for row in mine if row["order_id"] not in taken]
+                report = await found(desk, order)
+                state = {"untriggered": "open"}.get(last["state"], last["state"])
+                assert (report.state, report.filled_amount) == (state, last["filled_amount"])
+                assert (report.venue_order_id, report.amount) == (last["order_id"], last["amount"])
+            await desk.rest.cancel_everything()
