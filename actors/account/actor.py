@@ -94,6 +94,8 @@ class Account(Accountant):
         positions = [event for event in message.events if isinstance(event, Position)]
         balances = [event for event in message.events if isinstance(event, Balance)]
         self._heard_holdings(positions, balances)
+        if self._doubtful:
+            self._wanted.set()
         complete = any(isinstance(event, Connected) for event in message.events)
         if complete and self._stream.heard_complete(message.connection):
             self.log.info("private stream connected")
