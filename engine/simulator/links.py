@@ -8,6 +8,10 @@ that exclude each other the end of one is the end of the other, and so is its co
 A secondary waits under an id that is not an order's. When it is placed an order with an id of its own takes its place, and of
 a set that is placed in parts that order grows; when it was filled meanwhile, the next part is a new one.
 
+The conditions, the rounding, the reasons of ends and the ids are documented or were recorded. Three things nobody has written
+down are read the harsher way for a client: that who cancels one of two cancels both, that a primary cancelled in part leaves
+nothing of what only a complete fill would have placed, and that an exit whose stop is met when it is placed is rejected.
+
 Cancelling happens within the trade that causes it, so that no sweep through the book fills both of two. Placing waits until the
 book is at rest.
 """
