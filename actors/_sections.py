@@ -16,6 +16,7 @@ from actors.execution import ExecutionSettings
 from actors.feed import FeedSettings, polled, routing_table
 from actors.notifier import NotifierSettings
 from actors.orders import OrdersSettings
+from actors.portfolios import PortfolioSettings, check_portfolios
 from actors.recorder import RecorderSettings
 from actors.routing import RouteSettings
 from actors.session import SessionSettings
@@ -138,6 +139,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     notifier: NotifierSettings = NotifierSettings()
     simulator: SimulatorSettings | None = None
     venues: dict[str, VenueSection] = {}
+    portfolios: dict[str, PortfolioSettings] = {}
     strategies: dict[str, StrategySettings] = {}
     routes: dict[str, RouteSettings] = {}
 
@@ -157,6 +159,9 @@ def check_usable(settings: NodeSettings) -> None:
     """Raise `Unusable` for what no single field can tell."""
     for name, section in settings.venues.items():
         _check_venue(f"venues.{name}", section, settings)
+    wrong = check_portfolios(settings.portfolios, live=settings.live, simulator=settings.simulator is not None)
+    if wrong:
+        raise Unusable(wrong)
     if settings.default_venue and settings.default_venue not in settings.venues:
         raise Unusable(f"default_venue: expected one of {sorted(settings.venues)}, got {settings.default_venue!r}")
     for name, route in settings.routes.items():

@@ -18,6 +18,7 @@ from actors.execution import Execution, ExecutionDesk
 from actors.notifier import NotifierDesk, notifier_spec
 from actors.orders import OrderNumbers, Orders, OrdersDesk
 from actors.parts import AccountParts, NodeParts, VenueParts
+from actors.portfolios import PORTFOLIOS, portfolios_spec
 from actors.recorder import STORE_EXIT_CODE, Host, Recorder
 from actors.session import session_spec
 from actors.simulator import Simulator, SimulatorPlace
@@ -71,6 +72,7 @@ class Assembly:
                 self._recorder(),
                 services,
                 SupervisorSpec("venues", children=venues),
+                *self._portfolios(),
                 SupervisorSpec("strategies", children=strategies, on_exhausted=OnExhausted.PARK),
             ),
         )
@@ -95,6 +97,24 @@ class Assembly:
         control = NodeControl(stop=stop, settings=settings, strategies=self.strategies, strategies_path=STRATEGIES)
         services.append(admin_spec(lambda: parts, control, settings.admin))
         return services
+
+    def _portfolios(self) -> tuple[SupervisorSpec, ...]:
+        """Accounts at other exchanges, where some are configured."""
+        parts, sections = self._parts, self._settings.portfolios
+        if not sections:
+            return ()
+        parts.portfolios = {name: parts.system.address(f"{PORTFOLIOS}/{name}") for name in sections}
+        spec = portfolios_spec(
+            sections,
+            parts.portfolio_providers,
+            place=self._place,
+            store=parts.store,
+            recorder=parts.recorder,
+            notifier=parts.notifier,
+            clock=parts.clock,
+            entropy=parts.entropy,
+        )
+        return (spec,)
 
     # ── venues ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,6 +18,7 @@ from engine.kernel import Clock, Entropy, Ref, System
 from engine.model import DataClass, DataRow, MarketState, VenueState, split_instrument
 from engine.store import Store
 from engine.venues.base import MarketVenue
+from engine.venues.ccxt import PortfolioProviders
 
 
 class AccountParts(msgspec.Struct):
@@ -70,6 +71,8 @@ class NodeParts(msgspec.Struct, dict=True):
     started_s: float  # monotonic
     default_venue: str
     venues: dict[str, VenueParts] = {}
+    portfolios: dict[str, Ref] = {}
+    portfolio_providers: PortfolioProviders = msgspec.field(default_factory=PortfolioProviders)
     strategies: dict[str, Ref] = {}
     routes: dict[str, RouteSettings] = {}
 

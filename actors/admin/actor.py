@@ -18,7 +18,7 @@ import trio
 
 from actors import _jsonrpc as rpc
 from actors import _unix
-from actors.admin import _act, _credentials, _data, _health, _look, _operate, _orders, _panic, _positions, _sync
+from actors.admin import _act, _credentials, _data, _health, _look, _operate, _orders, _panic, _portfolios, _sync
 from actors.admin._connection import Connection
 from actors.admin._desk import Desk, Method, NodeControl, answer_for
 from actors.admin._hub import Hub, Subscribe, Unsubscribe
@@ -36,7 +36,7 @@ METHODS: dict[str, Method] = {
     **_act.METHODS,
     **_orders.METHODS,
     **_panic.METHODS,
-    **_positions.METHODS,
+    **_portfolios.METHODS,
     **_operate.METHODS,
     **_credentials.METHODS,
     **_health.METHODS,

@@ -10,7 +10,7 @@ from actors.cli._credentials import add_credential_commands
 from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
 from actors.cli._orders import FIGURE, add_order_commands
 from actors.cli._plans import add_plan_commands
-from actors.cli._positions import add_position_commands
+from actors.cli._portfolios import LIST, add_portfolio_commands
 from actors.cli._sync import EXTERNAL, add_discrepancy_commands, add_sync_commands
 from actors.cli._values import decimal, limit, seconds
 from engine.model import OrderState, Severity
@@ -33,9 +33,8 @@ def later(module: str, function: str) -> Run:
 class Commands:
     """Adds commands to a parser, each with the options that all have."""
 
-    def __init__(self, parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-        """`required` False: the parser's own command runs where none of these is named."""
-        self._subparsers = parser.add_subparsers(metavar="COMMAND", required=required)
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(self, name: str, help_text: str, run: Run | None = None) -> argparse.ArgumentParser:
         parser = self._subparsers.add_parser(
@@ -60,6 +59,7 @@ def build(arguments: Sequence[str]) -> argparse.ArgumentParser:
     _programs(commands, simulating="simulate" in arguments)
     _looks(commands)
     _markets(commands)
+    _portfolios(commands)
     _order(commands)
     _panic(commands)
     _administer(commands)
@@ -101,8 +101,6 @@ def _looks(commands: Commands) -> None:
         parser = commands.add(name, f"{name} as the venue last reported them", looks[name])
         parser.add_argument("--all", action="store_true", help="those that are empty too")
         parser.add_argument("--account", default="", metavar="NAME")
-        if name == "positions":
-            add_position_commands(Commands(parser, required=False).add)
     fills = commands.add("fills", "executions, newest first", looks["fills"])
     _filters(fills)
     fills.add_argument("--order", dest="order_id", default="", metavar="ORDER_ID", help="those of one order")
@@ -126,6 +124,12 @@ def _markets(commands: Commands) -> None:
     data = Commands(commands.add("data", "market data as the node has it now, with its source and age"))
     add_data_commands(data.add, limit)
     add_scan_arguments(commands.add("scan", "every market at once, from memory, the strongest first", SCAN), limit)
+
+
+def _portfolios(commands: Commands) -> None:
+    commands.add("portfolios", "accounts at other exchanges, as last looked at", LIST)
+    portfolio = Commands(commands.add("portfolio", "one account at another exchange"))
+    add_portfolio_commands(portfolio.add)
 
 
 def _filters(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Portfolios: accounts at any exchange, read through ccxt and kept in step. One actor each; nothing here trades."""
 
 from actors.portfolios.actor import PortfolioKeeper
+from actors.portfolios.checks import check_portfolios
 from actors.portfolios.desk import PortfolioDesk
 from actors.portfolios.functions import Portfolios
 from actors.portfolios.messages import FollowOrder, GetPortfolio, PortfolioSynced, PortfolioView, SyncPortfolio
@@ -18,5 +19,6 @@ __all__ = [
     "PortfolioView",
     "Portfolios",
     "SyncPortfolio",
+    "check_portfolios",
     "portfolios_spec",
 ]

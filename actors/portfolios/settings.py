@@ -25,9 +25,9 @@ class PortfolioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     market: Name
     trading_symbol: Name
-    initial_balance: Annotated[Decimal, msgspec.Meta(ge=0)] | None = None
+    initial_balance: Decimal | None = None
     mode: SyncMode = SyncMode.RAISE
-    tolerance: Annotated[Decimal, msgspec.Meta(ge=0)] = Decimal("0.00000001")
+    tolerance: Decimal = Decimal("0.00000001")
     allow_withdrawals: bool = False
     sync_every_s: Seconds = 60.0
     sync_retry_s: Seconds = 10.0
@@ -45,10 +45,16 @@ class PortfolioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     uid: Secret | None = None
     client: CcxtSettings = CcxtSettings()
 
+    def __post_init__(self) -> None:
+        for name, value in (("initial_balance", self.initial_balance), ("tolerance", self.tolerance)):
+            if value is not None and not (value.is_finite() and value >= 0):
+                raise ValueError(f"{name}: expected 0 or more, got {value}")
+
     @property
-    def has_keys(self) -> bool:
-        """Whether it has keys of its own."""
-        return any(part is not None for part in self._parts.values())
+    def account(self) -> str:
+        """Which account it is, as far as that can be told without showing a key: by where the keys are kept."""
+        places = (f"{name}={part.reference}" for name, part in self._parts.items() if part is not None)
+        return " ".join(places)
 
     @property
     def _parts(self) -> dict[str, Secret | None]:

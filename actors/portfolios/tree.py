@@ -19,7 +19,6 @@ from engine.venues.ccxt import (
 )
 
 PORTFOLIOS = "root/portfolios"
-SIMULATED = ("binanceusdm", "deribit")  # what ccxt calls the venues there is a simulator of
 
 
 def portfolios_spec(

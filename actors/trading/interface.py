@@ -10,6 +10,7 @@ Every function answers plain mappings (`records.order_record`) or raises an `Adv
 survives whatever is killed next. Nothing here keeps anything of its own, so any number of these may be made.
 """
 
+from actors.portfolios import Portfolios
 from actors.trading.changing import Changing
 from actors.trading.looking import Looking
 from actors.trading.positions import Positions
@@ -18,3 +19,8 @@ from actors.trading.submitting import Submitting
 
 class Trading(Submitting, Changing, Looking, Positions):
     """See the module's page. `Trading(parts)`; with `strategy=NAME` every order is that strategy's own, and it hears what becomes of it."""
+
+    @property
+    def portfolios(self) -> Portfolios:
+        """Accounts at other exchanges: `sync_unallocated`, `sync_orders`, `sync_portfolio`, `get_portfolio`."""
+        return Portfolios(self._parts.portfolios)

@@ -30,7 +30,7 @@ class World:
     def __init__(self, place: dict[str, Any], market: str) -> None:
         binance, deribit = place["binance_usdm"], place["deribit"]
         self.market, self.control = market, place["control"]
-        quick = {"backoff_min_s": 0.01, "backoff_max_s": 0.1, "breaker_open_s": 0.1, "calls": 1000}
+        quick = {"backoff_min_s": 0.01, "backoff_max_s": 0.1, "breaker_open_s": 0.1, "calls": 1000, "rate_limit_ms": 1}
         if market == "deribit":
             self.venue, self.symbol, self.native, self.amount, self.currency = (
                 "deribit",

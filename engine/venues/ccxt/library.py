@@ -68,6 +68,8 @@ def make_exchange(market: str, credential: MarketCredential, settings: CcxtSetti
         raise ImproperlyConfigured(market, f"expected one of ccxt's {len(markets())} exchanges, got {market!r}")
     config: dict[str, Any] = {"enableRateLimit": True, "timeout": int(settings.call_timeout_s * 1000)}
     config["options"] = {"warnOnFetchOpenOrdersWithoutSymbol": False, **settings.options}
+    if settings.rate_limit_ms is not None:
+        config["rateLimit"] = settings.rate_limit_ms
     exchange = getattr(load(), market)({**config, **credential.reveal()})
     try:
         check_credentials(exchange, credential)

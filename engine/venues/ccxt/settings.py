@@ -13,7 +13,7 @@ class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `urls` replaces addresses: by ccxt's name of an API (`rest`, `fapiPrivate`), or `*` for the host of all of them. `options` are
     ccxt's own of that exchange, `without` are capabilities not to be used (`fetchCurrencies`). At most `calls` questions in each
-    `window_s`, beside the pace ccxt keeps itself. A question is asked `attempts` times, and each may take `call_timeout_s`; a
+    `window_s`, beside the pace ccxt keeps itself, `rate_limit_ms` in place of its own. A question is asked `attempts` times, and each may take `call_timeout_s`; a
     thread that does not come back by then is left behind, of which there are at most `max_abandoned`.
     """
 
@@ -23,6 +23,7 @@ class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sandbox: bool = False
     calls: Count = 60
     window_s: Annotated[float, msgspec.Meta(ge=4, le=86_400)] = 60.0
+    rate_limit_ms: Annotated[float, msgspec.Meta(gt=0, le=3_600_000)] | None = None
     call_timeout_s: Seconds = 30.0
     attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
     backoff_min_s: Seconds = 0.5
