@@ -18,7 +18,19 @@ import trio
 
 from actors import _jsonrpc as rpc
 from actors import _unix
-from actors.admin import _act, _credentials, _data, _health, _look, _operate, _orders, _panic, _portfolios, _sync
+from actors.admin import (
+    _act,
+    _credentials,
+    _data,
+    _health,
+    _look,
+    _operate,
+    _orders,
+    _panic,
+    _portfolios,
+    _positions,
+    _sync,
+)
 from actors.admin._connection import Connection
 from actors.admin._desk import Desk, Method, NodeControl, answer_for
 from actors.admin._hub import Hub, Subscribe, Unsubscribe
@@ -37,10 +49,11 @@ METHODS: dict[str, Method] = {
     **_orders.METHODS,
     **_panic.METHODS,
     **_portfolios.METHODS,
+    **_positions.METHODS,
     **_operate.METHODS,
+    **_sync.METHODS,
     **_credentials.METHODS,
     **_health.METHODS,
-    **_sync.METHODS,
 }
 NAMES = (*METHODS, "subscribe", "unsubscribe")
 

@@ -11,6 +11,7 @@ from actors.cli._data import SCAN, add_data_commands, add_scan_arguments
 from actors.cli._orders import FIGURE, add_order_commands
 from actors.cli._plans import add_plan_commands
 from actors.cli._portfolios import LIST, add_portfolio_commands
+from actors.cli._positions import add_position_commands
 from actors.cli._sync import EXTERNAL, add_discrepancy_commands, add_sync_commands
 from actors.cli._values import decimal, limit, seconds
 from engine.model import OrderState, Severity
@@ -33,8 +34,9 @@ def later(module: str, function: str) -> Run:
 class Commands:
     """Adds commands to a parser, each with the options that all have."""
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    def __init__(self, parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+        """`required` False: the parser's own command runs where none of these is named."""
+        self._subparsers = parser.add_subparsers(metavar="COMMAND", required=required)
 
     def add(self, name: str, help_text: str, run: Run | None = None) -> argparse.ArgumentParser:
         parser = self._subparsers.add_parser(
@@ -101,6 +103,8 @@ def _looks(commands: Commands) -> None:
         parser = commands.add(name, f"{name} as the venue last reported them", looks[name])
         parser.add_argument("--all", action="store_true", help="those that are empty too")
         parser.add_argument("--account", default="", metavar="NAME")
+        if name == "positions":
+            add_position_commands(Commands(parser, required=False).add)
     fills = commands.add("fills", "executions, newest first", looks["fills"])
     _filters(fills)
     fills.add_argument("--order", dest="order_id", default="", metavar="ORDER_ID", help="those of one order")
