@@ -41,7 +41,7 @@ from actors._sections import (
 )
 from actors._tree import LOG, Assembly, NodeSeams
 from actors.logs import open_logs
-from actors.messages import Notify, QuiesceOrders
+from actors.messages import Notify, QuiesceOrders, ReadKeysAgain
 from actors.parts import NodeParts
 from actors.progress import follow_history
 from actors.recorder import Enter, ThreadHost
@@ -123,6 +123,12 @@ class Node:
         """Begin an orderly stop; whoever runs the node carries it out. `cancel` also cancels resting orders."""
         self._cancel = self._cancel or cancel
         self._stop_wanted.set()
+
+    def read_keys_again(self) -> None:
+        """Have every key pair read again from where it is kept; what is new and good is used, and people are told."""
+        for venue in self.parts.venues.values():
+            if venue.keeper is not None:
+                venue.keeper.tell(ReadKeysAgain())
 
     async def wait(self) -> int:
         """Until somebody asks to stop (0) or the tree cannot go on (its exit code)."""
@@ -343,9 +349,15 @@ async def _stop_after(node: Node, for_s: float) -> None:
 
 
 async def _obey_signals(node: Node) -> None:
-    """The first signal stops in order, the second at once."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """The first signal stops in order, the second at once. SIGHUP reads the keys again, as services do; of a node that was started
+    at a terminal it says that the terminal is gone, and stops it."""
+    at_terminal = os.isatty(0)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for number in signals:
+            if number == signal.SIGHUP and not at_terminal:
+                logger.info("signal SIGHUP: reading the keys again")
+                node.read_keys_again()
+                continue
             if node.stopping:
                 node.system.die(EXIT_REFUSED, f"second signal {number}")
             logger.info("signal {}: stopping; once more stops at once", signal.Signals(number).name)
