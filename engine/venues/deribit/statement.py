@@ -2,9 +2,11 @@
 
 `change` is what a line did to the cash balance: fees, and an option's or a spot trade's price, when something is traded; a
 session's profit with its funding when it is settled; the money itself when it comes or goes. A line of a trade is two of
-ours when it holds more than its fee. The log is asked for by currency, page after page until no continuation is named, and
-nothing is assumed of the order of its pages. A span with more lines than we are willing to read is read up to its middle
-first.
+ours when it holds more than its fee.
+
+The log is asked for by currency, page after page until no continuation is named, and nothing is assumed of the order of its
+pages. A page costs a second's worth of credits, so a long log is not read at once: what was read is kept, the question is
+answered by "later", and goes on there when it is put again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +16,15 @@ import msgspec
 
 from engine.model import ZERO, CashFlow, FlowKind, ModelError, instrument_id, rounded
 from engine.venues.answers import FlowPage
-from engine.venues.base import OutcomeUnknown
+from engine.venues.base import OutcomeUnknown, Unavailable
 from engine.venues.decoding import wire_error
 from engine.venues.deribit.names import NO_MORE
 from engine.venues.deribit.rpc import RpcClient
 from engine.venues.deribit.wire import LogData, LogResult
 
 _PAGE = 250
-_MOST_PAGES = 20  # of one span: at a page a second
-_MOST_HALVINGS = 30
-_MOST_PARTS = 30
+_MOST_PAGES = 20  # for one question: eight may be asked for at once, then one a second
+_MOST_LINES = 200_000
 _LOGS = msgspec.json.Decoder(LogResult)
 _KINDS = {
     "deposit": FlowKind.DEPOSIT,
@@ -35,6 +36,26 @@ _TRADES = frozenset({"trade", "liquidation"})
 _TRANSFERS = frozenset({"transfer"})
 
 
+class _Log(msgspec.Struct):
+    """What was read of one currency's log; `continuation` is where it goes on."""
+
+    rows: list[LogData] = msgspec.field(default_factory=list)
+    continuation: str | int | None = None
+    read: bool = False
+
+
+class _Reading(msgspec.Struct):
+    """A question that is being answered."""
+
+    since_ms: int
+    until_ms: int
+    logs: dict[str, _Log]
+
+    @property
+    def lines(self) -> int:
+        return sum(len(log.rows) for log in self.logs.values())
+
+
 class StatementReader:
     """The statement of one account, in the currencies it is to be asked for."""
 
@@ -43,56 +64,50 @@ class StatementReader:
         self._venue = venue
         self._account = account
         self._currencies = tuple(currencies)
+        self._unfinished: _Reading | None = None
 
     async def between(self, since_ms: int, until_ms: int) -> FlowPage:
-        """Part by part, until there is something to go on from."""
-        flows: list[CashFlow] = []
-        begin_ms = since_ms
-        for _ in range(_MOST_PARTS):
-            part, end_ms = await self._part(begin_ms, until_ms)
-            flows += part
-            if end_ms == until_ms or (flows and flows[-1].at_ms > since_ms):
-                return FlowPage(tuple(flows), complete=end_ms == until_ms)
-            begin_ms = end_ms + 1
-        raise OutcomeUnknown(f"statement since {since_ms}: nothing by {begin_ms}, and too much after it")
+        """Raises `Unavailable` when it takes more than one question: it is to be put again."""
+        reading, self._unfinished = self._unfinished, None
+        if reading is None or reading.since_ms != since_ms or reading.until_ms > until_ms:
+            reading = _Reading(since_ms, until_ms, {currency: _Log() for currency in self._currencies})
+        await self._read(reading)
+        flows = self._lines(reading)
+        if reading.until_ms == until_ms or (flows and flows[-1].at_ms > since_ms):
+            return FlowPage(flows, complete=reading.until_ms == until_ms)
+        rest = await self.between(reading.until_ms + 1, until_ms)
+        return FlowPage((*flows, *rest.flows), rest.complete)
 
-    async def _part(self, since_ms: int, until_ms: int) -> tuple[list[CashFlow], int]:
-        """Lines, and until when they are all: where one currency's are cut, every currency's are."""
-        rows: dict[tuple[str, int], LogData] = {}
-        end_ms = until_ms
-        for currency in self._currencies:
-            found, end_ms = await self._lines(currency, since_ms, end_ms)
-            rows |= {(row.currency, row.id): row for row in found}
-        kept = sorted(
-            (row for row in rows.values() if since_ms <= row.timestamp <= end_ms),
-            key=lambda row: (row.timestamp, row.currency, row.id),
-        )
-        return [flow for row in kept for flow in self._flows(row)], end_ms
+    async def _read(self, reading: _Reading) -> None:
+        pages = 0
+        for currency, log in reading.logs.items():
+            while not log.read:
+                if reading.lines > _MOST_LINES:
+                    raise OutcomeUnknown(f"statement since {reading.since_ms}: more than {_MOST_LINES} lines")
+                if pages == _MOST_PAGES:
+                    self._unfinished = reading
+                    raise Unavailable(f"statement since {reading.since_ms}: long; {reading.lines} lines by now")
+                await self._next_page(currency, log, reading)
+                pages += 1
 
-    async def _lines(self, currency: str, since_ms: int, until_ms: int) -> tuple[list[LogData], int]:
-        """Lines, and until when they are all."""
-        for _ in range(_MOST_HALVINGS):
-            rows = await self._span(currency, since_ms, until_ms)
-            if rows is not None:
-                return rows, until_ms
-            until_ms = (since_ms + until_ms) // 2
-        raise OutcomeUnknown(f"statement in {currency} since {since_ms}: more than {_MOST_PAGES} pages by {until_ms}")
-
-    async def _span(self, currency: str, since_ms: int, until_ms: int) -> list[LogData] | None:
-        params: dict[str, object] = {
+    async def _next_page(self, currency: str, log: _Log, reading: _Reading) -> None:
+        params = {
             "currency": currency,
-            "start_timestamp": since_ms,
-            "end_timestamp": until_ms,
+            "start_timestamp": reading.since_ms,
+            "end_timestamp": reading.until_ms,
             "count": _PAGE,
+            "continuation": log.continuation,
         }
-        rows: list[LogData] = []
-        for _ in range(_MOST_PAGES):
-            page = (await self._rpc.call("private/get_transaction_log", params, _LOGS)).result
-            rows += page.logs
-            if page.continuation in NO_MORE:
-                return rows
-            params["continuation"] = page.continuation
-        return None
+        page = (await self._rpc.call("private/get_transaction_log", params, _LOGS)).result
+        log.rows += page.logs
+        log.continuation = page.continuation
+        log.read = page.continuation in NO_MORE
+
+    def _lines(self, reading: _Reading) -> tuple[CashFlow, ...]:
+        rows = {(row.currency, row.id): row for log in reading.logs.values() for row in log.rows}
+        ordered = sorted(rows.values(), key=lambda row: (row.timestamp, row.currency, row.id))
+        asked = (row for row in ordered if reading.since_ms <= row.timestamp <= reading.until_ms)
+        return tuple(flow for row in asked for flow in self._flows(row))
 
     def _flows(self, row: LogData) -> Iterator[CashFlow]:
         try:
