@@ -23,16 +23,19 @@ from engine.model import (
     OrderType,
     Side,
     TimeInForce,
+    Trail,
+    TriggerFill,
     Twap,
     bracket,
 )
 from scripts.drills._crash_venues import Ground
 
 BASIC = ("cancelled", "amended", "crossing")
-MORE = ("delayed", "timed", "stop", "pair", "bracket", "rivals", "manual", "plan")
+MORE = ("delayed", "timed", "stop", "pair", "bracket", "rivals", "kept", "trail", "manual", "plan")
 NEEDED = {
     "linked.": "bracket",
     "release.": "bracket",
+    "set.": "kept",
     "trigger.": "timed",
     "review.": "manual",
     "resolve.": "manual",
@@ -82,13 +85,23 @@ def asked_for(key: str, ground: Ground, prices: Prices, seed: int) -> Asked:
         market = _crossing(rest, prices, market=True)
         whole = msgspec.structs.replace(market, amount=4 * rest.amount, time_in_force=TimeInForce.GTC, on_error=None)
         return ExecutionRequest(order=whole, style=ExecutionStyle.TWAP, twap=Twap(duration_s=2.0, interval_s=0.5))
+    if kind == "trail":
+        far = Trail(percent=Decimal(5)) if ground.follows_percents else Trail(distance=prices.at("0.05"))
+        return msgspec.structs.replace(rest, order_type=OrderType.MARKET, price=None, trail=far)
+    return _set(kind, rest, prices, crosses=Entropy(seed).fork(key).random() < 0.5) or rest
+
+
+def _set(kind: str, rest: OrderRequest, prices: Prices, *, crosses: bool) -> LinkedRequest | None:
+    """Those of several orders that depend on each other."""
     if kind == "bracket":
         entry = _crossing(rest, prices, market=False)
         return bracket(entry, take_profit=prices.at("1.04"), stop=prices.at("0.85"))
+    if kind == "kept":
+        return _kept(rest, prices, crosses=crosses)
     if kind == "rivals":
         other = msgspec.structs.replace(_crossing(rest, prices, market=False), request_key="")
         return LinkedRequest(kind=LinkKind.OCO, exits=(rest, other))
-    return rest
+    return None
 
 
 def answer_keys(key: str, asked: Asked) -> Iterator[str]:
@@ -107,6 +120,15 @@ def _rest(ground: Ground, prices: Prices, key: str) -> OrderRequest:
         request_key=key,
         on_error=ErrorPolicy.RETRY,
     )
+
+
+def _kept(rest: OrderRequest, prices: Prices, *, crosses: bool) -> LinkedRequest:
+    """A set whose venue keeps it, where it keeps any: the entry trades at once, or rests."""
+    entry = _crossing(rest, prices, market=True) if crosses else rest
+    made = bracket(entry, take_profit=prices.at("1.04"), stop=prices.at("0.85"))
+    if crosses:
+        return made
+    return msgspec.structs.replace(made, releases_at=TriggerFill.FIRST_HIT, cancels_at=TriggerFill.FIRST_HIT)
 
 
 def _crossing(rest: OrderRequest, prices: Prices, *, market: bool) -> OrderRequest:

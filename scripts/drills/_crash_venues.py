@@ -1,5 +1,6 @@
 """The two venues of the crash drill: how a node reaches them, what they do wrong, and what they really hold."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -23,8 +24,8 @@ from engine.venues.binance_usdm import BinanceUsdmSettings
 from engine.venues.deribit import DeribitSettings
 
 KEY, SECRET = "crash", "a-key-that-opens-only-a-simulated-account"
-LATE = ("cancel.", "amend.", "fill.", "release.")  # points an order reaches only when it was placed
-REFUSED = ("refused.", "review.", "resolve.")  # points an order reaches when it was refused
+LATE = ("cancel.", "amend.", "fill.", "release.", "set.answered")  # points an order reaches only when it was placed
+REFUSED = ("refused.", "review.", "resolve.", "set.back")  # points an order reaches when it was refused
 SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
 
 Fault = dict[str, Any]
@@ -75,6 +76,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     hides_ms: tuple[int, ...]
     holds_ms: tuple[int, ...]
     may_resubmit: bool
+    keeps_sets: bool
+    follows_percents: bool  # and not distances
     section: Callable[[Place, tuple[str, ...], OrdersSettings, AccountSettings], VenueSection]
     held: Callable[[Mapping[str, Any]], Iterator[Held]]
 
@@ -128,7 +131,14 @@ _DERIBIT_STATES = {"open": "open", "untriggered": "open", "filled": "filled", "c
 
 
 def _deribit_held(truth: Mapping[str, Any]) -> Iterator[Held]:
-    for order in truth["orders"].values():
+    """A condition, or an exit that waits, and the order it became are one: under one label."""
+    orders = truth["orders"].values()
+    labels = Counter(order["label"] for order in orders)
+    became = {order["trigger_order_id"] for order in orders}
+    for order in orders:
+        gave_way = order["state"] == "triggered" or order["cancel_reason"] == "oto_primary_closed"
+        if order["order_id"] in became or (gave_way and labels[order["label"]] > 1):
+            continue
         if order["state"] != "rejected":
             state = OrderState(_DERIBIT_STATES[order["state"]])
             yield Held(order["label"], state, Decimal(str(order["filled_amount"])))
@@ -152,6 +162,8 @@ DERIBIT = Ground(
     hides_ms=(0, 300, 400),
     holds_ms=(0, 150),
     may_resubmit=True,
+    keeps_sets=True,
+    follows_percents=False,
     section=_deribit_section,
     held=_deribit_held,
 )
@@ -212,6 +224,8 @@ BINANCE = Ground(
     hides_ms=(0, 400, 2000),  # it has denied existing orders for minutes: longer than any margin is
     holds_ms=(0,),
     may_resubmit=False,
+    keeps_sets=False,
+    follows_percents=True,
     section=_binance_section,
     held=_binance_held,
 )
