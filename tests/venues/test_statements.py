@@ -212,7 +212,7 @@ def spread(began_ms: int, dense_from_ms: int, count: int = 6_000) -> dict[int, i
 
 
 async def read_all(
-    rest: VenueRest, since_ms: int, until_ms: int, asked: Callable[[], int] = lambda: 0
+    rest: VenueRest, since_ms: int, until_ms: int, asked: Callable[[], int] = lambda: 0, later_ms: int = 0
 ) -> list[CashFlow]:
     """As who asks page after page does it. `asked`: how many questions that took by now."""
     seen: dict[str, CashFlow] = {}
@@ -222,7 +222,7 @@ async def read_all(
             page = await rest.cash_flows(since_ms, until_ms)
         except Unavailable:
             assert asked() - before == 20  # which come within twenty seconds
-            until_ms += 1_000
+            since_ms, until_ms = since_ms + later_ms, until_ms + 1_000
             continue
         seen |= {flow.key: flow for flow in page.flows}
         if page.complete:
@@ -256,6 +256,9 @@ async def test_a_log_too_long_to_be_read_at_once_is_read_on_when_it_is_asked_for
     flows = await read_all(rest, began_ms, began_ms + 10 * DAY_MS, lambda: questions)
     assert [int(flow.flow_id) for flow in flows] == list(times)
     assert questions <= len(times) / 250 + 10
+    flows = await read_all(rest, began_ms, began_ms + 10 * DAY_MS, lambda: questions, later_ms=1)
+    assert [int(flow.flow_id) for flow in flows] == list(times)[1:]
+    assert questions <= 2 * (len(times) / 250 + 10)
 
 
 @pytest.mark.parametrize("dense_ms", [100, 20 * DAY_MS, 59 * DAY_MS])

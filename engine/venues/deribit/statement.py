@@ -67,12 +67,12 @@ class StatementReader:
         self._unfinished: _Reading | None = None
 
     async def between(self, since_ms: int, until_ms: int) -> FlowPage:
-        """Raises `Unavailable` when it takes more than one question: it is to be put again."""
+        """Raises `Unavailable` when it takes more than one question: it is to be put again, and may begin later then."""
         reading, self._unfinished = self._unfinished, None
-        if reading is None or reading.since_ms != since_ms or reading.until_ms > until_ms:
+        if reading is None or not reading.since_ms <= since_ms <= reading.until_ms <= until_ms:
             reading = _Reading(since_ms, until_ms, {currency: _Log() for currency in self._currencies})
         await self._read(reading)
-        flows = self._lines(reading)
+        flows = self._lines(reading, since_ms)
         if reading.until_ms == until_ms or (flows and flows[-1].at_ms > since_ms):
             return FlowPage(flows, complete=reading.until_ms == until_ms)
         rest = await self.between(reading.until_ms + 1, until_ms)
@@ -103,10 +103,10 @@ class StatementReader:
         log.continuation = page.continuation
         log.read = page.continuation in NO_MORE
 
-    def _lines(self, reading: _Reading) -> tuple[CashFlow, ...]:
+    def _lines(self, reading: _Reading, since_ms: int) -> tuple[CashFlow, ...]:
         rows = {(row.currency, row.id): row for log in reading.logs.values() for row in log.rows}
         ordered = sorted(rows.values(), key=lambda row: (row.timestamp, row.currency, row.id))
-        asked = (row for row in ordered if reading.since_ms <= row.timestamp <= reading.until_ms)
+        asked = (row for row in ordered if since_ms <= row.timestamp <= reading.until_ms)
         return tuple(flow for row in asked for flow in self._flows(row))
 
     def _flows(self, row: LogData) -> Iterator[CashFlow]:
