@@ -182,7 +182,7 @@ def plan(chance: Entropy, seed: int, turn: int, variant: str) -> tuple[str, tupl
     if variant in FATAL or seed % 7 == 0:
         _, point, faults = FATAL[variant] if variant in FATAL else _fatal(seed)
         return point, faults
-    point = POINTS[(seed + 5 * turn) % len(POINTS)]
+    point = POINTS[(seed + 3 * turn) % len(POINTS)]
     return point, tuple(misdeeds(ground_of(seed, variant), chance, point))
 
 
