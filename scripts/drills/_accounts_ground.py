@@ -34,13 +34,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True):
-    """`amount`: of the smallest order, and `digits` of its prices."""
+    """`amount`: of the smallest order, and `digits` of its prices. `outside`: its name in ccxt, where amounts count `unit`s."""
 
     symbol: str
     amount: Decimal
     currency: str
     inverse: bool
+    outside: str
     digits: int = 0
+    unit: Decimal = D(1)
 
 
 class TrueOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +95,7 @@ class Truth(msgspec.Struct, frozen=True):
 
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """One venue as the drill sees it. `money`: what people move in and out, by currency. `exact`: how near two balances must be.
-    `one_purse`: where the account is one of a purse's pockets, its statement calls all that comes and goes a transfer.
+    `exchange`: its name in ccxt, where a portfolio counts its money in `purse`. `one_purse`: where the account is one of a purse's pockets, its statement calls all that comes and goes a transfer.
     """
 
     name: str
@@ -102,6 +104,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     money: dict[str, Decimal]
     exact: Decimal
     one_purse: bool
+    exchange: str
+    purse: str
     ticker: tuple[str, str]
     mark_of: Callable[[Mapping[str, Any]], Any]
     section: Callable[[Place, OrdersSettings, AccountSettings], VenueSection]
@@ -180,13 +184,15 @@ DERIBIT = Ground(
     name="deribit",
     truth_name="deribit",
     contracts=(
-        Contract("BTC-PERPETUAL", D(10), "BTC", inverse=True),
-        Contract("ETH-PERPETUAL", D(5), "ETH", inverse=True, digits=1),
-        Contract("BTC_USDC-PERPETUAL", D("0.001"), "USDC", inverse=False),
+        Contract("BTC-PERPETUAL", D(10), "BTC", inverse=True, outside="BTC/USD:BTC"),
+        Contract("ETH-PERPETUAL", D(5), "ETH", inverse=True, outside="ETH/USD:ETH", digits=1),
+        Contract("BTC_USDC-PERPETUAL", D("0.001"), "USDC", inverse=False, outside="BTC/USDC:USDC"),
     ),
     money={"BTC": D("0.75"), "ETH": D("4.5"), "USDC": D("1234.5")},
     exact=D("0.000001"),
     one_purse=False,
+    exchange="deribit",
+    purse="BTC",
     ticker=("/public/ticker", "instrument_name"),
     mark_of=lambda answer: answer["result"]["mark_price"],
     section=_deribit_section,
@@ -247,12 +253,14 @@ BINANCE = Ground(
     name="binance",
     truth_name="binance_usdm",
     contracts=(
-        Contract("BTCUSDT", D("0.004"), "USDT", inverse=False),
-        Contract("ETHUSDT", D("0.05"), "USDT", inverse=False, digits=1),
+        Contract("BTCUSDT", D("0.004"), "USDT", inverse=False, outside="BTC/USDT:USDT"),
+        Contract("ETHUSDT", D("0.05"), "USDT", inverse=False, outside="ETH/USDT:USDT", digits=1),
     ),
     money={"USDT": D("1234.5")},
     exact=D("0.000001"),
     one_purse=True,
+    exchange="binanceusdm",
+    purse="USDT",
     ticker=("/fapi/v1/premiumIndex", "symbol"),
     mark_of=lambda answer: answer["markPrice"],
     section=_binance_section,

@@ -8,33 +8,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine.model import (
     ZERO,
-    Balance,
-    CashFlow,
-    Discrepancy,
     DiscrepancyKind,
-    ExternalOrder,
     Fill,
     FlowKind,
     Held,
-    Notice,
     Order,
     OrderState,
-    Position,
     PositionRecord,
     RecordType,
     Severity,
     order_id_of,
 )
-from engine.store import Put, Store
 from scripts.drills._accounts_ground import Ground, TrueFill, TrueOrder, Truth
 from scripts.drills._accounts_ledger import Account, account_of
+from scripts.drills._accounts_view import View, key_of
 
 __all__ = [
     "KINDS",
@@ -43,10 +36,8 @@ __all__ = [
     "View",
     "differences",
     "is_ours",
-    "node_part_of",
     "records",
     "telling",
-    "view_of",
 ]
 
 KINDS = (
@@ -73,85 +64,6 @@ class Finding(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}"
-
-
-class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store states, all of it. `told`: how often each discrepancy and each notice was stored for the first time."""
-
-    node_part: str
-    orders: dict[str, Order]
-    fills: tuple[Fill, ...]
-    positions: tuple[Position, ...]
-    balances: tuple[Balance, ...]
-    flows: tuple[CashFlow, ...]
-    external: tuple[ExternalOrder, ...]
-    discrepancies: tuple[Discrepancy, ...]
-    notices: tuple[Notice, ...]
-    records: tuple[PositionRecord, ...]  # in the order they were stored
-    books: dict[str, Held]  # by instrument
-    told: Counter[str]
-    crashes: tuple[str, ...]
-
-    @property
-    def known_fills(self) -> dict[str, Fill]:
-        """By the venue's words, as `TrueFill.key`; of one stored twice the last."""
-        return {_key_of(fill): fill for fill in self.fills}
-
-
-def view_of(path: Path) -> View:
-    """Read a store, live or not."""
-    with Store.open(path, read_only=True) as store:
-        rows: dict[str, tuple[Any, ...]] = {
-            name: tuple(row for _, row in store.table(name).iterate())
-            for name in (
-                "orders",
-                "fills",
-                "positions",
-                "balances",
-                "cash_flows",
-                "external_orders",
-                "discrepancies",
-                "notices",
-            )
-        }
-        told: Counter[str] = Counter()
-        crashes, records = [], []
-        for entry in store.journal():
-            if entry.kind.startswith("actor."):
-                crashes.append(f"{entry.kind} {entry.actor} {entry.note}")
-            for change in entry.changes:
-                if isinstance(change, Put) and change.table == "position_records":
-                    records.append(change.value)
-                elif isinstance(change, Put) and _is_new(change):
-                    told[f"{change.table} {change.key}"] += 1
-        books = {book.instrument: book.held for _, book in store.table("position_books").iterate()}
-        return View(
-            node_part=store.node_part,
-            orders={order.order_id: order for order in rows["orders"]},
-            fills=rows["fills"],
-            positions=rows["positions"],
-            balances=rows["balances"],
-            flows=rows["cash_flows"],
-            external=rows["external_orders"],
-            discrepancies=rows["discrepancies"],
-            notices=rows["notices"],
-            records=tuple(records),
-            books=books,
-            told=told,
-            crashes=tuple(crashes),
-        )
-
-
-def node_part_of(path: Path) -> str:
-    with Store.open(path, read_only=True) as store:
-        return store.node_part
-
-
-def _is_new(change: Put) -> bool:
-    """Whether a row of a telling table was stored for the first time, and not changed by what came of it."""
-    if change.table == "discrepancies":
-        return change.value.settled_at_ms is None and not change.value.note
-    return change.table == "notices" and not change.value.delivered_to
 
 
 # ── what is so ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +147,7 @@ def _external(view: View, truth: Truth) -> Iterator[Finding]:
 def _fills(view: View, truth: Truth, ground: Ground, hidden: frozenset[str]) -> Iterator[Finding]:
     ours: dict[str, Fill] = {}
     for fill in view.fills:
-        key = _key_of(fill)
+        key = key_of(fill)
         if key in ours:
             yield Finding("doubled", f"fill {key}")
         ours[key] = fill
@@ -247,10 +159,6 @@ def _fills(view: View, truth: Truth, ground: Ground, hidden: frozenset[str]) -> 
                 yield Finding("lost", f"fill {truth.fills[key]}")
         elif text := _fill_differs(ours[key], truth.fills[key], ground, view.node_part):
             yield Finding("diverged", f"fill {key} {text}")
-
-
-def _key_of(fill: Fill) -> str:
-    return f"{fill.instrument.partition(':')[2]}|{fill.trade_id}"
 
 
 def _fill_differs(ours: Fill, theirs: TrueFill, ground: Ground, node_part: str) -> str:
@@ -420,7 +328,7 @@ def telling(view: View, expected: Expected, about: Mapping[str, str]) -> list[Fi
 
 def _announced(view: View) -> Iterator[Finding]:
     """Every discrepancy has its row written and its notice given once, and nothing loud was said of anything else."""
-    ids = {row.discrepancy_id: row for row in view.discrepancies}
+    ids = {row.discrepancy_id: row for row in (*view.discrepancies, *view.outside.discrepancies)}
     for id_, row in ids.items():
         for table in ("discrepancies", "notices"):
             times = view.told[f"{table} {id_}"]

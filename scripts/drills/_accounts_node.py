@@ -23,6 +23,7 @@ from actors.orders import OrdersSettings
 from engine.kernel import Entropy, SystemClock
 from engine.model import NonImmediateOrders, OrderLimits, ProofRules, SelfTrade
 from scripts.drills._accounts_ground import GROUNDS, Ground, Place
+from scripts.drills._accounts_portfolio import NAME, read_clock, settings_of
 
 __all__ = ["DEAF_AFTER_S", "Life", "NodeProcess", "Sabotage"]
 
@@ -39,12 +40,13 @@ Sabotage = Callable[[], None]
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process is told. `sabotage` makes a design of it that must fail."""
+    """What one process is told. `outside`: it has a portfolio, too. `sabotage` makes a design of it that must fail."""
 
     directory: Path
     ground: int
     place: Place
     seed: int
+    outside: bool
     sabotage: Sabotage | None = None
 
     @property
@@ -116,6 +118,8 @@ class NodeProcess:
                 try:
                     await self._ask("status", {})
                 except (NotRunning, NodeGone, RpcError):
+                    if not self._process.is_alive():
+                        raise NodeGone(f"it ended with exit code {self._process.exitcode}") from None
                     await trio.sleep(LOOK_S)
                 else:
                     return
@@ -127,7 +131,9 @@ def _live(life: Life, ahead_ms: Any) -> None:
     logger.add(life.directory / "node.log", level="INFO", format=LOG_FORMAT)
     if life.sabotage is not None:
         life.sabotage()
-    sys.exit(trio.run(_live_on, life, ShiftedClock(ahead_ms)))
+    clock = ShiftedClock(ahead_ms)
+    read_clock(clock.wall_ms)
+    sys.exit(trio.run(_live_on, life, clock))
 
 
 async def _live_on(life: Life, clock: ShiftedClock) -> int:
@@ -159,5 +165,9 @@ def _settings(life: Life) -> NodeSettings:
     )
     section = life.venue.section(life.place, orders, sync)
     return NodeSettings(
-        name="accounts", seed=life.seed, default_venue=life.venue.name, venues={life.venue.name: section}
+        name="accounts",
+        seed=life.seed,
+        default_venue=life.venue.name,
+        venues={life.venue.name: section},
+        portfolios={NAME: settings_of(life.venue, life.place)} if life.outside else {},
     )

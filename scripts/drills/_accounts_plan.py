@@ -15,6 +15,7 @@ __all__ = ["ACTS", "BY_HAND", "MINUTES_AWAY", "Act", "Burst", "Cover", "Schedule
 
 BURSTS = 5
 MOST_ACTS = 3
+OUTSIDE_EACH = 2  # so many schedules of a venue come to one with a portfolio
 
 
 class Cover(StrEnum):
@@ -63,12 +64,13 @@ class Burst(msgspec.Struct, frozen=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """`before`: what had happened to the account when the node first saw it."""
+    """`before`: what had happened to the account when the node first saw it. `outside`: it is seen through ccxt as well."""
 
     seed: int
     ground: int
     before: tuple[Act, ...]
     bursts: tuple[Burst, ...]
+    outside: bool = False
 
 
 def schedule(seed: int, grounds: int) -> Schedule:
@@ -81,7 +83,8 @@ def schedule(seed: int, grounds: int) -> Schedule:
     place = chance.choice([n for n, burst in enumerate(bursts) if wanted in ACTS[burst.cover]])
     bursts[place] = Burst(bursts[place].cover, (*bursts[place].acts[1:], wanted))
     before = _acts(chance, (Act.HAND_TRADE, Act.HAND_REST, Act.DEPOSIT), 2) if chance.random() < 0.3 else ()
-    return Schedule(seed=seed, ground=seed % grounds, before=before, bursts=tuple(bursts))
+    outside = seed // grounds % OUTSIDE_EACH == 0
+    return Schedule(seed=seed, ground=seed % grounds, before=before, bursts=tuple(bursts), outside=outside)
 
 
 def _acts(chance: Entropy, acts: Sequence[Act], count: int) -> tuple[Act, ...]:

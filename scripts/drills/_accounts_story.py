@@ -7,7 +7,7 @@ from actors._discrepancies import discrepancy_id
 from engine.model import DiscrepancyKind, FlowKind, order_id_of
 from scripts.drills._accounts_ground import Ground, TrueFill, Truth
 from scripts.drills._accounts_judge import Expected, is_ours
-from scripts.drills._accounts_plan import Act, Cover
+from scripts.drills._accounts_plan import MINUTES_AWAY, Act, Cover
 
 __all__ = ["Story"]
 
@@ -33,6 +33,7 @@ class Story:
         self._may_infer: Counter[str] = Counter()
         self._must_infer: Counter[str] = Counter()
         self._was_live: set[str] = set()
+        self._before: frozenset[str] = frozenset()
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -56,7 +57,9 @@ class Story:
         return flows
 
     def tell(self, cover: Cover, truth: Truth, *, quietly: bool = False) -> None:
-        """All that is new happened under this cover. `quietly`: the node may have thought all the while that it hears everything."""
+        """All that is new happened under this cover. `quietly`: whether the node can say of them that its stream
+        should have told them depends on the moment it asks.
+        """
         for key in truth.fills:
             if key not in self.fills:
                 self.fills[key] = cover
@@ -80,6 +83,11 @@ class Story:
                 self._may_infer[symbol] += 1
                 self._must_infer[symbol] += symbol not in own
 
+    def begin(self, truth: Truth) -> None:
+        """The node comes to the account now: of trades of before it says nothing."""
+        self.tell(Cover.KILL, truth)
+        self._before = frozenset(truth.fills)
+
     def unhide(self) -> None:
         self._unhidden |= self.hidden
 
@@ -95,7 +103,7 @@ class Story:
                 most[DiscrepancyKind.ORDER_EXTERNAL, id_] = 1
                 least[DiscrepancyKind.ORDER_EXTERNAL, id_] = int(id_ in self._was_live)
         for key, fill in truth.fills.items():
-            if key not in self.hidden:
+            if key not in self.hidden and key not in self._before:
                 self._expect_of_fill(fill, truth, node_part, least, most)
         for symbol, times in self._may_infer.items():
             most[DiscrepancyKind.FILL_INFERRED, symbol] = times
@@ -119,9 +127,13 @@ class Story:
         if not ours:
             most[DiscrepancyKind.FILL_EXTERNAL, fill.key] = 1
             least[DiscrepancyKind.FILL_EXTERNAL, fill.key] = 1
-        if cover in (Cover.LOST, Cover.HIDDEN) or fill.key in self._quiet:
+        if cover in (Cover.LOST, Cover.HIDDEN) or (cover in MINUTES_AWAY and fill.key in self._quiet):
             most[DiscrepancyKind.FILL_MISSED, fill.key] = 1
-            surely = cover is Cover.LOST and not (ours and order_id_of(order.client_id) in self.answered)
+            surely = (
+                cover is Cover.LOST
+                and fill.key not in self._quiet
+                and not (ours and order_id_of(order.client_id) in self.answered)
+            )
             least[DiscrepancyKind.FILL_MISSED, fill.key] = int(surely)
 
     def about(self, truth: Truth, ground: Ground) -> dict[str, str]:

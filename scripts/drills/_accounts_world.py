@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from actors._jsonrpc import RpcError
 from engine.kernel import Entropy
 from engine.store import verify
 from scripts.drills._accounts_deeds import OF_OURS, OF_THEIRS, Deeds
 from scripts.drills._accounts_ground import GROUNDS, Truth
-from scripts.drills._accounts_judge import Begun, Finding, differences, records, statement, telling, view_of
+from scripts.drills._accounts_judge import Begun, Finding, differences, records, statement, telling
 from scripts.drills._accounts_node import DEAF_AFTER_S, Life, NodeProcess, Sabotage
-from scripts.drills._accounts_plan import MINUTES_AWAY, Burst, Cover, Schedule
+from scripts.drills._accounts_plan import MINUTES_AWAY, Act, Burst, Cover, Schedule
+from scripts.drills._accounts_portfolio import NAME, OutsideStory, outside
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_venue import Venues
+from scripts.drills._accounts_view import View, view_of
 
 __all__ = ["World"]
 
@@ -24,6 +27,8 @@ DEAF_S = DEAF_AFTER_S + TOLD_S  # and what it has not told by then, it will not 
 CONFIRMED_S = 1.1  # between two passes that see the same
 LOOK_S = 0.05
 MINUTE_MS = 60_000
+#: The end of an order that lacks a fill has the node ask at once, before it could say that the stream does not tell it.
+ENDS_OURS = (Act.CANCEL, Act.PART_FILL_CANCEL, Act.HAND_CANCEL_OURS)
 
 
 class World:
@@ -37,13 +42,19 @@ class World:
         self._chance = Entropy(plan.seed).fork("world")
         self._venues = Venues(plan.seed, self.ground)
         life = Life(
-            directory=directory, ground=plan.ground, place=self._venues.place, seed=plan.seed, sabotage=sabotage
+            directory=directory,
+            ground=plan.ground,
+            place=self._venues.place,
+            seed=plan.seed,
+            outside=plan.outside,
+            sabotage=sabotage,
         )
         self.node = NodeProcess(life)
         self.story = Story()
         self._deeds = Deeds(self.ground, self._venues, self.node, self.story, self._chance.fork("deeds"))
         self._ahead_ms = 0
         self._quietly = False
+        self._seen = OutsideStory()
         self._begun = Begun({}, frozenset())
 
     def close(self) -> None:
@@ -54,9 +65,10 @@ class World:
         """What was wrong, after the first burst after which anything was."""
         for act in self.plan.before:
             self._deeds.do(act, reachable=False)
-        self.story.tell(Cover.KILL, self._venues.truth())
+        self.story.begin(self._venues.truth())
         self.node.start()
         self._sync()
+        self._look_from_outside()
         self._begun = self._begin()
         self.story.moved.clear()  # what was moved before is in what the account began with
         findings = self._judged()
@@ -88,17 +100,19 @@ class World:
                 self._pass_time(burst)
                 self._deeds.do(act, reachable=burst.cover in (Cover.NONE, Cover.LOST, Cover.HIDDEN))
             time.sleep(DEAF_S if burst.cover in (Cover.LOST, Cover.HIDDEN) else TOLD_S)
-            self.story.tell(burst.cover, self._venues.truth(), quietly=self._quietly)
+            quietly = self._quietly or any(act in ENDS_OURS for act in burst.acts)
+            self.story.tell(burst.cover, self._venues.truth(), quietly=quietly)
             if burst.cover is Cover.HIDDEN:
                 self._sync()
                 time.sleep(CONFIRMED_S)
                 self._sync()
-                view = view_of(self.node.store)
+                view = self._view()
                 self.story.infer(self._venues.truth(), view.known_fills, view.node_part)
                 findings = self._judged()
         if burst.cover is Cover.HIDDEN:
             self.story.unhide()
         self._sync()
+        self._look_from_outside()
         return findings or self._judged()
 
     def _prepare(self, burst: Burst) -> None:
@@ -163,6 +177,22 @@ class World:
                 raise TimeoutError(f"no whole pass within {SYNCED_S} s: {report['error']}")
             time.sleep(LOOK_S)
 
+    def _look_from_outside(self) -> None:
+        """The same through ccxt, where the schedule has a portfolio."""
+        if not self.plan.outside:
+            return
+        deadline_s = time.monotonic() + SYNCED_S
+        while True:
+            try:
+                self.node.ask("portfolio.sync", name=NAME)
+            except RpcError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(LOOK_S)
+            else:
+                self._seen.seen(self._venues.truth(), self.story.moved.total())
+                return
+
     # ── the judge ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _judged(self) -> list[Finding]:
@@ -175,13 +205,18 @@ class World:
             time.sleep(2 * LOOK_S)
 
     def _look(self, truth: Truth) -> list[Finding]:
-        view, story = view_of(self.node.store), self.story
+        view, story = self._view(), self.story
         story.seen(truth)
         found = differences(view, truth, self.ground, hidden=story.untold(truth, view.known_fills))
         found += records(view)
+        if self.plan.outside and not story.hidden:
+            found += outside(view.outside, truth, self.ground, self._seen)
         found += statement(view, truth, self.ground, self._begun, story.flows(self.ground))
         return [*found, *telling(view, story.expected(truth, view.node_part), story.about(truth, self.ground))]
 
+    def _view(self) -> View:
+        return view_of(self.node.store, self.ground.account)
+
     def _begin(self) -> Begun:
-        view = view_of(self.node.store)
+        view = self._view()
         return Begun(self._venues.truth().balances, frozenset(flow.key for flow in view.flows))

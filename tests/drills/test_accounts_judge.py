@@ -35,13 +35,13 @@ from scripts.drills._accounts_judge import (
     Begun,
     Expected,
     Finding,
-    View,
     differences,
     records,
     statement,
     telling,
 )
 from scripts.drills._accounts_ledger import account_of
+from scripts.drills._accounts_view import Outside, View
 
 D = Decimal
 ACCOUNT, SYMBOL, NAME = "binance:main", "BTCUSDT", "binance:BTCUSDT"
@@ -189,6 +189,7 @@ def view() -> View:
         books={NAME: book.held},
         told=Counter(f"{table} {id_}" for id_ in ids for table in ("discrepancies", "notices")),
         crashes=(),
+        outside=Outside(None, (), (), (), ()),
     )
 
 
