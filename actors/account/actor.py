@@ -93,8 +93,9 @@ class Account(Accountant):
         self._heard_reports(reports)
         positions = [event for event in message.events if isinstance(event, Position)]
         balances = [event for event in message.events if isinstance(event, Balance)]
+        doubts = len(self._doubtful)
         self._heard_holdings(positions, balances)
-        if self._doubtful:
+        if len(self._doubtful) > doubts:
             self._wanted.set()
         complete = any(isinstance(event, Connected) for event in message.events)
         if complete and self._stream.heard_complete(message.connection):
@@ -217,6 +218,7 @@ class Account(Accountant):
         self._take_holdings(
             snapshot.positions, snapshot.balances, venue_ms=snapshot.venue_ms, asked_s=snapshot.holdings_asked_s
         )
+        self._see(snapshot.balances)
         self._take_reports(snapshot.live, snapshot.asked_at_ms)
 
     def _found_since(self, at_ms: int) -> tuple[Discrepancy, ...]:

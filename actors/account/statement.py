@@ -75,11 +75,13 @@ class Accountant(Asker):
         self._young_from_ms = 0
         self._moved: dict[str, Decimal] = {}  # what was found of money from outside since the last report, by currency
         self._wrong: dict[str, Decimal] = {}  # what was told as a difference since then, by currency
+        self._seen: dict[str, Decimal] = {}  # balances at the last pass, by currency
         self._reading = trio.Lock()
         self._unallocated: dict[str, Decimal] = {}  # as of the last pass, by currency
 
     def _recall_statement(self) -> None:
         self._standing = self._desk.store.meta(self._standing_key, Standing)
+        self._see(self._balances.values())
 
     @property
     def _standing_key(self) -> str:
@@ -107,17 +109,17 @@ class Accountant(Asker):
         self._doubtful |= self._large_moves(balances)
         super()._heard_holdings(positions, balances)
 
+    def _see(self, balances: Iterable[Balance]) -> None:
+        self._seen = {balance.currency: balance.balance for balance in balances}
+
     def _large_moves(self, balances: Iterable[Balance]) -> set[str]:
-        """Currencies that moved by more than trading does between two looks."""
-        if self._standing is None:
-            return set()
-        reckonings = self._standing.reckonings
-        expected = {currency: reckoning.expected for currency, reckoning in reckonings.items()}
+        """Currencies that moved since the last pass by more than trading soon does."""
+        seen = self._seen
+        known = [balance for balance in balances if balance.currency in seen]
         return {
             balance.currency
-            for balance in balances
-            if abs(balance.balance - expected.get(balance.currency, ZERO))
-            > LARGE * abs(expected.get(balance.currency, ZERO))
+            for balance in known
+            if abs(balance.balance - seen[balance.currency]) > LARGE * abs(seen[balance.currency])
         }
 
     def _unreadable(self, error: Exception) -> str:
