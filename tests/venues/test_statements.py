@@ -206,6 +206,33 @@ async def test_more_income_of_one_millisecond_than_a_page_holds_is_read_whole() 
         assert sums(flows) == {"USDT": sum((D(number) / 1000 for number in range(1, 2_301)), ZERO)}
 
 
+async def test_what_happens_while_a_long_log_is_read_is_not_missed() -> None:
+    async with place("deribit") as at:
+        at.rest._rpc._budget = _Free()
+        ledger = at.end.venue.exchange.ledger
+        account, made_ms = at.end.venue.exchange.account("main"), at.end.now_ms() - 5_000
+
+        def pay(times: int, at_ms: int) -> None:
+            for number in range(times):
+                ledger.move(account, "deposit", "ETH", D(number + 1) / 1000, at_ms)
+
+        pay(7_000, made_ms)
+        since_ms, seen, interrupted = made_ms - 60_000, {}, 0
+        while True:
+            try:
+                page = await at.rest.cash_flows(since_ms, at.end.now_ms() + 60_000)
+            except Unavailable:
+                interrupted += 1
+                pay(3, at.end.now_ms())
+                continue
+            seen |= {flow.key: flow for flow in page.flows if flow.currency == "ETH"}
+            if page.complete:
+                break
+            since_ms = page.flows[-1].at_ms
+        assert interrupted
+        assert sums(tuple(seen.values())) == {"ETH": account.wallet("ETH").balance}
+
+
 def spread(began_ms: int, dense_from_ms: int, count: int = 6_000) -> dict[int, int]:
     """When each line was made: one at the beginning, all others close together."""
     return {1: began_ms} | {number: dense_from_ms + number * 7 for number in range(2, count + 1)}

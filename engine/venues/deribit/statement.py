@@ -25,6 +25,7 @@ from engine.venues.deribit.wire import LogData, LogResult
 _PAGE = 250
 _MOST_PAGES = 20  # for one question: eight may be asked for at once, then one a second
 _MOST_LINES = 200_000
+_STEP_MS = 1_000  # between the moment an answer is made up and the stamp it gets when it leaves, at most
 _LOGS = msgspec.json.Decoder(LogResult)
 _KINDS = {
     "deposit": FlowKind.DEPOSIT,
@@ -37,17 +38,20 @@ _TRANSFERS = frozenset({"transfer"})
 
 
 class _Log(msgspec.Struct):
-    """What was read of one currency's log; `continuation` is where it goes on."""
+    """What was read of one currency's log; `continuation` is where it goes on. `begun_ms`: before the first page, by the venue's
+    clock; 0 if nobody knows."""
 
     rows: list[LogData] = msgspec.field(default_factory=list)
     continuation: str | int | None = None
     read: bool = False
+    begun_ms: int = 0
 
 
 class _Reading(msgspec.Struct):
-    """A question that is being answered."""
+    """A question that is being answered. `until_ms`: what was made later may be missing."""
 
     since_ms: int
+    asked_until_ms: int
     until_ms: int
     logs: dict[str, _Log]
 
@@ -70,7 +74,7 @@ class StatementReader:
         """Raises `Unavailable` when it takes more than one question: it is to be put again, and may begin later then."""
         reading, self._unfinished = self._unfinished, None
         if reading is None or not reading.since_ms <= since_ms <= reading.until_ms <= until_ms:
-            reading = _Reading(since_ms, until_ms, {currency: _Log() for currency in self._currencies})
+            reading = _Reading(since_ms, until_ms, until_ms, {currency: _Log() for currency in self._currencies})
         await self._read(reading)
         flows = self._lines(reading, since_ms)
         if reading.until_ms == until_ms or (flows and flows[-1].at_ms > since_ms):
@@ -85,20 +89,28 @@ class StatementReader:
                 if reading.lines > _MOST_LINES:
                     raise OutcomeUnknown(f"statement since {reading.since_ms}: more than {_MOST_LINES} lines")
                 if pages == _MOST_PAGES:
-                    self._unfinished = reading
+                    self._put_aside(reading)
                     raise Unavailable(f"statement since {reading.since_ms}: long; {reading.lines} lines by now")
                 await self._next_page(currency, log, reading)
                 pages += 1
+
+    def _put_aside(self, reading: _Reading) -> None:
+        """Lines that are made from now on are on no page to come, though they may be of the time that was asked for."""
+        begun = [log.begun_ms for log in reading.logs.values() if log.begun_ms]
+        reading.until_ms = min(reading.until_ms, *begun, reading.asked_until_ms)
+        self._unfinished = reading
 
     async def _next_page(self, currency: str, log: _Log, reading: _Reading) -> None:
         params = {
             "currency": currency,
             "start_timestamp": reading.since_ms,
-            "end_timestamp": reading.until_ms,
+            "end_timestamp": reading.asked_until_ms,
             "count": _PAGE,
             "continuation": log.continuation,
         }
-        page = (await self._rpc.call("private/get_transaction_log", params, _LOGS)).result
+        answer = await self._rpc.call("private/get_transaction_log", params, _LOGS)
+        page = answer.result
+        log.begun_ms = log.begun_ms or max(0, answer.venue_ms - _STEP_MS)
         log.rows += page.logs
         log.continuation = page.continuation
         log.read = page.continuation in NO_MORE
