@@ -145,33 +145,48 @@ class Asker:
         pairs = [(self._memory.order(order.key), order) for order in orders]
         filled = [pair for pair in pairs if pair[0] is None or pair[0].filled_amount != pair[1].filled_amount]
         symbols = {after.symbol for _, after in filled if after.filled_amount}
-        symbols |= self._moved(balances, positions)
-        trades: list[PortfolioTrade] = []
+        symbols |= self._moved(balances, positions, explained=bool(symbols))
+        if not symbols:
+            return ()
         try:
-            for symbol in sorted(symbols)[:MAX_SYMBOLS]:
-                since_ms = self._since_ms(symbol, filled)
-                trades += await self._provider.get_trades(self._portfolio, symbol, since_ms, self._credential)
+            trades = await self._traded(symbols, self._since_ms(filled))
         except CapabilityMissing:
             told = (as_trade(before, after) for before, after in filled)
             trades = [trade for trade in told if trade is not None]
         return tuple(trade for trade in self._memory.new_trades(trades) if trade.at_ms >= self._portfolio.created_at_ms)
 
-    def _moved(self, balances: Iterable[Balance], positions: Iterable[Position]) -> set[str]:
-        """Symbols of which more or less is held than before: pairs with the trading symbol, and contracts."""
+    async def _traded(self, symbols: Iterable[str], since_ms: int) -> list[PortfolioTrade]:
+        """All trades at once, where the exchange can be asked so; else those in `symbols`."""
+        try:
+            return [*await self._provider.get_trades(self._portfolio, "", since_ms, self._credential)]
+        except CapabilityMissing:
+            trades: list[PortfolioTrade] = []
+            for symbol in sorted(symbols)[:MAX_SYMBOLS]:
+                trades += await self._provider.get_trades(self._portfolio, symbol, since_ms, self._credential)
+            return trades
+
+    def _moved(self, balances: Iterable[Balance], positions: Iterable[Position], *, explained: bool) -> set[str]:
+        """Symbols in which something may have been traded: pairs of the trading symbol with what is held more or less of, and
+        contracts that are. Where the money itself moved, every contract there ever was, for in and out again leaves nothing
+        else; and where nothing else explains it, every pair.
+        """
         before = {row.symbol: row.amount for row in self._memory.positions.values()}
-        money = self._portfolio.trading_symbol
-        currencies = {row.currency: row.equity for row in balances if row.currency != money}
-        currencies |= {
-            name: ZERO for name in before if name not in currencies and name != money and not is_contract(name)
-        }
-        pairs = {f"{name}/{money}" for name, amount in currencies.items() if amount != before.get(name, ZERO)}
+        money, currencies = self._portfolio.trading_symbol, {row.currency: row.equity for row in balances}
+        currencies |= {name: ZERO for name in before if name not in currencies and not is_contract(name)}
         held = {row.instrument.partition(":")[2]: row.amount for row in positions}
         held |= {name: ZERO for name in before if name not in held and is_contract(name)}
-        return pairs | {name for name, amount in held.items() if amount != before.get(name, ZERO)}
+        moved = {name for name, amount in (currencies | held).items() if amount != before.get(name, ZERO)}
+        symbols = {name if is_contract(name) else f"{name}/{money}" for name in moved - {money}}
+        if money in moved:
+            symbols |= set(held)
+        if money in moved and not symbols and not explained:
+            symbols = {f"{name}/{money}" for name in currencies if name != money}
+        return symbols
 
-    def _since_ms(self, symbol: str, filled: Iterable[tuple[PortfolioOrder | None, PortfolioOrder]]) -> int:
+    def _since_ms(self, filled: Iterable[tuple[PortfolioOrder | None, PortfolioOrder]]) -> int:
+        """The last look, with an overlap, or when the first of the orders began that nobody here knew."""
         looked_ms = self._memory.looked_ms or self._portfolio.created_at_ms
-        begun = (after.created_at_ms for before, after in filled if before is None and after.symbol == symbol)
+        begun = (after.created_at_ms for before, after in filled if before is None)
         return max(self._portfolio.created_at_ms, min((looked_ms, *begun)) - int(self._settings.overlap_s * 1000))
 
     async def _flows(self, at_ms: int) -> tuple[CashFlow, ...] | None:

@@ -262,8 +262,11 @@ async def test_a_difference_that_is_gone_at_a_second_look_never_was_one(tmp_path
         assert rig.portfolio.unallocated == 1500
 
 
-async def test_trades_by_hand_are_known_and_counted(tmp_path: Path, autojump_clock: object) -> None:
-    async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000)) as rig:
+@pytest.mark.parametrize("cannot", [set(), {"all trades"}])
+async def test_trades_by_hand_are_known_and_counted(tmp_path: Path, autojump_clock: object, cannot: set[str]) -> None:
+    exchange = PlayedExchange(USDT=1000)
+    exchange.cannot = cannot
+    async with portfolio_rig(tmp_path, exchange) as rig:
         await rig.sync()
         await trio.sleep(1)
         rig.exchange.trade("buy", 3, 100)
@@ -279,9 +282,18 @@ async def test_trades_by_hand_are_known_and_counted(tmp_path: Path, autojump_clo
         assert len(rig.rows("portfolio_trades")) == 2
 
 
+async def test_in_and_out_again_between_two_looks_is_no_deposit(tmp_path: Path, autojump_clock: object) -> None:
+    async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000, BTC=5), sync_every_s=10_000.0) as rig:
+        await rig.sync()
+        rig.exchange.trade("buy", 1, 100)
+        rig.exchange.trade("sell", 1, 120)
+        result = await rig.functions.sync_unallocated("main")
+        assert (result.kind, result.new_unallocated, rig.discrepancies) == (SyncKind.NOOP, D(1020), [])
+
+
 async def test_without_a_trade_history_orders_say_what_was_paid(tmp_path: Path, autojump_clock: object) -> None:
     exchange = PlayedExchange(USDT=1000)
-    exchange.cannot = {"trades", "order trades"}
+    exchange.cannot = {"trades", "all trades", "order trades"}
     async with portfolio_rig(tmp_path, exchange) as rig:
         number = exchange.place(amount=3, price=100)
         await rig.sync()

@@ -230,8 +230,8 @@ class PlayedExchange(PortfolioProvider):
     async def get_trades(
         self, portfolio: Portfolio, symbol: str, since_ms: int, market_credential: MarketCredential
     ) -> tuple[PortfolioTrade, ...]:
-        await self._ask("trades", market_credential)
-        return tuple(trade for trade in self.trades if trade.symbol == symbol and trade.at_ms >= since_ms)
+        await self._ask("trades" if symbol else "all trades", market_credential)
+        return tuple(trade for trade in self.trades if symbol in ("", trade.symbol) and trade.at_ms >= since_ms)
 
     async def get_flows(
         self, portfolio: Portfolio, since_ms: int, market_credential: MarketCredential

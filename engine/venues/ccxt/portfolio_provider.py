@@ -148,7 +148,10 @@ class CcxtPortfolioProvider(PortfolioProvider):
     ) -> tuple[PortfolioTrade, ...]:
         def ask(exchange: Any) -> Any:
             capable(exchange, "fetchMyTrades")
-            return all_trades(exchange, symbol, since_ms) if symbol in exchange.markets else []
+            if symbol and symbol not in exchange.markets:
+                return []
+            params = {} if symbol else quirks.params_of(portfolio.market, portfolio.trading_symbol)
+            return all_trades(exchange, symbol or None, since_ms, params)
 
         rows = await self.client(portfolio, market_credential).ask("fetchMyTrades", ask)
         return tuple(self._read(portfolio, reading.read_trade, row) for row in rows)
@@ -193,15 +196,17 @@ def order_trades(exchange: Any, order: PortfolioOrder) -> Sequence[Any]:
     return list(found.values())
 
 
-def all_trades(exchange: Any, symbol: str, since_ms: int) -> Sequence[Any]:
-    """Every own trade in a symbol since then. ccxt gives a page; the next one begins where it ended."""
+def all_trades(
+    exchange: Any, symbol: str | None, since_ms: int, besides: Mapping[str, Any] | None = None
+) -> Sequence[Any]:
+    """Every own trade in a symbol, or in all, since then. ccxt gives a page; the next one begins where it ended."""
     found: dict[str, Any] = {}
     now_ms = exchange.milliseconds()
     window_ms = quirks.TRADES_WINDOW_MS.get(exchange.id)
     for params in quirks.trade_questions(exchange.id, now_ms):
         from_ms = since_ms
         for _ in range(MAX_TRADE_PAGES):
-            page = exchange.fetch_my_trades(symbol, from_ms, TRADES_A_PAGE, params)
+            page = exchange.fetch_my_trades(symbol, from_ms, TRADES_A_PAGE, {**params, **(besides or {})})
             new = {str(row["id"]): row for row in page if str(row["id"]) not in found}
             found |= new
             if new and len(page) >= TRADES_A_PAGE:

@@ -58,7 +58,7 @@ class PortfolioProvider(abc.ABC):
     async def get_trades(
         self, portfolio: Portfolio, symbol: str, since_ms: int, market_credential: MarketCredential
     ) -> tuple[PortfolioTrade, ...]:
-        """The executions in one symbol since then."""
+        """The executions in one symbol since then; in all of them for "", where an exchange can be asked so."""
 
     @abc.abstractmethod
     async def get_flows(

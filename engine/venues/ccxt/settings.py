@@ -21,8 +21,8 @@ class CcxtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     options: dict[str, Any] = {}
     without: tuple[str, ...] = ()
     sandbox: bool = False
-    calls: Count = 60
-    window_s: Annotated[float, msgspec.Meta(ge=4, le=86_400)] = 60.0
+    calls: Count = 50
+    window_s: Annotated[float, msgspec.Meta(ge=4, le=86_400)] = 10.0
     rate_limit_ms: Annotated[float, msgspec.Meta(gt=0, le=3_600_000)] | None = None
     call_timeout_s: Seconds = 30.0
     attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
