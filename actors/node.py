@@ -10,6 +10,7 @@ The tree, as `tradenode tree` shows it::
           ├─ venues ── <venue> ─┬─ session
           │                     └─ parts ─┬─ trading:<account> ── account, orders, triggers, execution
           │                               ├─ feeds ── stream:<n>, feed:<symbol>, source:<name>
+          │                               ├─ keys
           │                               └─ audit
           └─ strategies ── <name>
 
