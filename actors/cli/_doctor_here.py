@@ -13,6 +13,7 @@ import trio
 
 from actors import _unix
 from actors.cli._doctor_rows import Result, Row
+from actors.cli._exits import CommandFailed
 from actors.cli._remote import SOCKET, Options, ask
 from actors.cli._upkeep import store_path
 from actors.client import AdminClient
@@ -96,12 +97,15 @@ def store(options: Options) -> Iterator[Row]:
     yield Row("store", result, f"{last_seq} entries, {usage.fraction:.1%} full")
 
 
-def _pid(options: Options) -> int:
+def _running(options: Options) -> Row:
     async def look(client: AdminClient) -> int:
         return client.peer_pid()
 
-    pid: int = ask(options, look)
-    return pid
+    try:
+        pid = ask(options, look)
+    except CommandFailed as error:
+        return Row("node", "fail", f"it listens, and does not let anybody in: {error.text}")
+    return Row("node", "ok", f"running, process {pid or 'of another namespace'}")
 
 
 def writer(options: Options) -> Iterator[Row]:
@@ -146,7 +150,7 @@ def node(options: Options) -> Iterator[Row]:
     elif not socket.is_socket():
         yield Row("node", "fail", f"{socket} is not a socket; move it away")
     elif trio.run(_unix.answers, socket):
-        yield Row("node", "ok", f"running, process {_pid(options) or 'of another namespace'}")
+        yield _running(options)
     else:
         yield Row("node", "warn", f"{socket} was left by a node that died; the next start replaces it")
 
