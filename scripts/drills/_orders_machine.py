@@ -48,6 +48,7 @@ from engine.model import (
     Trail,
     TriggerBy,
     TriggerFill,
+    is_native,
 )
 from scripts.drills._guest_loop import GuestLoop
 from scripts.drills._orders_model import Model, Wish
@@ -164,11 +165,13 @@ class OrdersMachine(RuleBasedStateMachine):
         self._sets: dict[str, SubmitLinked] = {}  # by request key
         self.counts["examples"] += 1
 
-    @initialize(seed=st.integers(0, 2**16))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 2**16), links=st.booleans(), trails=st.booleans())
+    def begin(self, seed: int, links: bool, trails: bool) -> None:
+        """At a venue that keeps sets, or not, and follows prices, or not."""
         self._model = Model(int(FRESH_S * 1000), CUSTOM_MS)
         self._world = World(self._directory, Entropy(seed), self.climate, self.proof)
         self._world.venue.watch = self._left
+        self._world.venue.links, self._world.venue.trails = links, trails
         self._do(self._world.boot)
         self._wait(READY_S)
         self._begun = True
@@ -356,7 +359,8 @@ class OrdersMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), amount=lots)
     def fill(self, which: int, amount: int) -> None:
         """One of the orders that rest there, the newest first."""
-        live = [held for held in self._world.venue.truth if held.state is OrderState.OPEN]
+        truth = self._world.venue.truth
+        live = [held for held in truth if held.state is OrderState.OPEN and not held.waits_for_entry]
         if live:
             held = live[-1 - which % len(live)]
             self._world.venue.fill(held, min(held.amount - held.filled, PERPETUAL.lot_size * amount))
@@ -463,6 +467,7 @@ class OrdersMachine(RuleBasedStateMachine):
         self.counts["exits released"] += sum(
             order.link is not None and order.link.entry != "" and order.link.after == "" for order in before.values()
         )
+        self.counts["kept by the venue"] += sum(is_native(order) or order.native_trail for order in before.values())
 
     def _settle(self) -> None:
         self._publish(Decimal(2))

@@ -98,7 +98,7 @@ class Model:
         if latest_ms is not None and now_ms > latest_ms + life_s * 1000 + SLACK_MS:
             yield "its life is over"
         free_ms = None if latest_ms is None else latest_ms + int(request.delay_s * 1000)
-        if request.conditions or request.any_of or request.trail:
+        if request.conditions or request.any_of or (request.trail and not order.native_trail):
             yield from self._met(order, wish)
             free_ms = None if order.met_at_ms is None else max(order.met_at_ms, free_ms or 0)
         if free_ms is not None and now_ms > free_ms + request.good_for_s * 1000 + SLACK_MS and not order.refusals:
@@ -175,7 +175,7 @@ class Model:
             return False
         if order.link is not None and order.link.after:
             return orders[order.link.after].state.terminal
-        if order.met_at_ms is None and order.trail is not None:
+        if order.met_at_ms is None and order.trail is not None and not order.native_trail:
             return False
         if order.met_at_ms is None and (order.conditions or order.any_of):
             return must_hold(self.wishes[order.request_key].request, self.figures, now_ms)
@@ -228,7 +228,7 @@ def _unknown(now_ms: int, others: Mapping[str, Order]) -> Iterator[str]:
 
 def _linked(order: Order, now_ms: int, others: Mapping[str, Order], truth: list[PlacedOrder]) -> Iterator[str]:
     assert order.link is not None, "only asked of members of a set"
-    if order.link.entry:
+    if order.link.entry and not order.link.native:  # else it leaves with its entry, and the venue holds it
         entries = [held for held in truth if held.client_order_id.startswith(f"{order.link.entry}-")]
         if not any(held.filled for held in entries):
             yield "nothing of its entry is filled"

@@ -5,7 +5,8 @@ in memory; it keeps the books of what left here and when. The account is a stand
 does: a stream that is up or down, a pass after every reconnect, on a timer, and when somebody wants one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -81,15 +82,27 @@ class Witness(AdversarialVenue):
         self.turned_away: set[str] = set()  # client ids of attempts whose callers know that they were not placed
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
-        self.watch(order)
-        try:
+        with self._watching(order):
             return await super().submit(order, instrument)
+
+    async def submit_linked(
+        self, orders: Sequence[Order], instruments: Sequence[Instrument]
+    ) -> tuple[tuple[OrderReport, tuple[Fill, ...]], ...]:
+        with self._watching(*orders):
+            return await super().submit_linked(orders, instruments)
+
+    @contextmanager
+    def _watching(self, *orders: Order) -> Iterator[None]:
+        for order in orders:
+            self.watch(order)
+        try:
+            yield
         except (NotSent, RateLimited, Refused, Unavailable):
-            self.turned_away.add(order.client_order_id)
+            self.turned_away.update(order.client_order_id for order in orders)
             raise
         except trio.Cancelled:
             if self._entropy.random() < 0.5:
-                self.place(order)
+                self._place_all(*orders)
             raise
 
 
@@ -216,6 +229,7 @@ class World:
             triggers=address("root/triggers"),
             execution=address("root/execution"),
             owner_of=lambda _strategy: None,
+            ways=lambda: self.venue,
         )
         watching = TriggersDesk(
             account=ACCOUNT,
