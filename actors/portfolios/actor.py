@@ -27,6 +27,7 @@ from actors.portfolios.messages import (
     SyncDue,
     SyncPortfolio,
 )
+from actors.portfolios.trouble import Trouble
 from actors.recorder import Record
 from engine.kernel import Actor, Backoff, Reply, on
 from engine.model import (
@@ -41,7 +42,6 @@ from engine.model import (
 )
 from engine.store import Change, Commit, Put
 from engine.venues.ccxt import (
-    CapabilityMissing,
     CredentialError,
     ImproperlyConfigured,
     MarketCredential,
@@ -52,10 +52,6 @@ from engine.venues.ccxt import (
 COMMIT_TIMEOUT_S = 30.0
 LOOKS = 2  # at a difference, before it counts
 MAX_WAITING = 1000
-TELL_AFTER = 3  # passes in a row that the exchange did not answer
-
-#: What nobody but a person can mend: it is not asked again by itself.
-HOPELESS = (CredentialError, ImproperlyConfigured, CapabilityMissing)
 
 
 class PortfolioKeeper(Actor):
@@ -74,10 +70,7 @@ class PortfolioKeeper(Actor):
         self._waiting: list[tuple[Reply[PortfolioSynced], bool]] = []
         self._wanted = trio.Event()
         self._writing = trio.Lock()
-        self._failures = 0
-        self._trouble: OperationalException | None = None
-        self._refusal: OperationalException | None = None
-        self._told: set[str] = set()  # kinds of trouble
+        self._trouble = Trouble(desk.name, self._tell)
         self._report: SyncReport | None = None
 
     async def on_start(self) -> None:
@@ -123,8 +116,8 @@ class PortfolioKeeper(Actor):
             positions=tuple(sorted(memory.positions.values(), key=lambda row: row.key)),
             open_orders=tuple(sorted(memory.live.values(), key=lambda order: (order.created_at_ms, order.key))),
             report=self._report,
-            trouble=str(self._trouble or self._refusal or ""),
-            waits_for_keys=isinstance(self._trouble, CredentialError),
+            trouble=str(self._trouble),
+            waits_for_keys=self._trouble.of_keys,
         )
 
     @on(FollowOrder)
@@ -136,16 +129,25 @@ class PortfolioKeeper(Actor):
         async with self._writing:
             order = msgspec.structs.replace(order, portfolio_id=self._desk.name)
             known = self._memory.order(order.key)
-            if known is None:
+            given_up = known is not None and not known.acknowledged and order.state.terminal
+            if known is None or given_up:
                 changes: list[Change] = [Put("portfolio_orders", order.key, order)]
-                portfolio = self._memory.portfolio
-                wanted = ZERO if portfolio is None else unacknowledged((order,), portfolio.trading_symbol)
-                if portfolio is not None and portfolio.initialized and wanted:
-                    left = portfolio.unallocated - wanted
-                    row = msgspec.structs.replace(portfolio, unallocated=left, updated_at_ms=self._now_ms())
+                row = self._reserved(known, order)
+                if row is not None:
                     changes.append(Put("portfolios", row.identifier, row))
                 await self._commit("portfolio.follow", changes)
-        reply.send(known or order)
+                known = order
+        reply.send(known)
+
+    def _reserved(self, before: PortfolioOrder | None, after: PortfolioOrder) -> Portfolio | None:
+        """The portfolio with what the order takes off, or gives back; None where that changes nothing."""
+        portfolio = self._memory.portfolio
+        if portfolio is None or not portfolio.initialized:
+            return None
+        wanted = unacknowledged([] if after.state.terminal else [after], portfolio.trading_symbol)
+        wanted -= unacknowledged([] if before is None else [before], portfolio.trading_symbol)
+        left = portfolio.unallocated - wanted
+        return msgspec.structs.replace(portfolio, unallocated=left, updated_at_ms=self._now_ms()) if wanted else None
 
     # ── passes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -160,12 +162,12 @@ class PortfolioKeeper(Actor):
             synced = await self._step(accept=any(accept for _, accept in waiting))
             for reply, _ in waiting:
                 reply.send(synced)
-            if self._failures:
+            if self._trouble.failures:
                 await self._pause()
 
     async def _pause(self) -> None:
         """Until it is worth asking again, or somebody does."""
-        with trio.move_on_after(self._backoff.delay_s(self._failures, self.ctx.entropy)):
+        with trio.move_on_after(self._backoff.delay_s(self._trouble.failures, self.ctx.entropy)):
             while not self._waiting:
                 await self._wanted.wait()
                 if not self._waiting:
@@ -174,9 +176,7 @@ class PortfolioKeeper(Actor):
 
     def _is_hopeless(self) -> bool:
         """Whether the last trouble stays until a person acts; new keys where they are kept are such an act."""
-        if not isinstance(self._trouble, HOPELESS):
-            return False
-        return not (isinstance(self._trouble, CredentialError) and self._keys_changed())
+        return self._trouble.hopeless and not (self._trouble.of_keys and self._keys_changed())
 
     def _keys_changed(self) -> bool:
         try:
@@ -196,11 +196,12 @@ class PortfolioKeeper(Actor):
             async with self._writing:
                 synced = await self._pass(started_ms, accept=accept)
         except OperationalException as error:
-            self._failed(error)
+            self.log.warning("not in step: {}: {}", type(error).__name__, error)
+            self._trouble.failed(error)
             failure = self._failure(started_ms, error)
             self._report = failure.report
             return failure
-        self._recovered()
+        self._trouble.passed(synced.error)
         return synced
 
     def _failure(self, started_ms: int, error: OperationalException) -> PortfolioSynced:
@@ -229,9 +230,6 @@ class PortfolioKeeper(Actor):
 
     def _answer(self, started_ms: int, look: Look, judgement: Judgement) -> PortfolioSynced:
         result = judgement.allocation.result
-        self._refusal = judgement.error
-        if judgement.error is not None:
-            self._tell_once(Severity.ERROR, "portfolio.refused", str(judgement.error))
         self._report = SyncReport(
             account=self._desk.name,
             started_at_ms=started_ms,
@@ -306,35 +304,6 @@ class PortfolioKeeper(Actor):
             commit = Commit(kind, tuple(changes), note=self._desk.name, actor=self.ctx.path)
             await self._desk.recorder.call(Record((commit,)), timeout_s=COMMIT_TIMEOUT_S)
             self._memory.took(changes)
-
-    # ── trouble ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _failed(self, error: OperationalException) -> None:
-        self._trouble = error
-        text = f"{self._desk.name}: {type(error).__name__}: {error}"
-        self.log.warning("not in step: {}", text)
-        if isinstance(error, HOPELESS):
-            self._failures = 0
-            self._tell_once(Severity.ERROR, "portfolio.stopped", f"{text}; it is not asked again until that changes")
-            return
-        self._failures += 1
-        if not isinstance(error, TransientExchangeError):
-            self._tell_once(Severity.WARNING, "portfolio.failed", text)
-        elif self._failures == TELL_AFTER:
-            self._tell(Severity.WARNING, "portfolio.unreachable", f"{text}; it is asked again and again")
-
-    def _recovered(self) -> None:
-        if self._trouble is not None:
-            self.log.info("in step again after {}", type(self._trouble).__name__)
-        self._trouble, self._failures = None, 0
-        if self._refusal is None:
-            self._told.clear()
-
-    def _tell_once(self, severity: Severity, kind: str, text: str) -> None:
-        """Until the trouble is over."""
-        if kind not in self._told:
-            self._told.add(kind)
-            self._tell(severity, kind, text)
 
     def _tell(self, severity: Severity, kind: str, text: str) -> None:
         notice = Notice(

@@ -52,7 +52,8 @@ class GetPortfolio(Request[PortfolioView], frozen=True):
 class FollowOrder(Request[PortfolioOrder], frozen=True):
     """An order somebody placed, or is about to: it is followed from now on, and what it wants is not available any more.
 
-    The reply is the order as it is on disk. One that is followed already is not changed by this.
+    The reply is the order as it is on disk. One that is followed already is not changed by this, but for one case: of an order that
+    the exchange never acknowledged, whoever meant to place it may say that it ended, and what it wanted is available again.
     """
 
     order: PortfolioOrder

@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -410,6 +411,34 @@ async def test_what_an_order_on_its_way_wants_is_not_available(tmp_path: Path, a
         result = await rig.functions.sync_unallocated("main")
         assert (result.kind, result.broker_available, result.new_unallocated) == (SyncKind.NOOP, D(1000), D(1000))
         assert kinds(rig) == []
+
+
+async def test_an_order_that_was_never_placed_is_given_up_by_who_meant_to(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000)) as rig:
+        await rig.sync()
+        meant = PortfolioOrder(
+            portfolio_id="main",
+            external_id="mine",
+            symbol="BTC/USDT",
+            side=Side.BUY,
+            order_type="limit",
+            amount=D(2),
+            price=D(100),
+            state=OrderState.SUBMITTING,
+            created_at_ms=EPOCH_MS,
+            updated_at_ms=EPOCH_MS,
+        )
+        await rig.functions.follow_order(meant)
+        assert rig.portfolio.unallocated == 800
+        await trio.sleep(900)
+        assert kinds(rig) == [DiscrepancyKind.ORDER_MISSING]
+        await rig.functions.follow_order(msgspec.structs.replace(meant, state=OrderState.REJECTED))
+        assert rig.portfolio.unallocated == 1000
+        result = await rig.functions.sync_unallocated("main")
+        assert (result.kind, result.new_unallocated) == (SyncKind.NOOP, D(1000))
+        assert rig.discrepancies[0].settled_at_ms is not None
 
 
 # ── passes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
