@@ -268,7 +268,8 @@ def _differs(order: Order, executed: Decimal, placed: Mapping[str, list[Held]]) 
     held = placed.get(order.order_id, [])
     if len(held) == 1:
         return not (held[0].state is order.state and held[0].filled == order.filled_amount == executed)
-    return not held and order.state not in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
+    ended = order.state in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
+    return not held and not ended and not waits_for_entry(order)
 
 
 def _is_broken(order: Order, orders: Mapping[str, Order]) -> bool:
