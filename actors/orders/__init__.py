@@ -20,8 +20,10 @@ venue wait, in the actor's own tasks, at most one per order. While the fate of a
 for its instrument: its gate is closed.
 
 The actor is written in layers, one idea a file, each knowing only those before it: memory, keeper (disk), differing, booking (what
-fills make of positions), squaring (with what the venue states), stating (by people), hearing (the venue's word), releasing (what holds an order, and who may leave), sending, finding, changing, linking, holding and guarding (limits),
-taking, taking_sets, lifecycle (time), sweeping, reviewing (decisions of people), telling, and queue, which is asked and told.
+fills make of positions), squaring (with what the venue states), stating (by people), hearing (the venue's word), releasing (what
+holds an order, and who may leave), sending, finding, together (sets that leave in one request), changing, linking (sets kept here),
+linking_native (sets at the venue), holding and guarding (limits), taking, taking_sets, lifecycle (time), sweeping, reviewing
+(decisions of people), telling, and queue, which is asked and told.
 
 Waiting costs nothing per order that waits: whose turn it is (`engine.model.orders.ready`), what comes when (`engine.model.conditions.alarms`) and
 what is unfinished are kept as orders change, in O(log n), and are never searched. All of it follows from the stored orders.
@@ -29,6 +31,15 @@ what is unfinished are kept as orders change, in O(log n), and are never searche
 
 from actors.orders.desk import POINTS, OrderNumbers, OrdersDesk
 from actors.orders.queue import Orders
-from actors.orders.settings import OrdersSettings, PositionRecording, QueueManagement
+from actors.orders.settings import NativeLinks, OrdersSettings, PositionRecording, QueueManagement
 
-__all__ = ["POINTS", "OrderNumbers", "Orders", "OrdersDesk", "OrdersSettings", "PositionRecording", "QueueManagement"]
+__all__ = [
+    "POINTS",
+    "NativeLinks",
+    "OrderNumbers",
+    "Orders",
+    "OrdersDesk",
+    "OrdersSettings",
+    "PositionRecording",
+    "QueueManagement",
+]

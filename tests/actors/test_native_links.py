@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from actors.messages import AcceptedLinked, AmendOrder, CancelOrder, ResolveOrder, SubmitLinked, Unsynced, Verdict
-from actors.orders import OrdersSettings
-from actors.orders.settings import NativeLinks
+from actors.orders import NativeLinks, OrdersSettings
 from engine.kernel import ActorDown, CallFailed, CallTimeout
 from engine.model import (
     Denial,

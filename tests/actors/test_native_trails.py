@@ -9,8 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.messages import CancelOrder, Unsynced
-from actors.orders import OrdersSettings
-from actors.orders.settings import NativeLinks
+from actors.orders import NativeLinks, OrdersSettings
 from engine.model import OrderState, OrderType, Side, Trail, TriggerBy
 from tests.support.adversary import HONEST
 from tests.support.binance_node import NAME, binance_node, node_at
