@@ -1,5 +1,6 @@
 """What each of ccxt's errors means, and that none of them carries a key."""
 
+import subprocess
 import sys
 
 import pytest
@@ -125,3 +126,8 @@ def test_amounts_arrive_as_the_exchange_wrote_them():
         "b": 5,
         "c": "1e-8",
     }
+
+
+def test_the_library_is_loaded_only_when_an_exchange_is_asked():
+    code = "import sys, actors.node, actors.cli, engine.venues.ccxt; sys.exit('ccxt' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
