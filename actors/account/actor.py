@@ -66,7 +66,6 @@ class Account(Accountant):
         self._report: SyncReport | None = None
         self._waiting: list[tuple[Reply[SyncReport], bool]] = []
         self._uncompared = Uncompared()
-        self._wanted = trio.Event()
 
     async def on_start(self) -> None:
         """Remember what was last stored, then listen and keep in step. Nothing here waits for the venue."""
@@ -93,10 +92,7 @@ class Account(Accountant):
         self._heard_reports(reports)
         positions = [event for event in message.events if isinstance(event, Position)]
         balances = [event for event in message.events if isinstance(event, Balance)]
-        doubts = len(self._doubtful)
         self._heard_holdings(positions, balances)
-        if len(self._doubtful) > doubts:
-            self._wanted.set()
         complete = any(isinstance(event, Connected) for event in message.events)
         if complete and self._stream.heard_complete(message.connection):
             self.log.info("private stream connected")
@@ -155,8 +151,8 @@ class Account(Accountant):
             except (VenueError, PassFailed) as trouble:
                 error = f"{type(trouble).__name__}: {trouble}"
                 self.log.warning("sync failed, trying again: {}", error)
-                self._doubtful.clear()
-                self._answer([reply for reply, _ in waiting], self._report_of(started_at_ms, error=error))
+                self._report = self._report_of(started_at_ms, error=error)
+                self._answer([reply for reply, _ in waiting], self._report)
                 await self.ctx.clock.sleep(self._settings.sync_retry_s)
                 self._wanted.set()
             else:
@@ -170,7 +166,7 @@ class Account(Accountant):
         """Compare the balances of the newest pass with the statement, one after the other."""
         while True:
             snapshot, started_at_ms, waiting = await self._uncompared.take()
-            unchecked = await self._reckon(snapshot.balances, snapshot.venue_ms)
+            unchecked = await self._reckon(snapshot.balances, snapshot.venue_ms, snapshot.asked_s)
             await self._on_disk()
             self._report = self._report_of(started_at_ms, unchecked=unchecked, results=self._results())
             self._answer(waiting, self._report)
@@ -200,8 +196,9 @@ class Account(Accountant):
         """
         connection, listening = self._stream.connection, self._stream.complete
         snapshot = await self._ask_everything(self._stream.complete_for_s)
-        if self._large_moves(snapshot.balances):
-            await self._read_in_haste(snapshot.venue_ms)
+        moved = self._large_moves(snapshot.balances)
+        if moved:
+            await self._read_in_haste(moved, snapshot.venue_ms, snapshot.asked_s)
         self._take(snapshot)
         listening = listening and connection == self._stream.connection
         if listening:

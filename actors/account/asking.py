@@ -17,11 +17,12 @@ MAX_FILL_PAGES = 200
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All answers of one pass; `asked_at_ms` (ours) and `venue_ms` are of before the first question, `holdings_asked_s` of before
-    the one for positions.
+    """All answers of one pass; `asked_at_ms` and `asked_s` (ours) and `venue_ms` are of before the first question,
+    `holdings_asked_s` of before the one for positions.
     """
 
     asked_at_ms: int
+    asked_s: float
     venue_ms: int
     live: tuple[OrderReport, ...]
     told: Told | None
@@ -40,7 +41,7 @@ class Asker(Watcher):
 
     async def _ask_everything(self, complete_for_s: float) -> Snapshot:
         """`complete_for_s`: for how long the private stream has told everything."""
-        asked_at_ms = self._now_ms()
+        asked_at_ms, asked_s = self._now_ms(), self.ctx.clock.monotonic_s()
         venue_ms = await self._ask("time", lambda rest: rest.server_time_ms())
         live = await self._ask("open orders", lambda rest: rest.open_orders())
         told = self._told_between(venue_ms, complete_for_s)
@@ -48,7 +49,7 @@ class Asker(Watcher):
         holdings_asked_s = self.ctx.clock.monotonic_s()
         positions = await self._ask("positions", lambda rest: rest.positions())
         balances = await self._ask("balances", lambda rest: rest.balances())
-        return Snapshot(asked_at_ms, venue_ms, live, told, fills, positions, balances, holdings_asked_s)
+        return Snapshot(asked_at_ms, asked_s, venue_ms, live, told, fills, positions, balances, holdings_asked_s)
 
     def _told_between(self, venue_ms: int, complete_for_s: float) -> Told | None:
         """When the private stream should have told of every fill by now."""

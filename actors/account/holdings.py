@@ -24,6 +24,8 @@ from engine.model import (
 )
 from engine.store import Change, Put
 
+DOUBT_S = 30.0
+
 
 class Holder(Keeper):
     """Stored when they moved, and told to those who judge orders by them.
@@ -41,9 +43,7 @@ class Holder(Keeper):
         self._synced = False  # the stream is up, and a pass since it is was whole
         self._day: DayStart | None = None
         self._day_pnl: dict[str, Decimal] = {}  # as it was told last
-        self._doubtful: set[str] = (
-            set()
-        )  # currencies of which it is not known yet whether money came or went from outside
+        self._doubts: dict[str, float] = {}  # currencies whose result of the day cannot be told, and since when
 
     def _recall_holdings(self) -> None:
         """What was last stored."""
@@ -76,6 +76,7 @@ class Holder(Keeper):
             if key not in owned and (balance.balance or balance.equity):
                 owned[key] = _emptied(balance, venue_ms)
         self._looked_ms = venue_ms
+        self._doubts = {name: since_s for name, since_s in self._doubts.items() if since_s > asked_s}
         held = {key: row for key, row in held.items() if not self._heard_since(key, asked_s)}
         owned = {key: row for key, row in owned.items() if not self._heard_since(key, asked_s)}
         self._store_holdings(list(held.values()), list(owned.values()), "sync")
@@ -142,9 +143,16 @@ class Holder(Keeper):
         )
 
     def _result_of_day(self) -> dict[str, Decimal]:
-        """Where it is not known what moved a balance, the result stays what it was."""
-        now = day_pnl(self._day, self._balances.values())
-        return now | {name: result for name, result in self._day_pnl.items() if name in self._doubtful}
+        """Where it is not known whether money came or went, or whether the balance has it already, the result stays what it was;
+        not for long, since a loss may be one.
+        """
+        now, since_s = day_pnl(self._day, self._balances.values()), self.ctx.clock.monotonic_s() - DOUBT_S
+        doubtful = {name for name, doubted_s in self._doubts.items() if doubted_s > since_s}
+        return now | {name: result for name, result in self._day_pnl.items() if name in doubtful}
+
+    def _doubt(self, currencies: Iterable[str]) -> None:
+        now_s = self.ctx.clock.monotonic_s()
+        self._doubts.update((name, now_s) for name in currencies)
 
     def _tell_holdings(self) -> None:
         """The queue judges orders by it. Of several the newest one waits in a mailbox."""

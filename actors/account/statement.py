@@ -76,6 +76,8 @@ class Accountant(Asker):
         self._moved: dict[str, Decimal] = {}  # what was found of money from outside since the last report, by currency
         self._wrong: dict[str, Decimal] = {}  # what was told as a difference since then, by currency
         self._seen: dict[str, Decimal] = {}  # balances at the last pass, by currency
+        self._from_outside: set[str] = set()  # currencies of which the present look found such lines
+        self._wanted = trio.Event()  # a pass
         self._reading = trio.Lock()
         self._unallocated: dict[str, Decimal] = {}  # as of the last pass, by currency
 
@@ -89,24 +91,41 @@ class Accountant(Asker):
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _read_statement(self, venue_ms: int) -> str:
-        """Take all lines there are by now, and say what that makes of the day; why it failed, or nothing."""
+    async def _read_statement(self, venue_ms: int, asked_s: float) -> str:
+        """Take all lines there are by now, and say what that makes of the day; why it failed, or nothing. The venue's time was
+        `venue_ms` when it was `asked_s` here.
+        """
+        doubted, self._from_outside = set(self._doubts), set()
         try:
-            await self._read_pages(venue_ms)
+            await self._read_pages(venue_ms, asked_s)
         except (VenueError, PassFailed) as error:
             return self._unreadable(error)
         finally:
-            self._doubtful.clear()
+            self._settle_doubts(doubted)
         return ""
 
-    async def _read_in_haste(self, venue_ms: int) -> None:
-        """Something waits for it, and not for long."""
+    def _settle_doubts(self, doubted: set[str]) -> None:
+        """What moved a balance is known, but whether the balance that is known has it only the next pass tells."""
+        for currency in doubted - self._from_outside:
+            self._doubts.pop(currency, None)
+        self._doubt(self._from_outside)
+        if self._from_outside:
+            self._wanted.set()
+        if doubted or self._from_outside:
+            self._tell_holdings()
+
+    async def _read_in_haste(self, moved: set[str], venue_ms: int, asked_s: float) -> None:
+        """A pass waits for it, and not for long."""
+        self._doubt(moved)
         with trio.move_on_after(HASTE_S):
             async with self._reading:
-                await self._read_statement(venue_ms)
+                await self._read_statement(venue_ms, asked_s)
 
     def _heard_holdings(self, positions: list[Position], balances: list[Balance]) -> None:
-        self._doubtful |= self._large_moves(balances)
+        news = self._large_moves(balances) - self._doubts.keys()
+        if news:
+            self._doubt(news)
+            self._wanted.set()
         super()._heard_holdings(positions, balances)
 
     def _see(self, balances: Iterable[Balance]) -> None:
@@ -115,7 +134,7 @@ class Accountant(Asker):
     def _large_moves(self, balances: Iterable[Balance]) -> set[str]:
         """Currencies that moved since the last pass by more than trading soon does."""
         seen = self._seen
-        known = [balance for balance in balances if balance.currency in seen]
+        known = [balance for balance in balances if balance.currency in seen and balance.balance.is_finite()]
         return {
             balance.currency
             for balance in known
@@ -126,8 +145,7 @@ class Accountant(Asker):
         self.log.warning("balances are not checked: {}: {}", type(error).__name__, error)
         return f"{type(error).__name__}: {error}"
 
-    async def _read_pages(self, venue_ms: int) -> None:
-        asked_s = self.ctx.clock.monotonic_s()
+    async def _read_pages(self, venue_ms: int, asked_s: float) -> None:
         self._young, self._young_from_ms = [], venue_ms - YOUNG_MS
         since_ms, before = self._statement_since_ms(venue_ms), set[str]()
         for _ in range(MAX_FLOW_PAGES):
@@ -173,9 +191,8 @@ class Accountant(Asker):
         self._ledger.after(partial(self._unsaved_lines.difference_update, {line.key for line in fresh}))
         for line in outside:
             self._came_or_went(line)
-        if outside:
-            self._count_in_day(outside)
-            self._tell_holdings()
+        self._count_in_day(outside)
+        self._from_outside.update(line.currency for line in outside)
 
     def _with_lines(self, standing: Standing, lines: Iterable[CashFlow], read_ms: int) -> Standing:
         reckonings = dict(standing.reckonings)
@@ -222,10 +239,10 @@ class Accountant(Asker):
 
     # ── reckoning ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _reckon(self, balances: Sequence[Balance], venue_ms: int) -> str:
+    async def _reckon(self, balances: Sequence[Balance], venue_ms: int, asked_s: float) -> str:
         """Compare every balance with the statement; tell what two looks show. Why that was not possible, or nothing."""
         async with self._reading:
-            unreadable = await self._read_statement(venue_ms)
+            unreadable = await self._read_statement(venue_ms, asked_s)
             return unreadable or await self._look_twice(balances, venue_ms)
 
     async def _look_twice(self, balances: Sequence[Balance], venue_ms: int) -> str:
@@ -234,9 +251,12 @@ class Accountant(Asker):
             return ""
         await self.ctx.clock.sleep(self._settings.confirm_after_s)
         try:
+            asked_s = self.ctx.clock.monotonic_s()
             venue_ms = await self._ask("time", lambda rest: rest.server_time_ms())
             balances = await self._ask("balances", lambda rest: rest.balances())
-            await self._read_pages(venue_ms)
+            unreadable = await self._read_statement(venue_ms, asked_s)
+            if unreadable:
+                return unreadable
             still = self._compare(balances, venue_ms)
             held = {balance.currency: balance.balance for balance in balances}
             for currency in odd.keys() & still.keys():
@@ -250,7 +270,7 @@ class Accountant(Asker):
 
     def _compare(self, balances: Iterable[Balance], venue_ms: int) -> dict[str, tuple[Decimal, ...]]:
         """By currency what cannot be explained. All that can is the beginning of what comes."""
-        held = {balance.currency: balance.balance for balance in balances}
+        held = {balance.currency: balance.balance for balance in balances if balance.balance.is_finite()}
         standing = self._standing
         if standing is None:
             self._begin(held, venue_ms)

@@ -127,3 +127,37 @@ async def test_a_withdrawal_the_stream_tells_first_is_no_loss_of_the_day_while_t
         assert {holding.day_pnl["BTC"] for holding in heard[seen:]} == {D(0)}
         assert [row.balance for row in heard[-1].balances] == [D("0.4")]
         assert rig.store.table("cash_flows").count() == 1, "the pass was made for it"
+
+
+@pytest.mark.parametrize("amount", ["0.6", "0.001"])
+async def test_a_deposit_whose_line_is_read_before_its_balance_is_no_loss_of_the_day(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch, amount: str
+) -> None:
+    """It comes between the two questions: for a moment the statement is ahead of what is held."""
+    async with watched_rig(tmp_path, monkeypatch, (Connected(), FOR_EVER), "1") as (rig, heard):
+        lines: list[CashFlow] = []
+
+        async def cash_flows(since_ms: int, until_ms: int) -> FlowPage:
+            if not lines and trio.current_time() > 25:
+                line = CashFlow(
+                    account=ACCOUNT,
+                    flow_id="1",
+                    kind=FlowKind.DEPOSIT,
+                    currency="BTC",
+                    amount=D(amount),
+                    at_ms=EPOCH_MS + int(trio.current_time() * 1000),
+                )
+                lines.append(line)
+                say(rig, in_btc(str(1 + D(amount))))
+            return FlowPage(tuple(lines), complete=True)
+
+        rig.venue.cash_flows = cash_flows  # type: ignore[method-assign]
+        await trio.sleep(20)
+        seen = len(heard)
+        await trio.sleep(200)
+        assert lines != []
+        assert {holding.day_pnl["BTC"] for holding in heard[seen:]} == {D(0)}
+        assert heard[-1].balances[0].balance == 1 + D(amount)
+        say(rig, in_btc("0.9"))
+        await trio.sleep(100)
+        assert heard[-1].day_pnl == {"BTC": D("-0.1") - D(amount)}

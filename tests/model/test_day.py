@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,8 @@ def test_a_currency_that_was_not_there_begins_when_it_comes() -> None:
 
 def test_a_clock_put_back_over_midnight_does_not_begin_yesterday_again() -> None:
     today = DayStart(day_of(NOON_MS), {"USD": D(1000)})
-    assert begun(today, [usd(500)], NOON_MS - DAY_MS) == today
+    same = begun(today, [usd(500)], NOON_MS - DAY_MS)
+    assert (same.day, same.equity) == (today.day, today.equity)
     assert begun(today, [usd(500)], NOON_MS - 400 * DAY_MS).equity == {"USD": D(500)}, "a clock a year off is another"
 
 
@@ -85,3 +87,9 @@ def test_money_that_came_before_its_currency_was_first_seen_is_in_its_beginning(
     start = with_flows(begun(None, [usd(1000)], NOON_MS), [flow(FlowKind.DEPOSIT, 5, "BTC")])
     both = [usd(1000), usd(5, currency="BTC")]
     assert day_pnl(begun(start, both, NOON_MS), both) == {"USD": 0, "BTC": 0}
+
+
+def test_money_that_is_in_the_beginning_is_not_counted_when_its_line_is_read_later() -> None:
+    start = begun(None, [usd(1000)], NOON_MS)
+    before = msgspec.structs.replace(flow(FlowKind.DEPOSIT, 500), at_ms=0)
+    assert with_flows(start, [before]) == start

@@ -20,13 +20,14 @@ MS_PER_DAY = 86_400_000
 
 
 class DayStart(msgspec.Struct, frozen=True):
-    """Equity by currency when the UTC day `day` (days since 1970) began, or when it was first seen in it. `moved`: what came in
-    from outside since then, less what went out.
+    """Equity by currency when the UTC day `day` (days since 1970) began, or when it was first seen in it; `from_ms`: the venue's
+    time of that. `moved`: what came in from outside since then, less what went out.
     """
 
     day: int
     equity: dict[str, Decimal]
     moved: dict[str, Decimal] = {}
+    from_ms: dict[str, int] = {}
 
 
 def day_of(now_ms: int) -> int:
@@ -38,20 +39,22 @@ def begun(start: DayStart | None, balances: Iterable[Balance], now_ms: int) -> D
 
     A clock that is put back over midnight does not begin yesterday again.
     """
-    equity = {balance.currency: balance.equity for balance in balances}
+    rows = list(balances)
+    equity = {balance.currency: balance.equity for balance in rows}
+    from_ms = {balance.currency: balance.updated_at_ms for balance in rows}
     day = day_of(now_ms)
     if start is None or start.day not in (day, day + 1):
-        return DayStart(day, equity)
-    return DayStart(start.day, equity | start.equity, start.moved)
+        return DayStart(day, equity, {}, from_ms)
+    return DayStart(start.day, equity | start.equity, start.moved, from_ms | start.from_ms)
 
 
 def with_flows(start: DayStart, flows: Iterable[CashFlow]) -> DayStart:
-    """Lines of the statement that the equity `start` began with did not have in it. Only money from outside counts."""
+    """With lines of the statement that are news. Only money from outside counts, and only what came or went after the beginning."""
     moved = dict(start.moved)
     for flow in flows:
-        if flow.kind.external and flow.currency in start.equity:
+        if flow.kind.external and flow.at_ms >= start.from_ms.get(flow.currency, flow.at_ms + 1):
             moved[flow.currency] = moved.get(flow.currency, ZERO) + flow.amount
-    return DayStart(start.day, start.equity, moved)
+    return DayStart(start.day, start.equity, moved, start.from_ms)
 
 
 def day_pnl(start: DayStart | None, balances: Iterable[Balance]) -> dict[str, Decimal]:
