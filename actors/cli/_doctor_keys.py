@@ -1,7 +1,5 @@
 """Rows about keys: whether they can be read, whether the venue accepts them, what they may do."""
 
-from typing import Any
-
 from actors.cli._doctor_rows import Result, Row
 from actors.credentials import CredentialRow, Finding, HeldKeys, findings, row_of
 from engine.model import Severity
@@ -24,7 +22,7 @@ def unreadable(cause: BaseException | None) -> list[Row]:
 
 async def asked(venue: Venue, held: HeldKeys) -> list[Row]:
     """Sign two harmless questions with the pair. The caller sees to the deadline."""
-    rest: Any = venue.rest(held.account)
+    rest = venue.rest(held.account)
     try:
         await rest.balances()
         held.learned(await rest.permissions())

@@ -11,7 +11,7 @@ opens its private stream anew, which closes the order gate for as long as any re
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import trio
@@ -33,18 +33,18 @@ from actors.messages import (
     ask_venue,
 )
 from actors.recorder import Enter
-from engine.kernel import Actor, Backoff, ChildSpec, OnExhausted, Ref, Reply, on
+from engine.kernel import Actor, ActorDown, Backoff, ChildSpec, MailboxFull, OnExhausted, Ref, Reply, on
 from engine.model import Notice, Severity
 from engine.settings import SecretUnavailable
 from engine.store import Commit, Store
-from engine.venues.base import KeyPermissions, Venue, VenueError
+from engine.venues.base import KeyPermissions, Venue, VenueError, VenueRest
 
 R = TypeVar("R")
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 _AS_WANTED = (ReloadOutcome.REPLACED, ReloadOutcome.UNCHANGED, ReloadOutcome.FIXED)  # no trouble
-_FRESH_MS = 10_000  # a request signed with the old pair may be refused so long after it was replaced
-_TOLD_AGAIN_MS = 3_600_000
+_FRESH_S = 10.0  # a request signed with the old pair may be refused so long after it was replaced
+_TOLD_AGAIN_S = 3600.0
 
 
 class KeysSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +80,8 @@ class _Care:
         self.look = trio.Event()  # ask for the permissions now
         self.rereads = 0  # in a row, without a good end
         self.reread_from_s = float("-inf")
-        self.told: dict[str, int] = {}  # trouble, by its words → when people were told
+        self.fresh_until_s = float("-inf")  # until then a refusal is more likely of the old pair than of the new one
+        self.told: dict[str, float] = {}  # trouble, by its words → when people were told
 
 
 class KeyKeeper(Actor):
@@ -155,15 +156,13 @@ class KeyKeeper(Actor):
 
     @on(KeyRefused)
     def key_refused(self, message: KeyRefused) -> None:
-        held, care, now_ms = self._desk.held[message.account], self._care[message.account], self.ctx.clock.wall_ms()
-        if now_ms - held.replaced_ms < _FRESH_MS and held.generation:
-            care.look.set()  # of the old pair, most likely; the answer to this tells
-            return
+        held, care, now_s = self._desk.held[message.account], self._care[message.account], self.ctx.clock.monotonic_s()
+        if now_s < care.fresh_until_s:
+            return  # one of the new pair is said again
         if not held.refusal:
             care.look.set()  # from now on it is asked until it is accepted, and each "no" leads here
         held.refused(message.words)
         self._complain("keys.refused", held, "the venue does not accept the key pair", message.words)
-        now_s = self.ctx.clock.monotonic_s()
         if held.kept is not Kept.NOWHERE and now_s >= care.reread_from_s and not care.turn.locked():
             care.rereads += 1
             care.reread_from_s = now_s + self._restraint.delay_s(care.rereads, self.ctx.entropy)
@@ -212,26 +211,33 @@ class KeyKeeper(Actor):
     def _use(self, held: HeldKeys, pair: KeyPair, trial: Trial) -> Reloaded:
         old, care = shortened(held.key), self._care[held.account]
         held.replace(pair)
-        care.rereads = 0
+        care.rereads, care.fresh_until_s = 0, self.ctx.clock.monotonic_s() + _FRESH_S
         care.told.clear()
         now = shortened(pair.key)
         text = f"requests are signed with {now}, in place of {old}" if now != old else "the secret is another one now"
         self._tell(Severity.INFO, "keys.replaced", held, text)
-        for ref in self._desk.told[held.account]:
-            ref.tell(KeyReplaced(held.account))
+        self._announce(held.account)
         if trial.permissions is not None:
             self._learn(held, trial.permissions)
         else:
             care.look.set()
         return Reloaded(held.account, ReloadOutcome.REPLACED, text, now)
 
+    def _announce(self, account: str) -> None:
+        """Whoever is not there begins with the new pair when he comes."""
+        for ref in self._desk.told[account]:
+            try:
+                ref.tell(KeyReplaced(account))
+            except (ActorDown, MailboxFull) as error:
+                self.log.warning("{}: not told of the new key pair: {}", account, error)
+
     # ── people ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _complain(self, kind: str, held: HeldKeys, what: str, why: str) -> None:
         """Of the same trouble once in a while, whatever figures it comes with."""
-        told, now_ms = self._care[held.account].told, self.ctx.clock.wall_ms()
-        if now_ms - told.get(what, -_TOLD_AGAIN_MS) >= _TOLD_AGAIN_MS:
-            told[what] = now_ms
+        told, now_s = self._care[held.account].told, self.ctx.clock.monotonic_s()
+        if now_s - told.get(what, float("-inf")) >= _TOLD_AGAIN_S:
+            told[what] = now_s
             self._tell(Severity.ERROR, kind, held, f"{what}: {why}")
 
     def _tell(self, severity: Severity, kind: str, held: HeldKeys, text: str) -> None:
@@ -249,9 +255,8 @@ class KeyKeeper(Actor):
         self._desk.notifier.tell(Notify(notice))
 
 
-async def _permissions(rest: Any) -> KeyPermissions:
-    found: KeyPermissions = await rest.permissions()
-    return found
+async def _permissions(rest: VenueRest) -> KeyPermissions:
+    return await rest.permissions()
 
 
 async def _together(do: Callable[[str], Awaitable[R]], accounts: Sequence[str]) -> tuple[R, ...]:

@@ -1,7 +1,6 @@
 """Trying a pair before it is used: questions that change nothing, signed with it, by a client of their own."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import trio
@@ -54,13 +53,12 @@ async def _try_out(rest: VenueRest, store: Store, held: HeldKeys, *, trust: bool
     return Trial(None, permissions=permissions)
 
 
-async def _permissions(rest: Any) -> KeyPermissions | None:
+async def _permissions(rest: VenueRest) -> KeyPermissions | None:
     """The pair was accepted by now; a venue that has no answer to this says nothing against it."""
     try:
-        found: KeyPermissions = await rest.permissions()
+        return await rest.permissions()
     except VenueError:
         return None
-    return found
 
 
 async def _compared(rest: VenueRest, look: Callable[[], Sight]) -> str:

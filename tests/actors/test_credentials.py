@@ -368,3 +368,19 @@ def test_where_a_pair_is_kept_says_whether_it_can_change():
     assert held("env:A", "env:B").kept is held("env:A", "systemd:b").kept is Kept.AT_START
     assert held("***", "***").kept is Kept.NOWHERE
     assert HeldKeys("a", KeyPair("k", pair("", "s").secret), SystemClock()).kept is Kept.NOWHERE
+
+
+async def test_a_new_pair_that_is_refused_right_after_its_trial_is_asked_about_and_not_hammered(rig, autojump_clock):
+    async with rig() as keys:
+        await trio.sleep(1)
+        keys.place[0], keys.venue.known[NEW] = pair(*NEW), GOOD
+        await keys.reload()
+        del keys.venue.known[NEW]
+        asked = len(keys.venue.asked)
+        await keys.check()
+        await trio.sleep(9)
+        assert len(keys.venue.asked) - asked < 5
+        await trio.sleep(10)
+        await keys.check()
+        await trio.sleep(1)
+        assert "keys.refused" in keys.kinds

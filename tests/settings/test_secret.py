@@ -258,3 +258,44 @@ def test_secrets_in_an_array_are_resolved_each(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("tokens = ['env:A', 'env:B']")
     assert load(path, LoadedSettings, {"A": "1", "B": "2"}).tokens == (Secret("1"), Secret("2"))
+
+
+# ── read again ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_secret_in_a_file_is_read_again_from_where_the_file_was(tmp_path, monkeypatch):
+    path = tmp_path / "secret"
+    path.touch(0o600)
+    path.write_text("first\n")
+    monkeypatch.chdir(tmp_path)
+    secret = resolve("file:secret", {}, Path())
+    monkeypatch.chdir("/")
+    path.write_text("second\n")
+    assert (secret.reveal(), secret.again().reveal(), secret.again().again().reveal()) == ("first", "second", "second")
+    assert secret.again().reference == secret.reference == "file:secret"
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.unlink(), lambda path: path.chmod(0o644), lambda path: path.write_text("")]
+)
+def test_a_file_that_is_no_good_any_more_is_refused_and_the_secret_stays(tmp_path, spoil):
+    path = tmp_path / "secret"
+    path.touch(0o600)
+    path.write_text("first")
+    secret = resolve("file:secret", {}, tmp_path)
+    spoil(path)
+    with pytest.raises(SecretUnavailable) as refused:
+        secret.again()
+    assert secret.reveal() == "first" and "first" not in str(refused.value)
+
+
+def test_a_secret_of_the_environment_or_of_systemd_is_what_stands_there_now(tmp_path):
+    (tmp_path / "name").write_text("handed over")
+    env = {"NAME": "set", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert resolve("env:NAME", env, Path()).again() == Secret("set")
+    assert resolve("systemd:name", env, Path()).again() == Secret("handed over")
+
+
+def test_a_secret_without_a_place_stays_itself():
+    secret = resolve("plain", {}, Path())
+    assert secret.again() is secret
