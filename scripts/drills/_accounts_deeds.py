@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from engine.kernel import Entropy
 from engine.model import Side, order_id_of
-from scripts.drills._accounts_ground import Contract, Ground, TrueOrder
+from scripts.drills._accounts_ground import KEY, Contract, Ground, TrueOrder
 from scripts.drills._accounts_judge import is_ours
 from scripts.drills._accounts_node import NodeProcess
 from scripts.drills._accounts_plan import Act
@@ -32,9 +32,11 @@ class Deeds:
         self._node = node
         self._story = story
         self._chance = chance
+        self._key = KEY
         self._deeds: dict[Act, Callable[[bool], None]] = {
             Act.REST: lambda _: self.place(),
             Act.TAKE: lambda _: self._take(),
+            Act.NEW_KEYS: lambda _: self._replace_keys(),
             Act.CANCEL: lambda _: self._with(self._cancel_ours, ours=True),
             Act.PART_FILL: lambda _: self._with(self._fill_part, ours=True),
             Act.WHOLE_FILL: lambda _: self._with(self._fill_whole, ours=True),
@@ -93,6 +95,12 @@ class Deeds:
         self._until(
             lambda: not self._venues.truth().orders[order.venue_order_id].live, f"{order} was cancelled and lives"
         )
+
+    def _replace_keys(self) -> None:
+        """A new pair is made and used, and the old one worth nothing from then on."""
+        old, (self._key, secret) = self._key, self._venues.add_key()
+        self._node.replace_keys(self._key, secret)
+        self._venues.revoke_key(old)
 
     # ── by the market ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -15,10 +15,11 @@ from engine.settings import Secret
 from engine.venues.binance_usdm import BinanceUsdmSettings
 from engine.venues.deribit import DeribitSettings
 
-__all__ = ["GROUNDS", "KEY", "SECRET", "Contract", "Ground", "Place", "TrueFill", "TrueOrder", "Truth"]
+__all__ = ["GROUNDS", "KEY", "SECRET", "Contract", "Ground", "Keys", "Place", "TrueFill", "TrueOrder", "Truth"]
 
 D = Decimal
 KEY, SECRET = "accounts", "a-key-that-opens-only-a-simulated-account"
+Keys = tuple[Secret, Secret]  # what the pair is called, and what opens it
 SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
 
 
@@ -108,7 +109,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     purse: str
     ticker: tuple[str, str]
     mark_of: Callable[[Mapping[str, Any]], Any]
-    section: Callable[[Place, OrdersSettings, AccountSettings], VenueSection]
+    section: Callable[[Place, Keys, OrdersSettings, AccountSettings], VenueSection]
     http: Callable[[Place], str]
     read: Callable[[Mapping[str, Any]], Truth]
 
@@ -143,11 +144,11 @@ _DERIBIT_STATES = {
 }
 
 
-def _deribit_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+def _deribit_section(place: Place, keys: Keys, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
     connection = DeribitSettings(
         ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
     )
-    account = AccountSection(client_id=Secret(KEY), client_secret=Secret(SECRET), orders=orders, sync=sync)
+    account = AccountSection(client_id=keys[0], client_secret=keys[1], orders=orders, sync=sync)
     return DeribitSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
 
 
@@ -213,11 +214,11 @@ _BINANCE_STATES = {
 }
 
 
-def _binance_section(place: Place, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
+def _binance_section(place: Place, keys: Keys, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
     connection = BinanceUsdmSettings(
         http_url=place.binance_http, ws_url=place.binance_ws, spot_url=place.binance_spot, order_share=1.0
     )
-    account = BinanceAccountSection(api_key=Secret(KEY), api_secret=Secret(SECRET), orders=orders, sync=sync)
+    account = BinanceAccountSection(api_key=keys[0], api_secret=keys[1], orders=orders, sync=sync)
     return BinanceUsdmSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
 
 

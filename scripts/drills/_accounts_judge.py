@@ -204,8 +204,8 @@ def _books(view: View, truth: Truth, ground: Ground, hidden: frozenset[str]) -> 
 
 def _near(ours: Decimal | None, theirs: Fraction | None) -> bool:
     if ours is None or theirs is None:
-        return ours is theirs
-    return abs(Fraction(ours) - theirs) <= NEAR * max(1, abs(theirs))
+        return ours is None and theirs is None
+    return abs(Fraction(ours) - theirs) <= NEAR * max(Fraction(1), abs(theirs))
 
 
 def _rounded(account: Account) -> str:

@@ -22,8 +22,9 @@ from actors.node import NodeSettings, open_node
 from actors.orders import OrdersSettings
 from engine.kernel import Entropy, SystemClock
 from engine.model import NonImmediateOrders, OrderLimits, ProofRules, SelfTrade
-from scripts.drills._accounts_ground import GROUNDS, Ground, Place
-from scripts.drills._accounts_portfolio import NAME, read_clock, settings_of
+from engine.settings.secret import resolve
+from scripts.drills._accounts_ground import GROUNDS, KEY, SECRET, Ground, Keys, Place
+from scripts.drills._accounts_portfolio import NAME, adapt_ccxt, settings_of
 
 __all__ = ["DEAF_AFTER_S", "Life", "NodeProcess", "Sabotage"]
 
@@ -54,6 +55,23 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
         return GROUNDS[self.ground]
 
 
+class KeyFiles:
+    """Where the node's key pair is kept, so that it can be replaced while the node runs."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def write(self, key: str, secret: str) -> None:
+        for name, text in (("key", key), ("secret", secret)):
+            path = self._directory / name
+            path.touch(mode=0o600)
+            path.write_text(text)
+
+    def read(self) -> Keys:
+        key, secret = (resolve(f"file:{name}", {}, self._directory) for name in ("key", "secret"))
+        return key, secret
+
+
 class ShiftedClock(SystemClock):
     """Ahead of the machine by what another process says."""
 
@@ -62,7 +80,8 @@ class ShiftedClock(SystemClock):
         self._ahead_ms = ahead_ms
 
     def _true_wall_ns(self) -> int:
-        return super()._true_wall_ns() + self._ahead_ms.value * NS_PER_MS
+        ahead_ms: int = self._ahead_ms.value
+        return super()._true_wall_ns() + ahead_ms * NS_PER_MS
 
 
 class NodeProcess:
@@ -70,8 +89,10 @@ class NodeProcess:
 
     def __init__(self, life: Life) -> None:
         self._life = life
-        self._ahead_ms = FORK.Value(ctypes.c_longlong, 0, lock=False)
+        self._ahead_ms: Any = FORK.Value(ctypes.c_longlong, 0, lock=False)
         self._process: Any = None
+        self._keys = KeyFiles(life.directory)
+        self._keys.write(KEY, SECRET)
 
     @property
     def store(self) -> Path:
@@ -90,6 +111,16 @@ class NodeProcess:
     def set_clock(self, ahead_ms: int) -> None:
         self._ahead_ms.value = ahead_ms
 
+    def replace_keys(self, key: str, secret: str) -> None:
+        """As people do: put the new pair where the old one was, and say so. A pair that shows holdings nobody here knows of is not
+        trusted, so that a pass goes before. Raises RuntimeError if the pair is not used then.
+        """
+        self._keys.write(key, secret)
+        self.ask("account.sync")
+        (done,) = self.ask("credentials.reload")["items"]
+        if done["outcome"] != "replaced":
+            raise RuntimeError(f"the keys were not replaced: {done}")
+
     def kill(self) -> None:
         self._process.kill()
         self._process.join(END_S)
@@ -98,7 +129,7 @@ class NodeProcess:
         """Ask it to end; whether it did, and in order."""
         self.ask("stop")
         self._process.join(END_S)
-        return self._process.exitcode == 0
+        return bool(self._process.exitcode == 0)
 
     def close(self) -> None:
         if self._process is not None:
@@ -132,7 +163,7 @@ def _live(life: Life, ahead_ms: Any) -> None:
     if life.sabotage is not None:
         life.sabotage()
     clock = ShiftedClock(ahead_ms)
-    read_clock(clock.wall_ms)
+    adapt_ccxt(clock.wall_ms)
     sys.exit(trio.run(_live_on, life, clock))
 
 
@@ -163,11 +194,12 @@ def _settings(life: Life) -> NodeSettings:
         backoff_min_s=0.05,
         backoff_max_s=0.3,
     )
-    section = life.venue.section(life.place, orders, sync)
+    keys = KeyFiles(life.directory).read()
+    section = life.venue.section(life.place, keys, orders, sync)
     return NodeSettings(
         name="accounts",
         seed=life.seed,
         default_venue=life.venue.name,
         venues={life.venue.name: section},
-        portfolios={NAME: settings_of(life.venue, life.place)} if life.outside else {},
+        portfolios={NAME: settings_of(life.venue, life.place, keys)} if life.outside else {},
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.kernel import Entropy
 
-__all__ = ["ACTS", "BY_HAND", "MINUTES_AWAY", "Act", "Burst", "Cover", "Schedule", "schedule"]
+__all__ = ["ACTS", "BY_HAND", "MINUTES_AWAY", "MONEY", "Act", "Burst", "Cover", "Schedule", "schedule"]
 
 BURSTS = 5
 MOST_ACTS = 3
@@ -35,6 +35,7 @@ class Act(StrEnum):
     REST = "rest"
     TAKE = "take"
     CANCEL = "cancel"
+    NEW_KEYS = "new_keys"
     PART_FILL = "part_fill"
     WHOLE_FILL = "whole_fill"
     PART_FILL_CANCEL = "part_fill_cancel"
@@ -51,8 +52,9 @@ class Act(StrEnum):
     FUNDING = "funding"
 
 
+MONEY = (Act.DEPOSIT, Act.WITHDRAW, Act.TRANSFER_IN, Act.TRANSFER_OUT)
 MINUTES_AWAY = {Cover.AWAY: 10, Cover.LONG_AWAY: 31}
-BY_NODE = (Act.REST, Act.TAKE, Act.CANCEL)
+BY_NODE = (Act.REST, Act.TAKE, Act.CANCEL, Act.NEW_KEYS)
 BY_HAND = tuple(act for act in Act if act not in BY_NODE)
 UNHEARD = (Cover.KILL, *MINUTES_AWAY)
 ACTS: dict[Cover, Sequence[Act]] = {cover: BY_HAND if cover in UNHEARD else tuple(Act) for cover in Cover}

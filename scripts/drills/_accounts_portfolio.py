@@ -1,7 +1,7 @@
 """The account of the accounts drill seen a second time, through ccxt: how the node reaches it, and whether its rows are the exchange's.
 
 ccxt reads the machine's clock itself. In the drill minutes pass by the clocks of node and venue alone, so ccxt is given the
-node's.
+node's. And it asks at once where it would wait for seconds to spare a real exchange.
 """
 
 from collections import Counter
@@ -20,13 +20,12 @@ from engine.model import (
     PortfolioTrade,
     SyncMode,
 )
-from engine.settings import Secret
 from engine.venues.ccxt import CcxtSettings
-from scripts.drills._accounts_ground import KEY, SECRET, Contract, Ground, Place, TrueFill, TrueOrder, Truth
+from scripts.drills._accounts_ground import Contract, Ground, Keys, Place, TrueFill, TrueOrder, Truth
 from scripts.drills._accounts_judge import Finding
 from scripts.drills._accounts_view import Outside
 
-__all__ = ["NAME", "OutsideStory", "outside", "read_clock", "settings_of"]
+__all__ = ["NAME", "OutsideStory", "adapt_ccxt", "outside", "settings_of"]
 
 NAME = "outside"
 NEAR = Decimal("0.005")  # an account with contracts is worth a little more or less with every mark
@@ -48,12 +47,17 @@ class OutsideStory(msgspec.Struct):
             self.moves = moves
 
 
-def read_clock(wall_ms: Callable[[], int]) -> None:
-    """ccxt of this process reads the time there."""
+def adapt_ccxt(wall_ms: Callable[[], int]) -> None:
+    """ccxt of this process reads the time there, and does not keep the pace of real exchanges."""
     ccxt.Exchange.milliseconds = staticmethod(wall_ms)
+    ccxt.Exchange.throttle = _at_once
 
 
-def settings_of(ground: Ground, place: Place) -> PortfolioSettings:
+def _at_once(_exchange: ccxt.Exchange, _cost: float | None = None) -> None:
+    pass
+
+
+def settings_of(ground: Ground, place: Place, keys: Keys) -> PortfolioSettings:
     client = CcxtSettings(
         urls={"*": ground.http(place).removesuffix("/api/v2")},
         without=("fetchCurrencies",),
@@ -65,8 +69,8 @@ def settings_of(ground: Ground, place: Place) -> PortfolioSettings:
     return PortfolioSettings(
         market=ground.exchange,
         trading_symbol=ground.purse,
-        api_key=Secret(KEY),
-        secret_key=Secret(SECRET),
+        api_key=keys[0],
+        secret_key=keys[1],
         sync_every_s=3600.0,
         sync_retry_s=0.2,
         confirm_after_s=0.1,

@@ -17,7 +17,7 @@ def deaf() -> None:
         return FillPage((), complete=True)
 
     for rest in (DeribitRest, BinanceUsdmTrader):
-        rest.fills_since = fills_since  # type: ignore[method-assign]
+        setattr(rest, "fills_since", fills_since)  # noqa: B010
 
 
 SABOTAGES: Mapping[str, Sabotage] = {"deaf": deaf}

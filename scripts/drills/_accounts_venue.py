@@ -95,6 +95,14 @@ class Venues:
         body = {"venue": self._ground.truth_name, "account": "main", "do": do, **what}
         return self._post("/act", {name: str(v) if isinstance(v, Decimal) else v for name, v in body.items()})
 
+    def add_key(self) -> tuple[str, str]:
+        """One more key pair of the account."""
+        made = self._post("/keys", {"venue": self._ground.truth_name, "do": "add"})
+        return made["key"], made["secret"]
+
+    def revoke_key(self, key: str) -> None:
+        self._post("/keys", {"venue": self._ground.truth_name, "do": "revoke", "key": key})
+
     def strike(self, kind: str, **what: Any) -> int:
         """Put a fault in force at this venue; its id."""
         fault: int = self._post("/fault", {"kind": kind, "venue": self._ground.truth_name, **what})["id"]

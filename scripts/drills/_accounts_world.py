@@ -12,7 +12,7 @@ from scripts.drills._accounts_deeds import OF_OURS, OF_THEIRS, Deeds
 from scripts.drills._accounts_ground import GROUNDS, Truth
 from scripts.drills._accounts_judge import Begun, Finding, differences, records, statement, telling
 from scripts.drills._accounts_node import DEAF_AFTER_S, Life, NodeProcess, Sabotage
-from scripts.drills._accounts_plan import MINUTES_AWAY, Act, Burst, Cover, Schedule
+from scripts.drills._accounts_plan import MINUTES_AWAY, MONEY, Act, Burst, Cover, Schedule
 from scripts.drills._accounts_portfolio import NAME, OutsideStory, outside
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_venue import Venues
@@ -27,8 +27,9 @@ DEAF_S = DEAF_AFTER_S + TOLD_S  # and what it has not told by then, it will not 
 CONFIRMED_S = 1.1  # between two passes that see the same
 LOOK_S = 0.05
 MINUTE_MS = 60_000
-#: The end of an order that lacks a fill has the node ask at once, before it could say that the stream does not tell it.
-ENDS_OURS = (Act.CANCEL, Act.PART_FILL_CANCEL, Act.HAND_CANCEL_OURS)
+#: After these the node asks at once: an order of its own ended and lacks a fill, money moved, keys are new. What it comes upon then
+#: is too young for it to say that the stream does not tell it.
+ASKS_EARLY = (Act.CANCEL, Act.PART_FILL_CANCEL, Act.HAND_CANCEL_OURS, Act.NEW_KEYS, Act.FUNDING, *MONEY)
 
 
 class World:
@@ -100,7 +101,7 @@ class World:
                 self._pass_time(burst)
                 self._deeds.do(act, reachable=burst.cover in (Cover.NONE, Cover.LOST, Cover.HIDDEN))
             time.sleep(DEAF_S if burst.cover in (Cover.LOST, Cover.HIDDEN) else TOLD_S)
-            quietly = self._quietly or any(act in ENDS_OURS for act in burst.acts)
+            quietly = self._quietly or any(act in ASKS_EARLY for act in burst.acts)
             self.story.tell(burst.cover, self._venues.truth(), quietly=quietly)
             if burst.cover is Cover.HIDDEN:
                 self._sync()

@@ -20,13 +20,18 @@ EVERYTHING = (
     Burst(Cover.NONE, (Act.DEPOSIT,)),
     Burst(Cover.NONE, (Act.WITHDRAW,)),
     Burst(Cover.NONE, (Act.HAND_REST, Act.HAND_FILL, Act.HAND_CANCEL)),
+    Burst(Cover.HIDDEN, (Act.HAND_TRADE,)),
+    Burst(Cover.NONE, (Act.NEW_KEYS, Act.TAKE)),
 )
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("ground", range(len(GROUNDS)), ids=[ground.name for ground in GROUNDS])
 def test_one_pass_after_each_trouble_the_node_has_what_the_venue_has(ground: int) -> None:
-    """Killed, ten minutes away, told of no fills; trades, closings and orders by hand; filled in part and cancelled; money in and out."""
-    outcome = accounts.carry_out(Schedule(seed=SEED, ground=ground, before=(), bursts=EVERYTHING))
+    """Killed, ten minutes away, told of no fills, given no history; trades, closings and orders by hand; filled in part and cancelled;
+    money in and out; new keys. Seen through ccxt as well.
+    """
+    outcome = accounts.carry_out(Schedule(seed=SEED, ground=ground, before=(), bursts=EVERYTHING, outside=True))
     assert outcome.findings == []
     assert sum(outcome.happened[f"under {cover}"] for cover in Cover) == len(EVERYTHING)
 
