@@ -51,6 +51,7 @@ LOOK_S = 1.0
 BOOK_LOOKS = 600  # at moments that drift against the venue's 100 ms, so that one falls between two changes
 CENT = Decimal("0.00000001")
 MAX_REMEMBERED = 3000
+OF_THE_ACCOUNT = ("_said", "_day_pnl")  # an order queue keeps these whatever lives
 WORKERS = 2
 CREDULOUS = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)  # a design that must fail: it believes the first denial
 CONTROLS = [1, 2]
@@ -375,7 +376,7 @@ def _grown(path: str, actor: Any, live: int) -> Iterator[str]:
     """Maps of an actor that hold more than what lives."""
     for name, value in vars(actor).items():
         if isinstance(value, dict | list | set) and not isinstance(value, Counter):
-            limit = live if path.endswith("/orders") and name != "_said" else MAX_REMEMBERED
+            limit = live if path.endswith("/orders") and name not in OF_THE_ACCOUNT else MAX_REMEMBERED
             if len(value) > limit:
                 found = f"{path}.{name} holds {len(value)}, more than {limit}"
                 yield found
