@@ -9,7 +9,7 @@ import trio
 
 from actors.cli._config import DEFAULT_PROFILE, load_settings
 from actors.cli._doctor_here import CHECKS
-from actors.cli._doctor_keys import unreadable
+from actors.cli._doctor_keys import portfolios, unreadable
 from actors.cli._doctor_node import running
 from actors.cli._doctor_rows import Row
 from actors.cli._doctor_venues import of_node, of_settings
@@ -34,10 +34,13 @@ def _settings_and_venues(options: Options) -> list[Row]:
         settings = load_settings(options)
     except CommandFailed as error:
         return [Row("config", "fail", error.text), *unreadable(error.__cause__), *_venues_of_node(options)]
-    config = Row("config", "ok", str(options.config or options.profile or DEFAULT_PROFILE))
+    first = [
+        Row("config", "ok", str(options.config or options.profile or DEFAULT_PROFILE)),
+        *portfolios(settings.portfolios),
+    ]
     if options.offline:
-        return [config, *trio.run(of_settings, settings, True)]
-    return [config, *(_venues_of_node(options) or trio.run(of_settings, settings, False))]
+        return [*first, *trio.run(of_settings, settings, True)]
+    return [*first, *(_venues_of_node(options) or trio.run(of_settings, settings, False))]
 
 
 def _venues_of_node(options: Options) -> list[Row]:

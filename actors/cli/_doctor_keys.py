@@ -1,10 +1,14 @@
 """Rows about keys: whether they can be read, whether the venue accepts them, what they may do."""
 
+from collections.abc import Mapping
+
 from actors.cli._doctor_rows import Result, Row
 from actors.credentials import CredentialRow, Finding, HeldKeys, findings, row_of
+from actors.portfolios import PortfolioSettings
 from engine.model import Severity
 from engine.settings import SettingsError
 from engine.venues.base import KeyPermissions, NotAuthorised, Venue, VenueError
+from engine.venues.ccxt import CredentialError
 
 _RESULTS: dict[Severity, Result] = {Severity.WARNING: "warn", Severity.ERROR: "fail"}
 
@@ -18,6 +22,23 @@ def unreadable(cause: BaseException | None) -> list[Row]:
         for problem in cause.problems
         if len(problem.path) == 5 and problem.path[0] == "venues" and problem.path[2] == "accounts"
     ]
+
+
+def portfolios(sections: Mapping[str, PortfolioSettings]) -> list[Row]:
+    """Whether the keys of accounts at other exchanges can be had. What they may do is found out by the node, which looks there anyway."""
+    return [
+        _portfolio(f"credentials portfolio {name}", section)
+        for name, section in sections.items()
+        if not (section.backtest or section.simulated)
+    ]
+
+
+def _portfolio(check: str, section: PortfolioSettings) -> Row:
+    try:
+        section.read_credential()
+    except CredentialError as error:
+        return Row(check, "fail", str(error))
+    return Row(check, "ok", f"{section.account or 'from the environment'}; the exchange was not asked")
 
 
 async def asked(venue: Venue, held: HeldKeys) -> list[Row]:

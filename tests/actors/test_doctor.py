@@ -229,6 +229,21 @@ def test_secrets_that_cannot_be_read_are_rows_of_their_accounts(tmp_path, capsys
     assert "client_id" in found[0]["found"] and "NOT_SET_ANYWHERE" in found[1]["found"]
 
 
+def test_keys_of_portfolios_are_read_and_nobody_is_asked(tmp_path, capsys, monkeypatch):
+    for name in ("KRAKEN_API_KEY", "KRAKEN_SECRET_KEY"):
+        monkeypatch.setenv(name, "do-not-show")
+    config = tmp_path / "my.toml"
+    portfolio = 'market = "{}"\ntrading_symbol = "EUR"\n'
+    config.write_text(
+        f"live = true\n[portfolios.there]\n{portfolio.format('kraken')}[portfolios.not_there]\n{portfolio.format('bitstamp')}"
+    )
+    code = main(["--dir", str(tmp_path / "var"), "doctor", "--json", "--offline", "--config", str(config)])
+    out = capsys.readouterr().out
+    found = {row["check"]: row["result"] for row in json.loads(out)}
+    assert (code, found["credentials portfolio there"], found["credentials portfolio not_there"]) == (1, "ok", "fail")
+    assert "do-not-show" not in out
+
+
 def test_a_lock_says_who_has_the_store(tmp_path, capsys):
     var = tmp_path / "var"
     var.mkdir()
