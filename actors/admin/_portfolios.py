@@ -51,8 +51,28 @@ class Orders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def listed(desk: Desk, _: Nothing) -> Listing[PortfolioView]:
-    portfolios = desk.trading.portfolios
-    return Listing([await _answer(portfolios.get_portfolio(name)) for name in portfolios.names], more=False)
+    return Listing([await _view(desk, name) for name in desk.trading.portfolios.names], more=False)
+
+
+async def _view(desk: Desk, name: str) -> PortfolioView:
+    """One that does not answer is shown as it is stored, and hides no other."""
+    try:
+        return await desk.trading.portfolios.get_portfolio(name)
+    except OperationalException as error:
+        stored = desk.parts.store.table("portfolios").get(name)
+        return PortfolioView(
+            name=name,
+            market="" if stored is None else stored.market,
+            trading_symbol="" if stored is None else stored.trading_symbol,
+            mode="",
+            backtest=False,
+            portfolio=stored,
+            positions=(),
+            open_orders=(),
+            report=None,
+            trouble=str(error),
+            waits_for_keys=False,
+        )
 
 
 async def shown(desk: Desk, params: One) -> PortfolioView:

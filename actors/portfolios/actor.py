@@ -63,7 +63,7 @@ class PortfolioKeeper(Actor):
         super().__init__()
         self._desk = desk
         self._settings = desk.settings
-        self._memory = Memory(desk.name, desk.store)
+        self._memory: Memory
         self._backoff = Backoff(
             min_s=self._settings.sync_retry_s, max_s=max(self._settings.sync_retry_s, self._settings.retry_max_s)
         )
@@ -190,11 +190,10 @@ class PortfolioKeeper(Actor):
     async def _step(self, *, accept: bool) -> PortfolioSynced:
         """One pass, on disk and told."""
         started_ms = self._now_ms()
-        if self._settings.backtest:
-            return await self._backtest(started_ms)
         try:
             async with self._writing:
-                synced = await self._pass(started_ms, accept=accept)
+                backtest = self._settings.backtest
+                synced = await (self._backtest(started_ms) if backtest else self._pass(started_ms, accept=accept))
         except OperationalException as error:
             self.log.warning("not in step: {}: {}", type(error).__name__, error)
             self._trouble.failed(error)
@@ -247,11 +246,11 @@ class PortfolioKeeper(Actor):
 
     async def _backtest(self, started_ms: int) -> PortfolioSynced:
         """No exchange is asked: the portfolio has what it is said to begin with."""
-        if self._memory.portfolio is None:
-            money = self._settings.initial_balance or ZERO
-            row = msgspec.structs.replace(self._portfolio(), unallocated=money, net_size=money, initialized=True)
-            await self._commit("portfolio.backtest", (Put("portfolios", row.identifier, row),))
         portfolio = self._portfolio()
+        if not portfolio.initialized:
+            money = self._settings.initial_balance or ZERO
+            portfolio = msgspec.structs.replace(portfolio, unallocated=money, net_size=money, initialized=True)
+            await self._commit("portfolio.backtest", (Put("portfolios", portfolio.identifier, portfolio),))
         result = SyncResult(
             market=portfolio.market,
             currency=portfolio.trading_symbol,

@@ -139,9 +139,10 @@ class Asker:
     async def _trades(
         self, orders: Iterable[PortfolioOrder], balances: Iterable[Balance], positions: Iterable[Position]
     ) -> tuple[PortfolioTrade, ...]:
-        """What was traded since the last look, in the symbols in which something moved."""
-        if not self._portfolio.initialized:
-            return ()
+        """What was traded since the last look, in the symbols in which something moved.
+
+        At the first look it is what was traded shortly before, so that none of it counts later, whatever the clocks say.
+        """
         pairs = [(self._memory.order(order.key), order) for order in orders]
         filled = [pair for pair in pairs if pair[0] is None or pair[0].filled_amount != pair[1].filled_amount]
         symbols = {after.symbol for _, after in filled if after.filled_amount}
@@ -153,7 +154,7 @@ class Asker:
         except CapabilityMissing:
             told = (as_trade(before, after) for before, after in filled)
             trades = [trade for trade in told if trade is not None]
-        return tuple(trade for trade in self._memory.new_trades(trades) if trade.at_ms >= self._portfolio.created_at_ms)
+        return self._memory.new_trades(trades)
 
     async def _traded(self, symbols: Iterable[str], since_ms: int) -> list[PortfolioTrade]:
         """All trades at once, where the exchange can be asked so; else those in `symbols`."""
@@ -185,9 +186,9 @@ class Asker:
 
     def _since_ms(self, filled: Iterable[tuple[PortfolioOrder | None, PortfolioOrder]]) -> int:
         """The last look, with an overlap, or when the first of the orders began that nobody here knew."""
-        looked_ms = self._memory.looked_ms or self._portfolio.created_at_ms
+        first_ms = self._portfolio.created_at_ms
         begun = (after.created_at_ms for before, after in filled if before is None)
-        return max(self._portfolio.created_at_ms, min((looked_ms, *begun)) - int(self._settings.overlap_s * 1000))
+        return max(first_ms, min((self._memory.looked_ms or first_ms, *begun))) - int(self._settings.overlap_s * 1000)
 
     async def _flows(self, at_ms: int) -> tuple[CashFlow, ...] | None:
         """Lines not counted yet; None when the exchange does not say. A key that may not read them is no broken key."""

@@ -54,7 +54,7 @@ def judge(
 ) -> Judgement:
     """What the look comes to. `portfolio` is the one before it."""
     live = _live_after(memory, look.orders)
-    counted, costs = booked(portfolio, look.trades, _costs(memory))
+    counted, costs = booked(portfolio, look.trades if portfolio.initialized else (), _costs(memory))
     allocation = _allocate(memory, counted, look, live, settings)
     short = allocation.verdict is AllocationVerdict.SHORT
     after = _portfolio_after(allocation, settings, accept=accept)

@@ -283,6 +283,23 @@ async def test_trades_by_hand_are_known_and_counted(tmp_path: Path, autojump_clo
         assert len(rig.rows("portfolio_trades")) == 2
 
 
+@pytest.mark.parametrize("behind_s", [-30, 30])
+async def test_whatever_the_exchanges_clock_says_a_trade_counts_once(
+    tmp_path: Path, autojump_clock: object, behind_s: int
+) -> None:
+    exchange = PlayedExchange(USDT=1000, BTC=5)
+    async with portfolio_rig(tmp_path, exchange, sync_every_s=10_000.0) as rig:
+        ours = exchange.now_ms
+        exchange.now_ms = lambda: ours() - behind_s * 1000
+        exchange.trade("buy", 1, 100)
+        first = await rig.functions.sync_unallocated("main")
+        assert first.new_unallocated == 900
+        exchange.trade("buy", 2, 100)
+        result = await rig.functions.sync_unallocated("main")
+        assert (result.kind, result.new_unallocated, rig.discrepancies) == (SyncKind.NOOP, D(700), [])
+        assert rig.portfolio.total_cost == 200
+
+
 async def test_in_and_out_again_between_two_looks_is_no_deposit(tmp_path: Path, autojump_clock: object) -> None:
     async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000, BTC=5), sync_every_s=10_000.0) as rig:
         await rig.sync()

@@ -165,6 +165,15 @@ async def test_trades_come_page_by_page_without_one_twice_or_missing():
     assert [trade.trade_id for trade in trades] == [str(n) for n in range(250)]
 
 
+async def test_trades_in_all_symbols_are_asked_for_at_once_where_that_is_possible():
+    exchange = FakeExchange(fetch_my_trades=lambda symbol, *_: [TRADE] if symbol is None else [])
+    (trade,) = await fake_provider(exchange).get_trades(MAIN, "", 0, KEYS)
+    assert trade.trade_id == "t1"
+    refuses = FakeExchange(fetch_my_trades=ccxt.ArgumentsRequired("a symbol"))
+    with pytest.raises(CapabilityMissing):
+        await fake_provider(refuses).get_trades(MAIN, "", 0, KEYS)
+
+
 async def test_money_from_outside_is_a_flow_when_it_has_arrived():
     into = {"id": "d", "type": "deposit", "currency": "USDT", "amount": "5", "timestamp": 3, "status": "ok"}
     out = {**into, "id": "w", "type": "withdrawal", "fee": {"cost": "0.5", "currency": "USDT"}}

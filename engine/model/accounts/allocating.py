@@ -134,7 +134,7 @@ def compared(
     return Allocation(
         kept=kept if short else adopted,
         adopted=adopted,
-        result=_result(portfolio, adopted, money, kind, outside, within=not short),
+        result=_result(portfolio, adopted, money, kind, outside, within=not short, silent=silent),
         verdict=verdict,
         local_unallocated=kept.unallocated,
         broker_available=adopted.unallocated,
@@ -156,7 +156,14 @@ def _earned(portfolio: Portfolio, change: Decimal, *, result: Decimal, now_ms: i
 
 
 def _result(
-    before: Portfolio, after: Portfolio, money: ExchangeMoney, kind: SyncKind, delta: Decimal, *, within: bool
+    before: Portfolio,
+    after: Portfolio,
+    money: ExchangeMoney,
+    kind: SyncKind,
+    delta: Decimal,
+    *,
+    within: bool,
+    silent: Decimal = ZERO,
 ) -> SyncResult:
     return SyncResult(
         market=before.market,
@@ -168,6 +175,7 @@ def _result(
         new_unallocated=after.unallocated,
         within_tolerance=within,
         reserved_for_pending_orders=money.held,
+        difference=silent,
     )
 
 
