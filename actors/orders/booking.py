@@ -67,6 +67,7 @@ class Booking(Differing):
         self._shelf: dict[str, PositionBook] = {}  # the others, as stored
         self._unsaved_books: Counter[str] = Counter()  # commits under way, by position
         self._unrecorded: list[Fill] = []  # stored, and to be recorded together
+        self._short: set[str] = set()  # positions whose past is not all there any more
         self._behind = False  # stored fills may lack their records
         self._catching_up = False
 
@@ -188,11 +189,12 @@ class Booking(Differing):
     def _book_reaching(self, fill: Fill) -> OpenBook:
         """The open book, with as much of its past as the fill needs."""
         book = self._book_of(fill.instrument, fill.position_side)
-        if book.reaches(step_of(fill)):
+        if book.reaches(step_of(fill)) or book.book.key in self._short:
             return book
         whole = msgspec.structs.replace(book.book, base_place=None)
         rebuilt = OpenBook.rebuilt(book.book, [*self._executed(whole), *whole.statements, *book.steps])
         if rebuilt is None:
+            self._short.add(book.book.key)  # reading it back again would take as long and come to the same
             self.log.warning("{}: fill {} is older than what is kept of its position", book.book.key, fill.trade_id)
             return book
         self._books[book.book.key] = rebuilt

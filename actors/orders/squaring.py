@@ -75,7 +75,11 @@ class Squaring(Booking):
         self._record_batch()
         stated = {position.key: position for position in message.positions}
         keys = self._held_keys() | stated.keys() | self._differs.keys()
-        told = [self._compare_one(key, stated.get(key), message.venue_ms) for key in sorted(keys)]
+        lacking = {order.instrument for order in self._orders.values() if order.executed_amount < order.filled_amount}
+        told = [
+            key.split("|")[1] not in lacking and self._compare_one(key, stated.get(key), message.venue_ms)
+            for key in sorted(keys)
+        ]
         if self._differs:
             self.after(self._pause_s(), LookTwice())
             self._looks += 1
@@ -108,7 +112,7 @@ class Squaring(Booking):
         book = self._books[key].book if key in self._books else self._shelf.get(key)
         newest_ms, held = (book.newest_ms, book.held.amount) if book else (0, ZERO)
         asked_ms = max(venue_ms, position.updated_at_ms if position else 0)
-        if asked_ms < newest_ms or self._misses_fills(instrument):
+        if asked_ms < newest_ms:
             return False
         difference = (position.amount if position else ZERO) - held
         if not difference:
@@ -118,10 +122,6 @@ class Squaring(Booking):
             at_ms = max(venue_ms, newest_ms)
             self._take_over(instrument, PositionSide(side), position, at_ms)
         return True
-
-    def _misses_fills(self, instrument: str) -> bool:
-        orders = (order for order in self._orders.values() if order.instrument == instrument)
-        return any(order.executed_amount < order.filled_amount for order in orders)
 
     def _is_confirmed(self, key: str, difference: Decimal) -> bool:
         now_s = self.ctx.clock.monotonic_s()
@@ -142,8 +142,8 @@ class Squaring(Booking):
             statement_id=f"venue{at_ms}",
             record_type=kind,
             amount=position.amount if position else ZERO,
-            price=position.average_price if position else None,
-            mark=mark if mark and mark > ZERO else self._mark(instrument),
+            price=_sane(position.average_price) if position else None,
+            mark=_sane(mark) or self._mark(instrument),
             at_ms=at_ms,
         )
         before = self._book_of(instrument, side).held.amount
@@ -171,3 +171,7 @@ class Squaring(Booking):
             review=True,
             found_at_ms=self._now_ms(),
         )
+
+
+def _sane(price: Decimal | None) -> Decimal | None:
+    return price if price is not None and price > ZERO else None

@@ -31,13 +31,16 @@ class Stating(Squaring):
         price = message.price or held.price or self._mark(message.instrument)
         if amount and price is None:
             return denied("BAD_REQUEST", "price", "the average price of what is held", "none, and none is known")
+        venue_ms = self._desk.venue.now_ms(
+            self.ctx.clock.monotonic_s()
+        )  # by its clock its fills are told apart from this
         statement = Statement(
             statement_id=BY_HAND + message.key,
             record_type=message.record_type,
             amount=amount,
             price=price if amount else None,
             mark=price,
-            at_ms=max(self._now_ms(), book.book.newest_ms),
+            at_ms=max(venue_ms or self._now_ms(), book.book.newest_ms),
         )
         records = self._book_statement(message.instrument, message.side, statement, message.note, ())
         self._ledger.after(partial(self.defer_reply().send, records))

@@ -130,10 +130,17 @@ def expired_records(reader: "Reader", positions: Iterable[str], before_ms: int) 
 
     How long they are kept is for each account to say, so its order queue commits this, and not the upkeep of the whole store.
     """
-    table = reader.table("position_records")
-    rows = (key for name in positions for key, _ in table.iterate(prefix=(name,), limit=MAX_ROWS) if key[1] < before_ms)
-    deletes = tuple(Delete("position_records", key) for key in islice(rows, MAX_ROWS))
+    deletes = tuple(islice(_expired_records(reader, positions, before_ms), MAX_ROWS))
     return Commit("positions.expired", deletes) if deletes else None
+
+
+def _expired_records(reader: "Reader", positions: Iterable[str], before_ms: int) -> Iterator[Delete]:
+    table = reader.table("position_records")
+    for name in positions:
+        for key, _ in table.iterate(prefix=(name,), limit=MAX_ROWS):
+            if key[1] >= before_ms:
+                break
+            yield Delete("position_records", key)
 
 
 def _expired_orders(reader: "Reader", before_ms: int) -> Iterator[Delete]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
 from actors.messages import CancelOrder, HearFills, QuiesceOrders, Reconcile, Told, VenueWord
@@ -24,6 +25,7 @@ from engine.model import (
     folded,
     step_of,
 )
+from engine.model.accounts import books
 from engine.store import Commit, Put
 from tests.support.adversary import HONEST, PERPETUAL
 from tests.support.order_asks import place
@@ -410,3 +412,21 @@ async def test_looks_at_a_position_that_goes_on_differing_become_rarer(tmp_path:
                     await trio.sleep(0.5)
         assert trio.current_time() > 1000
         assert differences(rig) == []
+
+
+async def test_a_fill_from_before_all_that_is_kept_is_looked_up_once_and_booked_all_the_same(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "WINDOW", 4)
+    brief = OrdersSettings(tick_s=60.0, position_recording=PositionRecording(retention_period=0.02))
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST, settings=brief) as rig:
+        await hear(rig, *(a_fill(number, 10) for number in range(1, 20)))
+        await hear(rig, a_fill(-5, 10, 20_000))  # older than what the book remembers, and all of it is stored
+        assert_whole(rig)
+        await trio.sleep(3700)
+        assert records_of(rig) == []
+        await hear(rig, *(a_fill(3_700_000 + number, 10) for number in range(1, 20)))
+        for number in (-7, -6):
+            await hear(rig, a_fill(number, 10, 20_000))
+        assert book_of(rig).held.amount == 410
+        assert book_of(rig).held.realised == 0
