@@ -44,6 +44,9 @@ from engine.model import (
 from engine.store import Put
 from engine.venues.base import BadReply, NotSent, OutcomeUnknown, Refused, VenueError
 
+NEVER = "native_links is never"
+UNLISTED = "its instrument is not known"
+
 
 class Together(Finding):
     """One request, one answer, and each order's own fate after it."""
@@ -64,15 +67,16 @@ class Together(Finding):
         """Why the node keeps what binds them, empty when the venue does."""
         instruments = [self._instrument(order.instrument) for order in orders]
         known = [instrument for instrument in instruments if instrument is not None]
-        if self._settings.native_links is NativeLinks.NEVER or len(known) < len(orders):
-            return "native_links is never" if len(known) == len(orders) else "an instrument is not known"
-        return self._ways.why_not_linked(orders, known)
+        if self._settings.native_links is NativeLinks.NEVER:
+            return NEVER
+        return UNLISTED if len(known) < len(orders) else self._ways.why_not_linked(orders, known)
 
     def _why_trailed_here(self, order: Order) -> str:
+        """Why the node follows the price for it, empty when the venue does."""
         instrument = self._instrument(order.instrument)
-        if self._settings.native_links is NativeLinks.NEVER or instrument is None:
-            return "the instrument is not known" if instrument is None else "native_links is never"
-        return self._ways.why_not_native(order, instrument)
+        if self._settings.native_links is NativeLinks.NEVER:
+            return NEVER
+        return UNLISTED if instrument is None else self._ways.why_not_native(order, instrument)
 
     # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -266,10 +270,18 @@ class Together(Finding):
             self._inquiries.pop(order.order_id)
             self._expire(order, "the venue was started anew and does not know it any more")
         elif any(map(_placed, members)):
-            text = "the venue has others of its set, and does not know this one"
-            self._needs_a_person(order, "order.review", text)
+            self._missing(order)
         elif all(self._absent(member) for member in members):
             self._set_absent([member for member in members if member.state is OrderState.UNKNOWN], inquiry)
+
+    def _missing(self, order: Order) -> None:
+        """The venue has others of its set, and this one is proved absent: what is not there need not be cancelled any more."""
+        if order.cancel is CancelState.REQUESTED:
+            self._inquiries.pop(order.order_id)
+            self._save("order.cancelled", cancelled_never_placed(order, now_ms=self._now_ms()))
+        else:
+            text = "the venue has others of its set, and does not know this one"
+            self._needs_a_person(order, "order.review", text)
 
     def _absent(self, member: Order) -> bool:
         inquiry = self._inquiries.get(member.order_id)

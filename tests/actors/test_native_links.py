@@ -271,6 +271,9 @@ async def test_one_that_is_found_proves_the_set_and_a_missing_one_is_a_persons_m
         refused = await rig.orders.call(ResolveOrder(loss, Verdict.RETRY), timeout_s=5)
         assert isinstance(refused, Denial), "one of a set is never sent alone"
         assert len(rig.venue.truth) == 2
+        await rig.orders.call(CancelOrder(loss), timeout_s=5)
+        await trio.sleep(10.0)
+        assert states(rig, [entry, profit, loss]) == [S.OPEN, S.OPEN, S.CANCELLED], "it is proved not to be there"
 
 
 # ── changing ──────────────────────────────────────────────────────────────────────────────────────────────────────────

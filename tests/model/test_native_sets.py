@@ -91,6 +91,8 @@ def of_exits(**more: Any) -> LinkedRequest:
         (of_exits(expires_after_s=60.0), True),
         (of_exits(partial_fill=PartialFill.CANCEL_REMAINING), True),
         (msgspec.structs.replace(BRACKET, releases_at=TriggerFill.COMPLETE_FILL), True),
+        (msgspec.structs.replace(OCO, exits=(EXIT, EXIT)), False),
+        (msgspec.structs.replace(OCO, exits=(EXIT, ask(Side.SELL))), True),
     ],
 )
 def test_what_an_exit_needs_the_node_for_keeps_the_set_here(asked: LinkedRequest, kept_by_node: bool) -> None:

@@ -48,6 +48,8 @@ def why_kept_here(asked: LinkedRequest, exit_failed: ExitPolicy) -> str:
             return "its entry waits for conditions"
         if not all(exit_.reduce_only for exit_ in asked.exits):
             return "an exit that may open a position is judged when it is released"
+    elif len({exit_.reduce_only for exit_ in asked.exits}) > 1:
+        return "one of its orders passes gates that another one does not"
     return next(filter(None, map(_why_not, asked.exits)), "")
 
 
