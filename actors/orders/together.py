@@ -39,6 +39,7 @@ from engine.model import (
     set_of,
     to_expired,
     to_unknown,
+    to_waiting,
     trailed_here,
 )
 from engine.store import Put
@@ -103,6 +104,17 @@ class Together(Finding):
             self._save("order.kept_here", trailed_here(order, why, now_ms=self._now_ms()))
         else:
             super()._attempt(order)
+
+    def _refused(self, order: Order, error: Refused) -> None:
+        """A venue that would not follow the price for a stop is no reason to do without the stop: the node follows it."""
+        current = self._current(order)
+        ours = current.state is OrderState.SUBMITTING and not current.venue_order_id
+        if not (ours and current.native_trail and current.cancel is CancelState.NONE):
+            super()._refused(order, error)
+            return
+        why, now_ms = f"the venue would not follow its price: {words(error)}", self._now_ms()
+        self._notify(Severity.WARNING, "link.kept_here", f"{order.instrument}: {order.order_id}: {why}", order)
+        self._save("order.kept_here", trailed_here(to_waiting(current, why, now_ms=now_ms), why, now_ms=now_ms))
 
     def _attempt_set(self, leader: Order) -> None:
         members = self._members(leader)

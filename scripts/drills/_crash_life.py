@@ -320,7 +320,14 @@ async def _until_settled(life: Life, node: Node) -> None:
         await trio.sleep(LOOK_S)
 
 
+def follows_here(order: Order) -> bool:
+    """Whether it waits for a price to turn that the node follows: its venue refused to."""
+    return order.state is OrderState.WAITING and order.conditional and order.trail is not None
+
+
 def _settled(order: Order, live_orders: list[Order]) -> bool:
+    if follows_here(order):
+        return order.cancel is CancelState.NONE
     if waits_for_entry(order):
         return any(order.link and order.link.after == entry.order_id for entry in live_orders)
     return order.state is OrderState.OPEN and order.cancel is CancelState.NONE and order.amend is None

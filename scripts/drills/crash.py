@@ -42,7 +42,7 @@ from engine.simulator.wire.binance_usdm import rest
 from engine.store import Store
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT
 from scripts.drills._books import unrecorded
-from scripts.drills._crash_life import Life, acknowledged, lines, live
+from scripts.drills._crash_life import Life, acknowledged, follows_here, lines, live
 from scripts.drills._crash_venues import (
     BINANCE,
     DERIBIT,
@@ -269,7 +269,7 @@ def _differs(order: Order, executed: Decimal, placed: Mapping[str, list[Held]]) 
     if len(held) == 1:
         return not (held[0].state is order.state and held[0].filled == order.filled_amount == executed)
     ended = order.state in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
-    return not held and not ended and not waits_for_entry(order)
+    return not held and not ended and not waits_for_entry(order) and not follows_here(order)
 
 
 def _is_broken(order: Order, orders: Mapping[str, Order]) -> bool:

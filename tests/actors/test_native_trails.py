@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from actors.messages import CancelOrder, Unsynced
 from actors.orders import NativeLinks, OrdersSettings
 from engine.model import OrderState, OrderType, Side, Trail, TriggerBy
-from tests.support.adversary import HONEST
+from tests.support.adversary import HONEST, Behaviour
 from tests.support.binance_node import NAME, binance_node, node_at
 from tests.support.live_node import simulator
 from tests.support.order_asks import place
@@ -65,6 +65,18 @@ async def test_a_trail_that_the_venue_cannot_follow_any_more_when_it_leaves_is_f
         await trio.sleep(1.0)
         assert (rig.order(order_id).state, rig.order(order_id).native_trail) == (S.WAITING, False)
         assert rig.venue.truth == []
+
+
+async def test_a_stop_that_the_venue_refuses_to_follow_is_followed_here(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=Behaviour(refuse_for_good=1.0, fill=0.0)) as rig:
+        rig.venue.trails = True
+        order_id = await place(rig, trail=TRAIL, **STOP)
+        await trio.sleep(30.0)
+        order = rig.order(order_id)
+        assert (order.state, order.native_trail, order.conditional, order.attempt) == (S.WAITING, False, True, 1)
+        assert [notice.kind for notice in rig.notices()] == ["link.kept_here"]
 
 
 async def test_a_killed_queue_sends_it_once(tmp_path: Path, autojump_clock: MockClock) -> None:
