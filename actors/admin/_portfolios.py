@@ -1,6 +1,7 @@
 """Methods of portfolios: accounts at other exchanges, as they were last looked at, or looked at now."""
 
 from collections.abc import Awaitable
+from itertools import takewhile
 from typing import TypeVar
 
 import msgspec
@@ -89,9 +90,10 @@ async def synced(desk: Desk, params: Sync) -> SyncReport:
 async def orders(desk: Desk, params: Orders) -> Listing[PortfolioOrder]:
     await _answer(desk.trading.portfolios.get_portfolio(params.name))
     mine = f"{params.name}|"
-    rows = desk.parts.store.table("portfolio_orders").iterate(start=mine)
-    found = (row for key, row in rows if key.startswith(mine))
-    return await gather(found, lambda order: params.all or not order.state.terminal, params.limit)
+    rows = takewhile(
+        lambda row: row[0].startswith(mine), desk.parts.store.table("portfolio_orders").iterate(start=mine)
+    )
+    return await gather((row for _, row in rows), lambda order: params.all or not order.state.terminal, params.limit)
 
 
 async def _answer(asked: Awaitable[R]) -> R:

@@ -1,6 +1,7 @@
 """What is on disk of a portfolio, at hand."""
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 import msgspec
 
@@ -29,15 +30,19 @@ class Memory:
     def __init__(self, name: str, store: Store) -> None:
         self.name = name
         self._store = store
-        mine = f"{name}|"
+        mine = f"{name}|"  # what the keys of its rows begin with
+
+        def of_mine(row: tuple[str, object]) -> bool:
+            return row[0].startswith(mine)
+
         self.portfolio: Portfolio | None = store.table("portfolios").get(name)
-        self.positions: dict[str, PortfolioPosition] = {
-            key: row for key, row in store.table("portfolio_positions").iterate() if key.startswith(mine)
-        }
+        self.positions: dict[str, PortfolioPosition] = dict(
+            takewhile(of_mine, store.table("portfolio_positions").iterate(start=mine))
+        )
         self.live: dict[str, PortfolioOrder] = {
             key: row
-            for key, row in store.table("portfolio_orders").iterate()
-            if key.startswith(mine) and not row.state.terminal
+            for key, row in takewhile(of_mine, store.table("portfolio_orders").iterate(start=mine))
+            if not row.state.terminal
         }
         standing = store.meta(self.standing_key, Standing)
         self.looked_ms: int | None = None if standing is None else standing.looked_ms

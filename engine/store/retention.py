@@ -1,6 +1,6 @@
 """Keeping the store small without forgetting anything.
 
-Two things age. Rows that have ended (orders, plans, fills, position changes and records, notices) are deleted by ordinary
+Two things age. Rows that have ended (orders, plans, fills, position changes and records, notices, and of portfolios) are deleted by ordinary
 journalled commits: their last values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so
 that no commit waits long.
 
@@ -31,6 +31,15 @@ MIN_ENTRIES, MAX_ENTRIES = 1_000, 20_000  # of one archive file
 MAX_ROWS = 1_000  # deleted by one commit
 MAX_LOOKED_AT = 20_000  # rows, to find those
 ARCHIVED_THROUGH = "archived_through"
+
+
+#: Tables whose rows age by themselves → the index that has them by time.
+BY_TIME = (
+    ("fills", "fills_by_time"),
+    ("notices", "notices_by_time"),
+    ("portfolio_orders", "portfolio_orders_ended"),
+    ("portfolio_trades", "portfolio_trades_by_time"),
+)
 
 
 class Age(msgspec.Struct, frozen=True, array_like=True):
@@ -114,7 +123,7 @@ def expired_rows(reader: "Reader", before_ms: int) -> Commit | None:
 def _expired(reader: "Reader", before_ms: int) -> Iterator[Delete]:
     yield from _expired_orders(reader, before_ms)
     yield from _expired_plans(reader, before_ms)
-    for table, index in (("fills", "fills_by_time"), ("notices", "notices_by_time")):
+    for table, index in BY_TIME:
         for at_ms, key in reader.index(index).iterate(limit=MAX_LOOKED_AT):
             if at_ms >= before_ms:
                 break

@@ -112,6 +112,24 @@ class DiscrepancyView(msgspec.Struct, frozen=True):
     settled_at_ms: int | None = None
 
 
+class PortfolioOrderView(msgspec.Struct, frozen=True):
+    portfolio_id: str
+    external_id: str
+    state: OrderState
+    updated_at_ms: int
+
+    key = PortfolioOrder.key
+
+
+class PortfolioTradeView(msgspec.Struct, frozen=True):
+    portfolio_id: str
+    symbol: str
+    trade_id: str
+    at_ms: int
+
+    key = PortfolioTrade.key
+
+
 def _order_number(order_id: str) -> int:
     """The number in `<node part>-<number>`; 0 for an id of another form."""
     number = order_id.rpartition("-")[2]
@@ -245,10 +263,26 @@ PORTFOLIO_POSITIONS = TableSpec[PortfolioPosition](
     "portfolio_positions", KeyCodec(str), PortfolioPosition, key_of=lambda position: position.key
 )
 PORTFOLIO_ORDERS = TableSpec[PortfolioOrder](
-    "portfolio_orders", KeyCodec(str), PortfolioOrder, key_of=lambda order: order.key
+    "portfolio_orders",
+    KeyCodec(str),
+    PortfolioOrder,
+    key_of=lambda order: order.key,
+    view=PortfolioOrderView,
+    indexes=(
+        IndexSpec(
+            "portfolio_orders_ended",
+            KeyCodec(int, str),
+            lambda o: (o.updated_at_ms, o.key) if o.state.terminal else None,
+        ),
+    ),
 )
 PORTFOLIO_TRADES = TableSpec[PortfolioTrade](
-    "portfolio_trades", KeyCodec(str), PortfolioTrade, key_of=lambda trade: trade.key
+    "portfolio_trades",
+    KeyCodec(str),
+    PortfolioTrade,
+    key_of=lambda trade: trade.key,
+    view=PortfolioTradeView,
+    indexes=(IndexSpec("portfolio_trades_by_time", KeyCodec(int, str), lambda t: (t.at_ms, t.key)),),
 )
 TASKS = TableSpec[dict[str, Any]]("tasks", KeyCodec(str), dict[str, Any])
 KEYS = TableSpec[dict[str, Any]]("keys", KeyCodec(str), dict[str, Any])
