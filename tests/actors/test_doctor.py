@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from actors.cli import _doctor_node, _doctor_venues, main
+from actors.cli._credentials import rows as key_rows
 from actors.cli._doctor_keys import rows
 from actors.cli._doctor_rows import Row
 from actors.cli._doctor_venues import Target, of_settings
@@ -267,3 +268,17 @@ def test_a_node_that_does_not_answer_is_a_failure_and_holds_nobody_up(tmp_path, 
         silent.listen()
         code, found = doctor(capsys, "--dir", str(tmp_path))
     assert (code, found["answer"]["result"]) == (1, "fail")
+
+
+# ── how keys look ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rows_of_keys_say_what_is_not_known_and_who_has_to_act():
+    shown = key_rows(
+        [
+            msgspec.to_builtins(credential()),
+            msgspec.to_builtins(credential(account="x:other", trade=False, withdraw=None, problem="may not trade")),
+        ]
+    )
+    assert "read, trade, no withdraw" in shown
+    assert "read, no trade, withdraw?" in shown and "may not trade" in shown
