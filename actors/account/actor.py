@@ -66,6 +66,7 @@ class Account(Accountant):
         self._report: SyncReport | None = None
         self._waiting: list[tuple[Reply[SyncReport], bool]] = []
         self._uncompared = Uncompared()
+        self._reckon_from_s = 0.0  # earliest next reading of the statement that nobody asked for
 
     async def on_start(self) -> None:
         """Remember what was last stored, then listen and keep in step. Nothing here waits for the venue."""
@@ -160,12 +161,14 @@ class Account(Accountant):
                 soon = [reply for reply, holdings_only in waiting if holdings_only]
                 later = [reply for reply, holdings_only in waiting if not holdings_only]
                 self._answer(soon, self._report_of(started_at_ms, unchecked="not waited for"))
-                self._uncompared.add(snapshot, started_at_ms, later)
+                if later or self._doubts or self.ctx.clock.monotonic_s() >= self._reckon_from_s:
+                    self._uncompared.add(snapshot, started_at_ms, later)
 
     async def _keep_reckoning(self) -> None:
         """Compare the balances of the newest pass with the statement, one after the other."""
         while True:
             snapshot, started_at_ms, waiting = await self._uncompared.take()
+            self._reckon_from_s = self.ctx.clock.monotonic_s() + self._settings.statement_every_s
             unchecked = await self._reckon(snapshot.balances, snapshot.venue_ms, snapshot.asked_s)
             await self._on_disk()
             self._report = self._report_of(started_at_ms, unchecked=unchecked, results=self._results())

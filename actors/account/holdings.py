@@ -88,7 +88,7 @@ class Holder(Keeper):
 
     def _begin_day(self) -> None:
         """At a pass, since only then all balances are of one moment. The beginning outlives a restart."""
-        self._put_day(begun(self._day, self._balances.values(), self._now_ms()))
+        self._put_day(begun(self._day, self._balances.values(), self._now_ms(), from_ms=self._looked_ms))
 
     def _count_in_day(self, flows: Iterable[CashFlow]) -> None:
         """Lines of the statement that are news."""

@@ -38,6 +38,9 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     allow_withdrawals: bool = False
     tolerance: dict[str, Decimal] = {}
     confirm_after_s: Seconds = 1.0
+    statement_every_s: Seconds = (
+        10.0  # passes that follow each other sooner read it once, unless somebody asks; it is dear
+    )
 
     def tolerated(self, currency: str) -> Decimal:
         return self.tolerance.get(currency, DEFAULT_TOLERANCE)

@@ -105,12 +105,10 @@ class Accountant(Asker):
         return ""
 
     def _settle_doubts(self, doubted: set[str]) -> None:
-        """What moved a balance is known, but whether the balance that is known has it only the next pass tells."""
+        """What moved a balance is known, but not yet whether the balance that is known has it."""
         for currency in doubted - self._from_outside:
             self._doubts.pop(currency, None)
         self._doubt(self._from_outside)
-        if self._from_outside:
-            self._wanted.set()
         if doubted or self._from_outside:
             self._tell_holdings()
 
@@ -285,7 +283,16 @@ class Accountant(Asker):
                 odd[currency] = differences(reckoning, balance)
             reckonings[currency] = right or reckoning
         self._stand(reckonings, standing.read_ms if odd else venue_ms)
+        self._believe(currency for currency in reckonings if currency not in odd and not reckonings[currency].young)
         return odd
+
+    def _believe(self, explained: Iterable[str]) -> None:
+        """These balances have every line in them. Of others the next pass knows more."""
+        settled = [self._doubts.pop(currency) for currency in explained if currency in self._doubts]
+        if settled:
+            self._tell_holdings()
+        if self._doubts:
+            self._wanted.set()
 
     def _begin(self, held: dict[str, Decimal], venue_ms: int) -> None:
         """Nothing was known before: what is there is taken as it is."""

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from actors.account import in_step
-from actors.messages import GetHoldings, GetOrdersStatus, GetSyncReport, SyncNow
+from actors.messages import GetHoldings, GetOrdersStatus, GetSyncReport, SyncNow, SyncSoon
 from engine.model import (
     Balance,
     CashFlow,
@@ -218,6 +218,21 @@ async def test_a_statement_of_many_pages_is_read_to_its_end(
         (result,) = (await sync(rig)).results
         assert result.within_tolerance
         assert rig.store.table("cash_flows").count() == 100
+
+
+async def test_passes_that_follow_each_other_soon_read_the_statement_once_unless_somebody_asks(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with banked(tmp_path, monkeypatch) as (rig, money):
+        await trio.sleep(20)
+        asked = len(money.asked)
+        for _ in range(8):
+            rig.system.address("root/account").tell(SyncSoon("a test"))
+            await trio.sleep(1)
+        assert len(money.asked) == asked + 1
+        for _ in range(3):
+            await sync(rig)
+        assert len(money.asked) == asked + 4
 
 
 async def test_a_statement_that_cannot_be_read_holds_up_no_order_and_is_said(

@@ -90,6 +90,7 @@ def test_money_that_came_before_its_currency_was_first_seen_is_in_its_beginning(
 
 
 def test_money_that_is_in_the_beginning_is_not_counted_when_its_line_is_read_later() -> None:
-    start = begun(None, [usd(1000)], NOON_MS)
-    before = msgspec.structs.replace(flow(FlowKind.DEPOSIT, 500), at_ms=0)
+    start = begun(None, [usd(1000)], NOON_MS, from_ms=1000)
+    before = msgspec.structs.replace(flow(FlowKind.DEPOSIT, 500), at_ms=999)
     assert with_flows(start, [before]) == start
+    assert with_flows(start, [msgspec.structs.replace(before, at_ms=1000)]).moved == {"USD": 500}

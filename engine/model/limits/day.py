@@ -34,18 +34,18 @@ def day_of(now_ms: int) -> int:
     return now_ms // MS_PER_DAY
 
 
-def begun(start: DayStart | None, balances: Iterable[Balance], now_ms: int) -> DayStart:
-    """The beginning of the present day: `start` while it lasts, with what was not there before added to it.
+def begun(start: DayStart | None, balances: Iterable[Balance], now_ms: int, *, from_ms: int = 0) -> DayStart:
+    """The beginning of the present day: `start` while it lasts, with what was not there before added to it. Lines of the statement
+    stamped before `from_ms` are in `balances`.
 
     A clock that is put back over midnight does not begin yesterday again.
     """
-    rows = list(balances)
-    equity = {balance.currency: balance.equity for balance in rows}
-    from_ms = {balance.currency: balance.updated_at_ms for balance in rows}
+    equity = {balance.currency: balance.equity for balance in balances}
+    since_ms = dict.fromkeys(equity, from_ms)
     day = day_of(now_ms)
     if start is None or start.day not in (day, day + 1):
-        return DayStart(day, equity, {}, from_ms)
-    return DayStart(start.day, equity | start.equity, start.moved, from_ms | start.from_ms)
+        return DayStart(day, equity, {}, since_ms)
+    return DayStart(start.day, equity | start.equity, start.moved, since_ms | start.from_ms)
 
 
 def with_flows(start: DayStart, flows: Iterable[CashFlow]) -> DayStart:
