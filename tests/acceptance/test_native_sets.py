@@ -26,7 +26,7 @@ from engine.model import (
     bracket,
     order_id_of,
 )
-from engine.simulator import Simulator
+from engine.simulator import Simulator, faults
 from tests.support.live_node import BTC, LiveNode, live_node, settings, simulator
 
 D = Decimal
@@ -155,6 +155,32 @@ async def test_a_trailing_exit_follows_at_the_venue(tmp_path: Path) -> None:
         await trio.sleep(0.5)
         async with trading(sim, tmp_path) as live:
             await until(live, (first, S.FILLED), (profit, S.CANCELLED), (stop, S.FILLED))
+
+
+async def test_after_a_lost_reply_each_order_is_found_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+    async with simulator() as sim, trading(sim, tmp_path) as live:
+        sim.faults.add(faults.LoseReply(method="private/buy", close=True, count=1))
+        ids = await submit(live, guarded(live, "0.97"))
+        await until(live, *((order_id, S.OPEN) for order_id in ids))
+        assert [len(placed(sim, order_id)) for order_id in ids] == [1] * 3
+
+
+async def test_a_lost_request_is_sent_again_as_a_whole_once_all_of_it_is_proved_absent(tmp_path: Path) -> None:
+    async with simulator() as sim, trading(sim, tmp_path) as live:
+        sim.faults.add(faults.LoseRequest(method="private/buy", count=1))
+        ids = await submit(live, guarded(live, "0.97"))
+        await until(live, *((order_id, S.OPEN) for order_id in ids))
+        assert [live.order(order_id).attempt for order_id in ids] == [2] * 3
+        assert [len(placed(sim, order_id)) for order_id in ids] == [1] * 3
+
+
+async def test_an_exit_that_cannot_be_placed_when_its_entry_is_filled_is_an_emergency(tmp_path: Path) -> None:
+    async with simulator() as sim, trading(sim, tmp_path) as live:
+        asked = guarded(live)
+        above = msgspec.structs.replace(asked.exits[1], trigger_price=live.price("1.02"))  # it would trigger at once
+        first, _, stop = await submit(live, msgspec.structs.replace(asked, exits=(asked.exits[0], above)))
+        await until(live, (first, S.FILLED), (stop, S.REJECTED))
+        assert any("nothing protects 40" in text for text in alarms(live)), alarms(live)
 
 
 async def test_what_the_venue_refuses_is_refused_as_a_whole(tmp_path: Path) -> None:
