@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from actors.cli._doctor_rows import Result, Row
-from actors.credentials import CredentialRow, Finding, HeldKeys, findings, row_of
+from actors.credentials import HANDED_OUT, CredentialRow, Finding, HeldKeys, findings, row_of
 from actors.portfolios import PortfolioSettings
 from engine.model import Severity
 from engine.settings import SettingsError
@@ -60,23 +60,24 @@ def rows(row: CredentialRow) -> list[Row]:
     """Of what is known of a pair."""
     places = ", ".join(row.kept)
     name, said = f"credentials {row.account}", f"{row.key} from {places}"
-    if row.read is None:
-        result: Result = "fail" if row.problem and row.refused_at_ms else "warn"
+    if row.read is None or row.refused:
+        result: Result = "fail" if row.refused else "warn"
         return [Row(name, result, f"{said}: {row.problem or 'the venue has not been asked yet'}")]
     permissions = KeyPermissions(row.read, row.trade, row.withdraw, row.said)
-    return [Row(name, "ok", f"{said}, accepted by the venue"), _permissions(row.account, permissions)]
+    return [Row(name, "ok", f"{said}, accepted by the venue"), _permissions(row, permissions)]
 
 
-def _permissions(account: str, permissions: KeyPermissions) -> Row:
-    found = findings(permissions)
+def _permissions(row: CredentialRow, permissions: KeyPermissions) -> Row:
+    name = f"permissions {row.account}"
+    found = findings(permissions, play_money=row.kept == (HANDED_OUT,))
     if found:
-        return Row(f"permissions {account}", _worst(found), "; ".join(finding.text for finding in found))
+        return Row(name, _worst(found), "; ".join(finding.text for finding in found))
     silent = [
         name for name, right in (("trade", permissions.trade), ("withdraw", permissions.withdraw)) if right is None
     ]
     if silent:
-        return Row(f"permissions {account}", "warn", f"the venue does not say whether it may {' or '.join(silent)}")
-    return Row(f"permissions {account}", "ok", "read and trade, no withdrawal")
+        return Row(name, "warn", f"the venue does not say whether it may {' or '.join(silent)}")
+    return Row(name, "ok", "read and trade" + (", no withdrawal" if permissions.withdraw is False else ""))
 
 
 def _worst(found: tuple[Finding, ...]) -> Result:

@@ -6,11 +6,13 @@ from actors.credentials.pairs import HeldKeys, Kept, shortened
 from actors.credentials.rights import findings
 from engine.settings import HIDDEN
 
+HANDED_OUT = "the simulated venue"
+
 
 class CredentialRow(msgspec.Struct, frozen=True):
     """`key` is shortened. `read`, `trade`, `withdraw`: as the venue last said, None where it did not. Times are None for never.
 
-    `problem` is what a person must see to, empty when there is nothing.
+    `refused`: the venue does not accept the pair in use. `problem` is what a person must see to, empty when there is nothing.
     """
 
     account: str
@@ -25,6 +27,7 @@ class CredentialRow(msgspec.Struct, frozen=True):
     used_at_ms: int | None
     refused_at_ms: int | None
     replaced_at_ms: int | None
+    refused: bool
     problem: str
 
 
@@ -43,13 +46,14 @@ def row_of(held: HeldKeys) -> CredentialRow:
         used_at_ms=held.used_ms or None,
         refused_at_ms=held.refused_ms or None,
         replaced_at_ms=held.replaced_ms or None,
+        refused=bool(held.refusal),
         problem=_problem(held),
     )
 
 
 def _places(references: tuple[str, ...]) -> tuple[str, ...]:
     if not references:
-        return ("the simulated venue",)
+        return (HANDED_OUT,)
     return tuple(dict.fromkeys("the configuration" if place == HIDDEN else place for place in references))
 
 

@@ -192,7 +192,9 @@ def test_little_left_of_a_request_limit_is_a_warning(left, shut_s, result):
 def credential(**changes: Any) -> CredentialRow:
     fields: dict[str, Any] = {"account": "x:main", "key": "ab…", "kept": ("file:a",), "replaceable": True}
     fields |= {"read": True, "trade": True, "withdraw": False, "said": "", "checked_at_ms": 1, "used_at_ms": 1}
-    return CredentialRow(**fields | {"refused_at_ms": None, "replaced_at_ms": None, "problem": ""} | changes)
+    return CredentialRow(
+        **fields | {"refused_at_ms": None, "replaced_at_ms": None, "refused": False, "problem": ""} | changes
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,9 +204,12 @@ def credential(**changes: Any) -> CredentialRow:
         ({"trade": False}, ["ok", "fail"]),
         ({"read": False}, ["ok", "fail"]),
         ({"withdraw": True}, ["ok", "warn"]),
+        ({"withdraw": True, "kept": ("the simulated venue",)}, ["ok", "ok"]),
         ({"trade": None}, ["ok", "warn"]),
         ({"read": None}, ["warn"]),
-        ({"read": None, "refused_at_ms": 1, "problem": "not accepted"}, ["fail"]),
+        ({"read": None, "refused": True, "problem": "not accepted"}, ["fail"]),
+        ({"refused": True, "problem": "not accepted any more"}, ["fail"]),
+        ({"read": None, "refused_at_ms": 1}, ["warn"]),
     ],
 )
 def test_what_a_running_node_knows_of_a_pair_becomes_rows(changes, expected):
