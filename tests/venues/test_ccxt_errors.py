@@ -16,6 +16,7 @@ from engine.venues.ccxt import (
     TransientExchangeError,
     library,
 )
+from engine.venues.ccxt.credentials import PARTS
 from tests.support.fake_ccxt import KEYS
 
 ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
@@ -106,6 +107,37 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ccxt", None)
     with pytest.raises(ImproperlyConfigured, match=r"pip install 'tradenode\[ccxt\]'"):
         library.load()
+
+
+@pytest.mark.parametrize("market", sorted(ccxt.exchanges))
+def test_every_exchange_can_be_made_at_any_address_and_gives_its_figures_as_text(market):
+    whole = MarketCredential(market, others=dict.fromkeys(PARTS.values(), "0x" + "1" * 64))
+    exchange = library.make_exchange(market, whole, CcxtSettings(urls={"*": "http://127.0.0.1:9"}))
+    assert whole.missing(exchange.requiredCredentials) == ()
+    assert all(url.startswith("http://127.0.0.1:9") for url in strings(exchange.urls["api"]) if "://" in url)
+    assert library.retry_after_s(exchange) is None
+    exchange.number = str
+    order = exchange.safe_order({"amount": "1.10", "filled": "0.5", "price": "3", "trades": [], "status": "open"})
+    assert (order["amount"], order["remaining"]) == ("1.10", "0.6")
+    exchange.close()
+
+
+@pytest.mark.parametrize("market", sorted(ccxt.exchanges))
+def test_without_keys_an_exchange_says_what_it_wants_unless_it_wants_none(market):
+    exchange = getattr(ccxt, market)()
+    wanted = any(exchange.requiredCredentials.values())
+    exchange.close()
+    if wanted:
+        with pytest.raises(CredentialError, match="expected the credential's"):
+            library.make_exchange(market, MarketCredential(market), CcxtSettings())
+    else:
+        library.make_exchange(market, MarketCredential(market), CcxtSettings()).close()
+
+
+def strings(value):
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in strings(inner)]
+    return [value] if isinstance(value, str) else []
 
 
 def test_addresses_can_be_replaced_all_or_one_by_one():

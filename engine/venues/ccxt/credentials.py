@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 from engine.venues.ccxt.errors import CredentialError
 
 HIDDEN = "***"
+SHORTEST = 4
 
 #: What ccxt calls a part of a credential → what it is called here, and in capitals in the environment.
 PARTS: Final[Mapping[str, str]] = {
@@ -93,9 +94,9 @@ class MarketCredential:
         return tuple(PARTS.get(name, name) for name, wanted in required.items() if wanted and name not in self.reveal())
 
     def redact(self, text: str) -> str:
-        """The text without any part of this credential."""
+        """The text without any part of this credential. What is shorter than a key can be is no key, and may stand for anything."""
         for value in sorted(self.__values.values(), key=len, reverse=True):
-            text = text.replace(value, HIDDEN)
+            text = text.replace(value, HIDDEN) if len(value) >= SHORTEST else text
         return text
 
     def __eq__(self, other: object) -> bool:
