@@ -101,16 +101,29 @@ class Lifecycle(TakingSets):
         fills: Iterable[Fill] = (),
         told: Told | None = None,
     ) -> None:
-        """Take the venue's list of open orders, asked for at `asked_at_ms`, and look for those of ours that it lacks."""
+        """Take the venue's list of open orders, asked for at `asked_at_ms`, and look for those of ours that it lacks.
+
+        Fills are of the past: that one is heard now does not mean that its order was there when the list was made.
+        """
+        quiet = self._quiet_since(asked_at_ms)
         live = set()
         for report in reports:
             live.add(report.client_order_id)
             self._hear(report)
         self._hear_fills(fills, told=told)
-        now_ms = self._now_ms()
-        for order in list(self._orders.values()):
-            # changed "after now": the wall clock was put back since, and the change was before the question
-            before = not asked_at_ms <= order.updated_at_ms <= now_ms
-            quiet = order.state is OrderState.OPEN and before
-            if quiet and order.client_order_id not in live and order.order_id not in self._inquiries:
+        for order_id in quiet:
+            order = self._orders.get(order_id)
+            if order is None or order.state is not OrderState.OPEN or order.client_order_id in live:
+                continue
+            if order_id not in self._inquiries:
                 self._inquire(order)
+
+    def _quiet_since(self, asked_at_ms: int) -> list[str]:
+        """Open orders that did not change since then."""
+        now_ms = self._now_ms()
+        return [
+            order.order_id
+            for order in self._orders.values()
+            # changed "after now": the wall clock was put back since, and the change was before the question
+            if order.state is OrderState.OPEN and not asked_at_ms <= order.updated_at_ms <= now_ms
+        ]

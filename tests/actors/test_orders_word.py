@@ -343,3 +343,22 @@ async def test_a_cancel_of_a_waiting_order_is_never_overtaken_by_its_sending(
         assert rig.order(order_id).state is S.CANCELLED
         assert rig.order(order_id).cancel is CancelState.NONE
         assert {placed.state for placed in rig.venue.truth} <= {S.CANCELLED}
+
+
+async def test_a_fill_that_a_pass_brings_does_not_hide_that_its_order_is_gone(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Filled in part and cancelled while nobody listened: one pass is enough to know both."""
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        order_id = await place(rig)
+        while rig.order(order_id).state is not S.OPEN:
+            await trio.sleep(0.1)
+        await trio.sleep(1.0)
+        (placed,) = rig.venue.truth
+        rig.venue.tell = lambda _reports, _fills: None
+        rig.venue.fill(placed, D(4))
+        placed.state = S.CANCELLED
+        await rig.sync()
+        await trio.sleep(2.0)
+        order = rig.order(order_id)
+        assert (order.state, order.filled_amount, order.executed_amount) == (S.CANCELLED, D(4), D(4))
