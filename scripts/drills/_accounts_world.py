@@ -22,6 +22,7 @@ __all__ = ["World"]
 
 SYNCED_S = 20.0
 SETTLED_S = 8.0  # an order that is not open any more is looked for after the pass
+HASTY_S = 1.0  # for a design that must fail: what it has not told does not come late
 TOLD_S = 0.3  # what a stream has to tell has come by then
 DEAF_S = DEAF_AFTER_S + TOLD_S  # and what it has not told by then, it will not tell
 CONFIRMED_S = 1.1  # between two passes that see the same
@@ -39,6 +40,7 @@ class World:
         self.plan = plan
         self.ground = GROUNDS[plan.ground]
         self.syncs = 0
+        self._settled_s = SETTLED_S if sabotage is None else HASTY_S
         self.done: list[Burst] = []
         self._chance = Entropy(plan.seed).fork("world")
         self._venues = Venues(plan.seed, self.ground)
@@ -109,7 +111,7 @@ class World:
                 self._sync()
                 view = self._view()
                 self.story.infer(self._venues.truth(), view.known_fills, view.node_part)
-                findings = self._judged()
+                findings = self._judged(whole=False)
         if burst.cover is Cover.HIDDEN:
             self.story.unhide()
         self._sync()
@@ -196,21 +198,21 @@ class World:
 
     # ── the judge ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _judged(self) -> list[Finding]:
-        """What is wrong and stays wrong without another pass."""
-        deadline_s = time.monotonic() + SETTLED_S
+    def _judged(self, *, whole: bool = True) -> list[Finding]:
+        """What is wrong and stays wrong without another pass. `whole`: seen from outside, too."""
+        deadline_s = time.monotonic() + self._settled_s
         while True:
-            found = self._look(self._venues.truth())
+            found = self._look(self._venues.truth(), whole=whole)
             if not found or time.monotonic() > deadline_s:
                 return found
             time.sleep(2 * LOOK_S)
 
-    def _look(self, truth: Truth) -> list[Finding]:
+    def _look(self, truth: Truth, *, whole: bool) -> list[Finding]:
         view, story = self._view(), self.story
         story.seen(truth)
         found = differences(view, truth, self.ground, hidden=story.untold(truth, view.known_fills))
         found += records(view)
-        if self.plan.outside and not story.hidden:
+        if self.plan.outside and whole:
             found += outside(view.outside, truth, self.ground, self._seen)
         found += statement(view, truth, self.ground, self._begun, story.flows(self.ground))
         return [*found, *telling(view, story.expected(truth, view.node_part), story.about(truth, self.ground))]
