@@ -7,6 +7,8 @@
     orders = await portfolios.sync_orders("main")
     report = await portfolios.sync_portfolio("main")
 
+    synced = node.parts.portfolios["main"].ask(SyncPortfolio(), timeout=300)     # from a thread beside the node
+
 Each looks at the exchange, once for all who ask at the same time, and answers when what was found is on disk. They raise an
 `OperationalException` that says who must act; in mode `raise` also `PortfolioOutOfSyncError`.
 """

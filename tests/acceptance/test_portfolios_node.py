@@ -16,12 +16,15 @@ import pytest
 import trio
 
 from actors.cli import main
+from actors.embedding import BackgroundNode
 from actors.node import Node, NodeSettings, open_node
-from actors.portfolios import PortfolioSettings
+from actors.portfolios import PortfolioSettings, SyncPortfolio
+from actors.strategies import CustomStrategy
 from actors.trading import Trading
 from engine.model import DiscrepancyKind, OrderState, SyncKind, SyncMode
 from engine.settings import Secret
 from engine.venues.ccxt import CcxtSettings, CredentialError, PortfolioOutOfSyncError, TransientExchangeError
+from tests.support.portfolio_strategy import Watcher
 
 pytest.importorskip("ccxt", reason="install the [test] extra")
 
@@ -237,6 +240,16 @@ async def test_a_node_with_its_own_simulated_venues_has_portfolios_there(tmp_pat
                 while not (await portfolios.sync(name)).report.whole:
                     await trio.sleep(0.2)
         assert {name: row.initialized for name, row in rows(node, "portfolios").items()} == {"one": True, "two": True}
+
+
+def test_a_program_beside_the_node_and_a_strategy_in_it_reach_portfolios(tmp_path: Path) -> None:
+    paper = PortfolioSettings(market="okx", trading_symbol="USDT", backtest=True, initial_balance=D(900))
+    watcher = CustomStrategy(path="tests.support.portfolio_strategy:Watcher", params={"portfolio": "paper"})
+    settings = NodeSettings(portfolios={"paper": paper}, strategies={"watcher": watcher})
+    with BackgroundNode(settings, tmp_path) as node:
+        synced = node.parts.portfolios["paper"].ask(SyncPortfolio(), timeout=T)
+        assert (synced.error, synced.result.new_unallocated) == (None, D(900))
+    assert [result.new_unallocated for result in Watcher.seen] == [D(900)]
 
 
 async def test_the_command_line_looks_syncs_and_accepts(
