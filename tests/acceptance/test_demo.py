@@ -32,6 +32,7 @@ STATUS_KEYS = {
     "fills",
     "positions",
     "dead_letters",
+    "discrepancies",
     "metrics",
 }
 POLLED = {"open_interest", "funding", "spot"}
