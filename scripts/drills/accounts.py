@@ -33,7 +33,7 @@ from scripts.drills._accounts_world import World
 __all__ = ["CONTROLS", "COUNT", "KINDS", "Outcome", "carry_out", "run"]
 
 COUNT = 200
-WORKERS = 3  # more than cores: much of a schedule is waiting
+WORKERS = 5  # more than cores: much of a schedule is waiting
 SCHEDULE_TIMEOUT_S = 180.0
 SHOWN = 5
 FORK = get_context("fork")
