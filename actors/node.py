@@ -12,6 +12,7 @@ The tree, as `tradenode tree` shows it::
           │                               ├─ feeds ── stream:<n>, feed:<symbol>, source:<name>
           │                               ├─ keys
           │                               └─ audit
+          ├─ portfolios ── <name>                             where accounts at other exchanges are configured
           └─ strategies ── <name>
 
 Stopping is the reverse of starting, and before any of it the order queues are asked to become quiet: nothing new is
