@@ -98,10 +98,6 @@ class NodeProcess:
     def store(self) -> Path:
         return self._life.directory / "store"
 
-    @property
-    def log(self) -> Path:
-        return self._life.directory / "node.log"
-
     def start(self) -> None:
         """Returns when it answers at its socket."""
         self._process = FORK.Process(target=_live, args=(self._life, self._ahead_ms), daemon=True)

@@ -2,14 +2,15 @@
 difference was told once.
 
 A schedule is one venue, one account and one node, which trades there while it is killed, cut off for ten minutes of both
-clocks, told of no fills, given no history; while people trade by hand, close positions, place and cancel orders, move money;
-while orders are filled in part and cancelled. After each burst of that comes one pass, as people ask for it, and then the
+clocks, told of no fills, given no history; while people trade by hand, close positions, place and cancel orders, move money,
+replace keys; while orders are filled in part and cancelled. After each burst of that comes one pass, as people ask for it, and then the
 store is compared with what is really so: orders, fills, positions, balances, books, records, statements, portfolios, and what
 was told of it. The venues take turns.
 
-`portfolios` schedules in which the account was also seen through ccxt · `syncs` passes asked for · `events` what happened, by kind · `covers` under what · `lost`, `doubled`, `diverged`, `unrecorded`,
-`broken_chains`, `unbalanced`, `unreported`, `reported_twice`, `invented`, `portfolio`, `unverified`, `crashed`: what was wrong, see
-`_accounts_judge` · `controls` at how many venues designs that must fail were found out: all of them.
+`portfolios` schedules in which the account was also seen through ccxt · `syncs` passes asked for · `events` what happened, by
+kind · `covers` under what · `lost`, `doubled`, `diverged`, `unrecorded`, `broken_chains`, `unbalanced`, `unreported`,
+`reported_twice`, `invented`, `portfolio`, `unverified`, `crashed`: what was wrong, see `_accounts_judge` · `controls` at how many
+venues designs that must fail were found out: all of them.
 """
 
 import os
