@@ -11,6 +11,9 @@ themselves: after days away they come in many pages, and each page is on disk be
 Orders and fills go to the order queue, which alone decides about them. Positions and balances are stored here, as the
 venue states them and never from our own arithmetic, and those who judge orders by them are told whenever any of it moved.
 
+When the gate is open, balances are compared with the venue's statement, which some venues sell a page a second: whatever moved
+them must be in it.
+
 A difference between what the node knew and what the venue says – an order or a trade of somebody else, a balance its statement
 does not explain, money that left and was not to – is on disk and told once (`actors._discrepancies`), and waits for a person.
 
@@ -19,7 +22,7 @@ long ago, the connection is given up for a new one.
 
 The actor is written in layers, one idea a file, each knowing only those before it: keeper (disk, and what people are told),
 holdings (positions, balances, the day), strangers (orders of others), asking (the questions of a pass), statement (what changed
-the money), and actor, which listens and keeps in step.
+the money), reckoning (whether that explains it), and actor, which listens and keeps in step.
 """
 
 from actors.account.actor import Account

@@ -7,7 +7,7 @@ import trio
 
 from actors.account.asking import PassFailed, Snapshot
 from actors.account.desk import AccountDesk
-from actors.account.statement import Accountant
+from actors.account.reckoning import Accountant
 from actors.account.stream import PrivateStream, StreamDown, StreamEvents
 from actors.messages import (
     GetSyncReport,
