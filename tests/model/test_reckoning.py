@@ -3,7 +3,7 @@
 from decimal import Decimal
 from itertools import accumulate
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.model import CashFlow, FlowKind, Reckoning, admitted, agreed, begun_with, common, differences, with_lines
@@ -92,6 +92,7 @@ def test_a_difference_that_was_told_is_not_told_again() -> None:
     st.lists(st.integers(81, 200), min_size=1, max_size=8),
     st.integers(0, 60),
 )
+@example([(1, 0), (-1, 168)], [81, 81, 81], 0)  # lines that cancel out, one before the first look
 def test_no_look_at_an_honest_venue_shows_a_difference(
     booked: list[tuple[int, int]], pauses: list[int], lag_ms: int
 ) -> None:

@@ -6,7 +6,8 @@ explained if it is right with any of these. Everything older must be in it.
 
 What a balance is to be is carried from one look to the next with the lines it has in it, by identity and not by time: a line
 that a venue lists late is new when it comes, however old its stamp. Only where a reckoning begins the time decides, because of
-what was listed before nothing is known; how many of the young lines the first balance had in it is decided by the second.
+what was listed before nothing is known; how many of the young lines a balance had in it, where that can not be seen in it, is
+decided by the next.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +26,7 @@ ROUNDING = Decimal("1e-8")  # venues round every line and every balance by itsel
 
 class Reckoning(msgspec.Struct, frozen=True, kw_only=True):
     """One currency. `expected` is what the balance has to be with every line but the `young`, which came so lately that it may be
-    without them; less one of `doubts`, where the balance all began with may have had some of those in it.
+    without them; less one of `doubts`, where the last balance may have had some of these in it already.
 
     Lines stamped before `begun_ms` are in the balance all began with. `lines`: how many were added up since a balance was last
     right, each of which may be off by the venue's rounding.
@@ -66,13 +67,19 @@ def differences(reckoning: Reckoning, balance: Decimal) -> tuple[Decimal, ...]:
 
 
 def agreed(reckoning: Reckoning, balance: Decimal, tolerance: Decimal) -> Reckoning | None:
-    """The reckoning from here on if `balance` is explained, with as many of the young lines in it as can be; else None."""
+    """The reckoning from here on if `balance` is explained; else None. Where it is right with fewer lines in it and with more, which
+    are lines that cancel out, those between are in doubt: the next balance decides.
+    """
     allowed = tolerance + ROUNDING * (reckoning.lines + len(reckoning.young))
-    for number, difference in enumerate(differences(reckoning, balance)):
-        if abs(difference) <= allowed:
-            count = len(reckoning.young) - number // len(reckoning.doubts)
-            return Reckoning(expected=balance, begun_ms=reckoning.begun_ms, young=reckoning.young[count:])
-    return None
+    right = (abs(difference) <= allowed for difference in differences(reckoning, balance))
+    counts = {len(reckoning.young) - n // len(reckoning.doubts) for n, explained in enumerate(right) if explained}
+    if not counts:
+        return None
+    fewest = min(counts)
+    young = reckoning.young[fewest:]
+    sums = [*accumulate((line.amount for line in young), initial=ZERO)]
+    doubts = dict.fromkeys(sums[count - fewest] for count in sorted(counts)[:MAX_DOUBTS])
+    return Reckoning(expected=balance, begun_ms=reckoning.begun_ms, young=young, doubts=tuple(doubts))
 
 
 def common(one: Sequence[Decimal], other: Sequence[Decimal], tolerance: Decimal) -> Decimal | None:
