@@ -56,19 +56,20 @@ class Story:
             flows[PURSE.get(kind, kind) if ground.one_purse else kind, currency] += times
         return flows
 
-    def tell(self, cover: Cover, truth: Truth, *, quietly: bool = False) -> None:
-        """All that is new happened under this cover. `quietly`: whether the node can say of them that its stream
-        should have told them depends on the moment it asks.
+    def tell(self, cover: Cover, truth: Truth, *, quietly: bool = False) -> bool:
+        """All fills that are new happened under this cover; whether there are any. `quietly`: whether the node can say of them that
+        its stream should have told them depends on the moment it asks.
         """
-        for key in truth.fills:
-            if key not in self.fills:
-                self.fills[key] = cover
-                if quietly:
-                    self._quiet.add(key)
+        new = truth.fills.keys() - self.fills.keys()
+        self.fills.update(dict.fromkeys(new, cover))
+        if quietly:
+            self._quiet |= new
+        return bool(new)
 
-    def infer(self, truth: Truth, known: Collection[str], node_part: str) -> None:
-        """The node has looked twice while fills were hidden: what a position moved by them, it has inferred. Not so where an order of
-        its own lives whose fills it knows to be coming; where such an order is over, it may.
+    def infer(self, truth: Truth, known: Collection[str], node_part: str, rounds: int = 1) -> None:
+        """The node has looked twice while fills were hidden, and again for each round in which there were more: what a position moved
+        by them, it has inferred. Not so where an order of its own lives whose fills it knows to be coming; where such an order is over,
+        it may.
         """
         amounts: Counter[str] = Counter()
         own: set[str] = set()
@@ -80,7 +81,7 @@ class Story:
                 (coming if order.live else own).add(fill.symbol)
         for symbol, amount in amounts.items():
             if amount and symbol not in coming:
-                self._may_infer[symbol] += 1
+                self._may_infer[symbol] += rounds
                 self._must_infer[symbol] += symbol not in own
 
     def begin(self, truth: Truth) -> None:

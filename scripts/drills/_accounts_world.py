@@ -27,6 +27,7 @@ TOLD_S = 0.3  # what a stream has to tell has come by then
 DEAF_S = DEAF_AFTER_S + TOLD_S  # and what it has not told by then, it will not tell
 CONFIRMED_S = 1.1  # between two passes that see the same
 LOOK_S = 0.05
+MOST_ROUNDS = 4
 MINUTE_MS = 60_000
 #: After these the node asks at once: an order of its own ended and lacks a fill, money moved, keys are new. What it comes upon then
 #: is too young for it to say that the stream does not tell it.
@@ -106,17 +107,26 @@ class World:
             quietly = self._quietly or any(act in ASKS_EARLY for act in burst.acts)
             self.story.tell(burst.cover, self._venues.truth(), quietly=quietly)
             if burst.cover is Cover.HIDDEN:
-                self._sync()
-                time.sleep(CONFIRMED_S)
-                self._sync()
-                view = self._view()
-                self.story.infer(self._venues.truth(), view.known_fills, view.node_part)
+                self._look_at_what_is_hidden()
                 findings = self._judged(whole=False)
         if burst.cover is Cover.HIDDEN:
             self.story.unhide()
         self._sync()
         self._look_from_outside()
         return findings or self._judged()
+
+    def _look_at_what_is_hidden(self) -> None:
+        """Two passes, and two more whenever the market has filled something meanwhile."""
+        rounds, goes_on = 0, True
+        while goes_on and rounds < MOST_ROUNDS:
+            rounds += 1
+            self._sync()
+            time.sleep(CONFIRMED_S)
+            self._sync()
+            truth = self._venues.truth()
+            goes_on = self.story.tell(Cover.HIDDEN, truth)
+        view = self._view()
+        self.story.infer(truth, view.known_fills, view.node_part, rounds)
 
     def _prepare(self, burst: Burst) -> None:
         """Orders that rest, as many as the acts need."""
@@ -202,7 +212,12 @@ class World:
         """What is wrong and stays wrong without another pass. `whole`: seen from outside, too."""
         deadline_s = time.monotonic() + self._settled_s
         while True:
-            found = self._look(self._venues.truth(), whole=whole)
+            truth = self._venues.truth()
+            if self.story.tell(Cover.NONE if whole else Cover.HIDDEN, truth) and whole:  # the market goes on
+                self._sync()
+                self._look_from_outside()
+                continue
+            found = self._look(truth, whole=whole)
             if not found or time.monotonic() > deadline_s:
                 return found
             time.sleep(2 * LOOK_S)
