@@ -8,7 +8,7 @@ from scripts.drills._accounts_ground import GROUNDS
 from scripts.drills._accounts_plan import Act, Burst, Cover, Schedule
 
 SEED = 20_260_101
-SCHEDULES = 4
+SCHEDULES = 2
 EVERYTHING = (
     Burst(Cover.NONE, (Act.REST, Act.TAKE)),
     Burst(Cover.KILL, (Act.WHOLE_FILL,)),
