@@ -2,8 +2,8 @@
 
 Two stories are told of a position: what the venue says is held, and what our fills make of it. They are compared at every
 pass, after the pass's fills are booked, and only where they can be: nothing newer was heard than the venue was asked about, and
-no order of that instrument still misses fills. A difference is acted on when it was the same at several passes in a row: the
-answers of a venue are not of one moment, and the second look costs a second.
+no order of that instrument still misses fills; those of one that is over are waited for a while. A difference is acted on when it
+was the same at several passes in a row: the answers of a venue are not of one moment, and the second look costs a second.
 
 What was held when an account is looked at for the first time is simply taken over. Later a difference means that the venue did
 something it cannot tell: one inferred trade is booked, people hear of it, and the real one takes its place if it ever comes.
@@ -24,6 +24,7 @@ from engine.model import (
     Discrepancy,
     DiscrepancyKind,
     InstrumentKind,
+    Order,
     Position,
     PositionSide,
     RecordType,
@@ -34,6 +35,8 @@ from engine.store import Put
 
 MIN_PAUSE_S = 0.001
 MAX_PAUSE_S = 60.0
+LACKS_S = 60.0  # what a venue has not told of an order so long after its end, it cannot tell
+MAX_LACKING = 4096
 
 
 class LookTwice(Message, frozen=True):
@@ -56,6 +59,7 @@ class Squaring(Booking):
     def __init__(self, desk: OrdersDesk) -> None:
         super().__init__(desk)
         self._differs: dict[str, Differs] = {}  # by position
+        self._lacking: dict[str, tuple[str, float]] = {}  # by ended order: its instrument, until when fills may come
         self._looks = 0  # in a row that left something to confirm
         self._opened = False  # what was held before the records begin is in the books
 
@@ -75,7 +79,7 @@ class Squaring(Booking):
         self._record_batch()
         stated = {position.key: position for position in message.positions}
         keys = self._held_keys() | stated.keys() | self._differs.keys()
-        lacking = {order.instrument for order in self._orders.values() if order.executed_amount < order.filled_amount}
+        lacking = self._lacking_now()
         told = [
             key.split("|")[1] not in lacking and self._compare_one(key, stated.get(key), message.venue_ms)
             for key in sorted(keys)
@@ -88,6 +92,22 @@ class Squaring(Booking):
         if all(told) and not self._opened:
             self._opened = True
             self._write("positions.opened", (Put("meta", self._opened_key, True),))
+
+    def _forget(self, order: Order) -> None:
+        """It is over; its fills may still be on their way."""
+        super()._forget(order)
+        self._lacking.pop(order.order_id, None)
+        if order.executed_amount < order.filled_amount:
+            self._lacking[order.order_id] = (order.instrument, self.ctx.clock.monotonic_s() + LACKS_S)
+            if len(self._lacking) > MAX_LACKING:
+                del self._lacking[next(iter(self._lacking))]
+
+    def _lacking_now(self) -> set[str]:
+        """Instruments of which fills are known to be coming."""
+        now_s = self.ctx.clock.monotonic_s()
+        self._lacking = {key: lacks for key, lacks in self._lacking.items() if now_s < lacks[1]}
+        live = {order.instrument for order in self._orders.values() if order.executed_amount < order.filled_amount}
+        return live | {instrument for instrument, _ in self._lacking.values()}
 
     def _pause_s(self) -> float:
         """Until the next look: longer each time, for a pass costs requests and a position may go on moving."""

@@ -27,7 +27,7 @@ from engine.model import (
 )
 from engine.model.accounts import books
 from engine.store import Commit, Put
-from tests.support.adversary import HONEST, PERPETUAL
+from tests.support.adversary import HONEST, PERPETUAL, PlacedOrder
 from tests.support.order_asks import place
 from tests.support.order_rig import ACCOUNT, EPOCH_MS, Ear, Rig, order_rig
 from tests.support.stores import SetClock, open_store
@@ -348,20 +348,47 @@ async def test_nothing_is_concluded_while_something_newer_was_heard(tmp_path: Pa
         assert book_of(rig).held.amount == D(20)
 
 
-async def test_nothing_is_concluded_while_an_order_lacks_fills(tmp_path: Path, autojump_clock: object) -> None:
+@pytest.mark.parametrize("filled", [10, 40])
+async def test_nothing_is_concluded_while_an_order_lacks_fills_be_it_over_or_not(
+    tmp_path: Path, autojump_clock: object, filled: int
+) -> None:
     async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
         await look(rig)
-        await place(rig, amount=D(40), price=D(50_000))
-        while not rig.venue.truth:
-            await trio.sleep(0.1)
-        (placed,) = rig.venue.truth
-        rig.venue.fill(placed, D(10))
-        rig.orders.tell(VenueWord(reports=(rig.venue.report(placed),)))
-        await trio.sleep(0.1)
-        await look_twice(rig, held_at_venue(10))
+        placed = await told_filled(rig, 40, filled)
+        await look_twice(rig, held_at_venue(filled))
         assert records_of(rig) == []
         await hear(rig, *placed.fills)
+        await look_twice(rig, held_at_venue(filled), venue_ms=EPOCH_MS + 120_000)
         assert_whole(rig)
+        assert differences(rig) == []
+
+
+async def test_fills_that_do_not_come_a_minute_after_the_end_of_their_order_are_inferred_until_they_do(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await look(rig)
+        placed = await told_filled(rig, 40, 40)
+        await trio.sleep(61)
+        await look_twice(rig, held_at_venue(40), venue_ms=EPOCH_MS + 120_000)
+        (record,) = records_of(rig)
+        assert record.inferred and record.after_amount == D(40)
+        await hear(rig, *placed.fills)
+        assert book_of(rig).held.amount == D(40)
+        (found,) = differences(rig)
+        assert found.settled_at_ms is not None
+
+
+async def told_filled(rig: Rig, amount: int, filled: int) -> PlacedOrder:
+    """The venue says of an order that so much of it is filled, and not by which trades."""
+    await place(rig, amount=D(amount), price=D(50_000))
+    while not rig.venue.truth:
+        await trio.sleep(0.1)
+    (placed,) = rig.venue.truth
+    rig.venue.fill(placed, D(filled))
+    rig.orders.tell(VenueWord(reports=(rig.venue.report(placed),)))
+    await trio.sleep(0.1)
+    return placed
 
 
 async def test_a_manual_close_at_the_venue_is_told_and_the_book_is_flat(tmp_path: Path, autojump_clock: object) -> None:
