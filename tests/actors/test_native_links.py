@@ -314,6 +314,20 @@ async def test_a_cancelled_entry_takes_its_exits_with_it(tmp_path: Path, autojum
             assert told(rig, "link.unprotected") == told(rig, "link.exit_failed") == []
 
 
+async def test_a_rival_that_was_made_larger_and_is_filled_alone_alarms_nobody(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with native_rig(tmp_path) as rig:
+        ids = await place(rig, OCO)
+        await rig.orders.call(AmendOrder(ids[0], amount=D(150)), timeout_s=5)
+        await settle(rig)
+        assert rig.order(ids[0]).amount == D(150)
+        rig.venue.fill(at_venue(rig, ids[0]))
+        await settle(rig)
+        assert states(rig, ids) == [S.FILLED, S.CANCELLED]
+        assert told(rig, "link.both_filled") == []
+
+
 async def test_the_amount_of_an_entry_is_not_amended_while_the_venue_keeps_its_exits(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

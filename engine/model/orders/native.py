@@ -160,6 +160,6 @@ def ended_by_link(order: Order) -> bool:
 
 
 def overfilled_together(exits: Sequence[Order]) -> bool:
-    """Whether more was filled among rivals than any of them was asked for. The venue itself makes them smaller."""
+    """Whether more was filled among rivals than any of them was asked for, or amended to. The venue itself makes them smaller."""
     filled = sum((order.filled_amount for order in exits), ZERO)
-    return len(exits) > 1 and filled > max(map(_share, exits))
+    return len(exits) > 1 and filled > max(max(_share(order), order.amount) for order in exits)
