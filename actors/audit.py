@@ -16,9 +16,9 @@ import msgspec
 import trio
 
 from actors._comparing import best_of, same_book, same_mark, settled_span, wrong_bars
-from actors.messages import Notify, ask_market
+from actors.messages import Notify, ask_market, notice_by
 from engine.kernel import Actor, Backoff, ChildSpec, OnExhausted, Ref
-from engine.model import DataClass, MarketState, Notice, Quality, Severity, VenueState
+from engine.model import DataClass, MarketState, Quality, Severity, VenueState
 from engine.venues.base import NotSent, PublicRest, RateLimited, VenueError
 
 R = TypeVar("R")
@@ -183,15 +183,7 @@ class Audit(Actor):
             self._notify(f"{self._state.name}: {more} more classes of data are not good; the log names them")
 
     def _notify(self, text: str) -> None:
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self.ctx.clock.wall_ms(),
-            severity=Severity.WARNING,
-            kind="data.quality",
-            text=text,
-            actor=self.ctx.path,
-        )
-        self._notifier.tell(Notify(notice))
+        self._notifier.tell(Notify(notice_by(self.ctx, Severity.WARNING, "data.quality", text)))
 
 
 class _Seen:

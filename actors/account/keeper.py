@@ -8,7 +8,7 @@ import trio
 from actors._discrepancies import found, notice_of, put_of
 from actors._ledger import Ledger
 from actors.account.desk import AccountDesk
-from actors.messages import Notify
+from actors.messages import Notify, notice_by
 from engine.kernel import Actor
 from engine.model import Discrepancy, Notice, Severity
 from engine.store import Change, Commit, Put
@@ -53,15 +53,7 @@ class Keeper(Actor):
             self._desk.notifier.tell(Notify(notice))
 
     def _notify(self, severity: Severity, kind: str, text: str) -> None:
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self._now_ms(),
-            severity=severity,
-            kind=kind,
-            text=text,
-            actor=self.ctx.path,
-        )
-        self._desk.notifier.tell(Notify(notice))
+        self._desk.notifier.tell(Notify(notice_by(self.ctx, severity, kind, text)))
 
     def _now_ms(self) -> int:
         return self.ctx.clock.wall_ms()

@@ -34,12 +34,12 @@ from actors.admin import (
 from actors.admin._connection import Connection
 from actors.admin._desk import Desk, Method, NodeControl, answer_for
 from actors.admin._hub import Hub, Subscribe, Unsubscribe
-from actors.messages import MarketChanged, Notify
+from actors.messages import MarketChanged, Notify, notice_by
 from actors.parts import NodeParts
 from actors.recorder import Committed, Observe, StoreUsage
 from actors.trading import AdvancedOrderError, as_answer
 from engine.kernel import Actor, ChildSpec, KernelError, Message, OnExhausted, Overflow, on
-from engine.model import Notice, Severity
+from engine.model import Severity
 from engine.store import StoreError
 
 METHODS: dict[str, Method] = {
@@ -120,15 +120,10 @@ class Admin(Actor):
     def store_usage(self, message: StoreUsage) -> None:
         """How full the store is concerns people before it concerns orders."""
         severity = Severity.WARNING if message.alarm else Severity.INFO
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self.ctx.clock.wall_ms(),
-            severity=Severity.EMERGENCY if message.gate_closed else severity,
-            kind="store.usage",
-            text=f"the store is {message.usage.fraction:.0%} full; make room or move it to a larger disk",
-            actor=self.ctx.path,
-        )
-        self._desk.parts.notifier.tell(Notify(notice))
+        if message.gate_closed:
+            severity = Severity.EMERGENCY
+        text = f"the store is {message.usage.fraction:.0%} full; make room or move it to a larger disk"
+        self._desk.parts.notifier.tell(Notify(notice_by(self.ctx, severity, "store.usage", text)))
 
     @on(MarketChanged)
     def market_changed(self, message: MarketChanged) -> None:

@@ -31,10 +31,11 @@ from actors.messages import (
     ReloadOutcome,
     VenueReachable,
     ask_venue,
+    notice_by,
 )
 from actors.recorder import Enter
 from engine.kernel import Actor, ActorDown, Backoff, ChildSpec, MailboxFull, OnExhausted, Ref, Reply, on
-from engine.model import Notice, Severity
+from engine.model import Severity
 from engine.settings import SecretUnavailable
 from engine.store import Commit, Store
 from engine.venues.base import KeyPermissions, Venue, VenueError, VenueRest
@@ -244,15 +245,7 @@ class KeyKeeper(Actor):
         """In the journal, and to people. Never anything of a secret."""
         words = f"{held.account}: {text}"
         self._desk.recorder.tell(Enter((Commit(kind, (), note=words[:1000], actor=self.ctx.path),)))
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self.ctx.clock.wall_ms(),
-            severity=severity,
-            kind=kind,
-            text=words,
-            actor=self.ctx.path,
-        )
-        self._desk.notifier.tell(Notify(notice))
+        self._desk.notifier.tell(Notify(notice_by(self.ctx, severity, kind, words)))
 
 
 async def _permissions(rest: VenueRest) -> KeyPermissions:

@@ -11,12 +11,11 @@ import pykka
 
 from actors._ledger import Ledger
 from actors.execution.desk import ExecutionDesk
-from actors.messages import FillUpdate, Notify, OrderUpdate, PlanUpdate
+from actors.messages import FillUpdate, Notify, OrderUpdate, PlanUpdate, notice_by
 from engine.kernel import Actor, Message
 from engine.model import (
     DataClass,
     Instrument,
-    Notice,
     Order,
     Plan,
     PlanState,
@@ -141,15 +140,7 @@ class Keeping(Actor):
             self.log.warning("the owner of a plan is gone: {}", error)
 
     def _notify(self, severity: Severity, kind: str, text: str) -> None:
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self.ctx.clock.wall_ms(),
-            severity=severity,
-            kind=kind,
-            text=text,
-            actor=self.ctx.path,
-        )
-        self._desk.notifier.tell(Notify(notice))
+        self._desk.notifier.tell(Notify(notice_by(self.ctx, severity, kind, text)))
 
     def _tell_end(self, plan: Plan) -> None:
         """Of a plan that did not do all it was asked for, and that nobody ended."""

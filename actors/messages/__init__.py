@@ -29,7 +29,7 @@ from actors.messages.keys import (
     ReloadOutcome,
 )
 from actors.messages.market import MarketChanged, WatchMarket
-from actors.messages.notices import Notify
+from actors.messages.notices import Notify, notice_by
 from actors.messages.orders import (
     Accepted,
     AcceptedLinked,
@@ -77,6 +77,7 @@ from actors.messages.triggers import (
 from actors.messages.venue import Answered, VenueCall, VenueReachable, ask_market, ask_venue
 
 __all__ = [
+    "notice_by",
     "DoubtPosition",
     "StatePosition",
     "CheckKeys",

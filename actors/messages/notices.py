@@ -2,14 +2,8 @@
 
 from typing import ClassVar
 
-from engine.kernel import (
-    Message,
-    Overflow,
-    WhileDown,
-)
-from engine.model import (
-    Notice,
-)
+from engine.kernel import Context, Message, Overflow, WhileDown
+from engine.model import Notice, Severity
 
 
 class Notify(Message, frozen=True):
@@ -18,3 +12,16 @@ class Notify(Message, frozen=True):
     overflow: ClassVar[Overflow] = Overflow.DROP_OLDEST
     while_down: ClassVar[WhileDown] = WhileDown.HOLD
     notice: Notice
+
+
+def notice_by(ctx: Context, severity: Severity, kind: str, text: str, *, order_id: str = "") -> Notice:
+    """What an actor has to say to people, now."""
+    return Notice(
+        notice_id=ctx.entropy.token(12),
+        at_ms=ctx.clock.wall_ms(),
+        severity=severity,
+        kind=kind,
+        text=text,
+        actor=ctx.path,
+        order_id=order_id,
+    )

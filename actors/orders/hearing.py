@@ -77,6 +77,7 @@ class Hearing(Stating):
 
     def _hear_fills(self, fills: Iterable[Fill], *, told: Told | None = None) -> None:
         """`told`: they are of a pass, and the private stream should have told those of that time before."""
+        news: dict[str, Fill] = {}
         for fill in fills:
             try:
                 fill.check()
@@ -85,13 +86,18 @@ class Hearing(Stating):
                 self._notify_once(f"absurd fill {error.field}", Severity.ERROR, "venue.absurd", text, None)
                 continue
             if fill.key not in self._unsaved_fills and self._desk.store.table("fills").get(fill.key) is None:
-                missed = told is not None and told.since_ms <= fill.filled_at_ms <= told.until_ms
-                self._take_fill(fill, missed=missed)
+                news.setdefault(fill.key, self._of_its_order(fill))
+        self._book_ahead(tuple(news.values()))
+        for fill in news.values():
+            self._take_fill(fill, missed=told is not None and told.since_ms <= fill.filled_at_ms <= told.until_ms)
+
+    def _of_its_order(self, fill: Fill) -> Fill:
+        order = self._find(fill.client_order_id)
+        return msgspec.structs.replace(fill, order_id=order.order_id if order else "")
 
     def _take_fill(self, fill: Fill, *, missed: bool = False) -> None:
         self._unsaved_fills.add(fill.key)
         order = self._find(fill.client_order_id)
-        fill = msgspec.structs.replace(fill, order_id=order.order_id if order else "")
         self._desk.point("fill.decided")
         booked = self._book_fill(fill)
         found = self._odd(fill, missed=missed)

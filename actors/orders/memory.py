@@ -11,6 +11,7 @@ from actors.messages import (
     FillUpdate,
     Notify,
     OrderUpdate,
+    notice_by,
 )
 from actors.orders.desk import OrdersDesk
 from engine.kernel import Actor, Reply
@@ -206,15 +207,7 @@ class Memory(Actor):
         self._desk.notifier.tell(Notify(self._notice(severity, kind, text, order)))
 
     def _notice(self, severity: Severity, kind: str, text: str, order: Order | None) -> Notice:
-        return Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self._now_ms(),
-            severity=severity,
-            kind=kind,
-            text=text,
-            actor=self.ctx.path,
-            order_id=order.order_id if order else "",
-        )
+        return notice_by(self.ctx, severity, kind, text, order_id=order.order_id if order else "")
 
     def _notify_once(self, topic: str, severity: Severity, kind: str, text: str, order: Order | None) -> None:
         """What a venue repeats with every message, people hear once."""

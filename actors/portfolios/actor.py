@@ -2,7 +2,8 @@
 
 A pass looks at the exchange (`asking`), decides what that means (`judging`), stores all of it in one commit, and then tells and
 answers. There is one pass at a time; who asks during one is answered by the next. A difference in money is looked at a second
-time before it counts, because the exchange goes on trading between two questions. A pass that fails changes nothing.
+time before it counts, and counts if it is the same then, because the exchange goes on trading between two questions. A pass
+that fails changes nothing.
 
 Expected trouble is a state: no answer is asked again after growing pauses, and people hear of it when it lasts. Keys that are
 refused, a market nobody supports: nothing is asked again until the keys change where they are kept, or somebody asks. Each
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from actors.messages import Notify
+from actors.messages import Notify, notice_by
 from actors.portfolios.asking import Asker, Look
 from actors.portfolios.desk import PortfolioDesk
 from actors.portfolios.judging import Judgement, judge
@@ -32,7 +33,7 @@ from actors.recorder import Record
 from engine.kernel import Actor, Backoff, Reply, on
 from engine.model import (
     ZERO,
-    Notice,
+    ModelError,
     Portfolio,
     PortfolioOrder,
     Severity,
@@ -50,7 +51,7 @@ from engine.venues.ccxt import (
 )
 
 COMMIT_TIMEOUT_S = 30.0
-LOOKS = 2  # at a difference, before it counts
+MAX_LOOKS = 5  # for two in a row that show the same difference
 MAX_WAITING = 1000
 
 
@@ -122,7 +123,13 @@ class PortfolioKeeper(Actor):
 
     @on(FollowOrder)
     def follow_order(self, message: FollowOrder) -> None:
-        self.spawn(self._follow, message.order, self.defer_reply(), name="follow")
+        reply = self.defer_reply()
+        try:
+            message.order.check()
+        except ModelError as error:
+            reply.fail(error)
+        else:
+            self.spawn(self._follow, message.order, reply, name="follow")
 
     async def _follow(self, order: PortfolioOrder, reply: Reply[PortfolioOrder]) -> None:
         """What it wants and the exchange does not hold yet is not available any more, from this commit on."""
@@ -212,20 +219,25 @@ class PortfolioKeeper(Actor):
         portfolio = self._portfolio()
         provider = await self._desk.providers.best(self._settings.market)
         asker = Asker(provider, self._credential(), portfolio, self._memory, self._settings, self.ctx.clock)
-        look, judgement = await self._look(asker, portfolio, accept)
-        for _ in range(LOOKS - 1):
-            if judgement.sure:
-                break
-            await self.ctx.clock.sleep(self._settings.confirm_after_s)
-            look, judgement = await self._look(asker, portfolio, accept)
+        look, judgement = await self._sure_look(asker, portfolio, accept)
         await self._commit("portfolio.synced", judgement.changes)
         for notice in judgement.notices:
             self._desk.notifier.tell(Notify(notice))
         return self._answer(started_ms, look, judgement)
 
-    async def _look(self, asker: Asker, portfolio: Portfolio, accept: bool) -> tuple[Look, Judgement]:
-        look = await asker.look()
-        return look, judge(self._memory, portfolio, look, self._settings, accept=accept, actor=self.ctx.path)
+    async def _sure_look(self, asker: Asker, portfolio: Portfolio, accept: bool) -> tuple[Look, Judgement]:
+        """One that shows no difference in money, or the second in a row that shows the same. Raises `TransientExchangeError`."""
+        before: Judgement | None = None
+        for _ in range(MAX_LOOKS):
+            look = await asker.look()
+            now = judge(self._memory, portfolio, look, self._settings, accept=accept, actor=self.ctx.path)
+            if now.sure or (before is not None and before.difference == now.difference):
+                return look, now
+            before = now
+            await self.ctx.clock.sleep(self._settings.confirm_after_s)
+        raise TransientExchangeError(
+            self._settings.market, f"money moved on between the questions of each of {MAX_LOOKS} looks"
+        )
 
     def _answer(self, started_ms: int, look: Look, judgement: Judgement) -> PortfolioSynced:
         result = judgement.allocation.result
@@ -305,15 +317,7 @@ class PortfolioKeeper(Actor):
             self._memory.took(changes)
 
     def _tell(self, severity: Severity, kind: str, text: str) -> None:
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self._now_ms(),
-            severity=severity,
-            kind=kind,
-            text=text,
-            actor=self.ctx.path,
-        )
-        self._desk.notifier.tell(Notify(notice))
+        self._desk.notifier.tell(Notify(notice_by(self.ctx, severity, kind, text)))
 
     def _now_ms(self) -> int:
         return self.ctx.clock.wall_ms()

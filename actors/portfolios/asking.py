@@ -29,11 +29,12 @@ from engine.venues.ccxt import (
     MarketCredential,
     OperationalException,
     PortfolioProvider,
+    TooManyTrades,
     TransientExchangeError,
 )
 
 MAX_ASKED = 100  # orders asked for one by one in a look; the others at the next one
-MAX_SYMBOLS = 30
+MAX_SYMBOLS = 200  # asked for their trades one by one
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +125,7 @@ class Asker:
             return followed(order, seen)
         try:
             trades = await self._provider.get_order_trades(self._portfolio, order, self._credential)
-        except CapabilityMissing:
+        except (CapabilityMissing, TooManyTrades):
             trades = ()
         return not_known(order, trades, now_ms=self._clock.wall_ms())
 
@@ -157,12 +158,18 @@ class Asker:
         return self._memory.new_trades(trades)
 
     async def _traded(self, symbols: Iterable[str], since_ms: int) -> list[PortfolioTrade]:
-        """All trades at once, where the exchange can be asked so; else those in `symbols`."""
+        """All trades at once, where the exchange can be asked so; else those in `symbols`. Raises `TooManyTrades`: some of them are
+        no trades to reckon with.
+        """
         try:
             return [*await self._provider.get_trades(self._portfolio, "", since_ms, self._credential)]
-        except CapabilityMissing:
+        except (CapabilityMissing, TooManyTrades):
             trades: list[PortfolioTrade] = []
-            for symbol in sorted(symbols)[:MAX_SYMBOLS]:
+            wanted = sorted(symbols)
+            if len(wanted) > MAX_SYMBOLS:
+                text = f"own trades: expected at most {MAX_SYMBOLS} symbols to ask for, got {len(wanted)}"
+                raise TooManyTrades(self._portfolio.market, text) from None
+            for symbol in wanted:
                 trades += await self._provider.get_trades(self._portfolio, symbol, since_ms, self._credential)
             return trades
 

@@ -18,8 +18,13 @@ from typing import TypeVar
 
 from actors.portfolios.messages import FollowOrder, GetPortfolio, PortfolioSynced, PortfolioView, SyncPortfolio
 from engine.kernel import KernelError, Ref, Request
-from engine.model import PortfolioOrder, SyncReport, SyncResult
-from engine.venues.ccxt import ImproperlyConfigured, PortfolioOutOfSyncError, TransientExchangeError
+from engine.model import ModelError, PortfolioOrder, SyncReport, SyncResult
+from engine.venues.ccxt import (
+    ImproperlyConfigured,
+    OperationalException,
+    PortfolioOutOfSyncError,
+    TransientExchangeError,
+)
 
 R = TypeVar("R")
 
@@ -69,7 +74,14 @@ class Portfolios:
         return await self._ask(name, GetPortfolio(), LOOK_TIMEOUT_S)
 
     async def follow_order(self, order: PortfolioOrder) -> PortfolioOrder:
-        """Follow an order that was placed elsewhere, or is about to be, in the portfolio its `portfolio_id` names."""
+        """Follow an order that was placed elsewhere, or is about to be, in the portfolio its `portfolio_id` names.
+
+        Raises `OperationalException` for one with a field that cannot be.
+        """
+        try:
+            order.check()
+        except ModelError as error:
+            raise OperationalException("", f"the order cannot be followed: {error}") from error
         return await self._ask(order.portfolio_id, FollowOrder(order), SYNC_TIMEOUT_S)
 
     async def _ask(self, name: str, request: Request[R], timeout_s: float) -> R:

@@ -48,6 +48,11 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     error: OperationalException | None
     sure: bool
 
+    @property
+    def difference(self) -> tuple[AllocationVerdict, Decimal, Decimal]:
+        """What another look has to show again: what it comes to, all that came or went, and how much of it without a line."""
+        return self.allocation.verdict, self.allocation.result.delta, self.allocation.result.difference
+
 
 def judge(
     memory: Memory, portfolio: Portfolio, look: Look, settings: PortfolioSettings, *, accept: bool, actor: str

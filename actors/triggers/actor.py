@@ -19,13 +19,14 @@ from actors.messages import (
     PublishFigure,
     TrailMoved,
     Unsynced,
+    notice_by,
 )
 from actors.messages.triggers import ConditionSeen, ConditionsSeen, GetConditions
 from actors.triggers.desk import TriggersDesk
 from actors.triggers.figures import FigureBook
 from engine.kernel import Actor, ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, on
 from engine.kernel.context import Timer
-from engine.model import CancelState, Figure, Notice, Order, OrderState, Severity, Trailing
+from engine.model import CancelState, Figure, Order, OrderState, Severity, Trailing
 from engine.model.conditions.check import TIME
 from engine.model.conditions.watch import Met, Sight, Watch, figures_of, shown
 
@@ -255,15 +256,16 @@ class Triggers(Actor):
 
     def _notify(self, figure: Figure, problem: str) -> None:
         count = self._watch.lookers(figure)
-        notice = Notice(
-            notice_id=self.ctx.entropy.token(12),
-            at_ms=self.ctx.clock.wall_ms(),
-            severity=Severity.WARNING,
-            kind="order.condition_unreadable",
-            text=f"{problem}: {count} order{'s' * (count > 1)} of {self._desk.account} cannot be met while this is so",
-            actor=self.ctx.path,
+        self._desk.notifier.tell(
+            Notify(
+                notice_by(
+                    self.ctx,
+                    Severity.WARNING,
+                    "order.condition_unreadable",
+                    f"{problem}: {count} order{'s' * (count > 1)} of {self._desk.account} cannot be met while this is so",
+                )
+            )
         )
-        self._desk.notifier.tell(Notify(notice))
 
     @on(GetConditions)
     def get_conditions(self, message: GetConditions) -> ConditionsSeen | None:

@@ -1,14 +1,13 @@
 """A client nobody here wrote: ccxt's Binance USD-M, pointed at the simulator, reads what is really so."""
 
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
-from subprocess import PIPE, Popen
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
+
+from tests.support.programs import simulated_venues
 
 ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
 
@@ -19,14 +18,8 @@ PUBLIC_BASES = {"fapiPublic": "/fapi/v1", "fapiPublicV2": "/fapi/v2", "fapiPubli
 @pytest.fixture(scope="module")
 def place() -> Iterator[dict[str, Any]]:
     """Where a simulator in its own process can be reached."""
-    command = [sys.executable, "-m", "engine.simulator.program", "--seed", "5", "--exit-with-parent"]
-    with Popen(command, stdout=PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield msgspec.json.decode(process.stdout.readline())
-        finally:
-            process.terminate()
-    assert process.returncode == 0
+    with simulated_venues(5) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

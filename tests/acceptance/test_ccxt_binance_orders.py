@@ -1,13 +1,12 @@
 """A client nobody here wrote: ccxt's Binance USD-M trades at the simulator, and what it believes is what is so."""
 
-import sys
 from collections.abc import Iterator
-from subprocess import PIPE, Popen
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
+
+from tests.support.programs import simulated_venues
 
 ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
 
@@ -26,14 +25,8 @@ BASES = {
 @pytest.fixture(scope="module")
 def place() -> Iterator[dict[str, Any]]:
     """Where a simulator in its own process can be reached."""
-    command = [sys.executable, "-m", "engine.simulator.program", "--seed", "6", "--exit-with-parent"]
-    with Popen(command, stdout=PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield msgspec.json.decode(process.stdout.readline())
-        finally:
-            process.terminate()
-    assert process.returncode == 0
+    with simulated_venues(6) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

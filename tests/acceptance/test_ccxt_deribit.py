@@ -1,12 +1,11 @@
 """A client nobody here wrote: ccxt's Deribit, pointed at the simulator, trades as it would on the real venue."""
 
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
-from subprocess import PIPE, Popen
 
-import msgspec
 import pytest
+
+from tests.support.programs import simulated_venues
 
 ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
 
@@ -16,14 +15,8 @@ SYMBOL = "BTC/USD:BTC"
 @pytest.fixture(scope="module")
 def place() -> Iterator[dict[str, str]]:
     """Where a simulator in its own process can be reached."""
-    command = [sys.executable, "-m", "engine.simulator.program", "--seed", "5", "--exit-with-parent"]
-    with Popen(command, stdout=PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield msgspec.json.decode(process.stdout.readline())["deribit"]
-        finally:
-            process.terminate()
-    assert process.returncode == 0
+    with simulated_venues(5) as place:
+        yield place["deribit"]
 
 
 @pytest.fixture(scope="module")

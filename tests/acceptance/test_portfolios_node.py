@@ -2,16 +2,13 @@
 
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from subprocess import PIPE, Popen
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 import trio
 
@@ -25,6 +22,7 @@ from engine.model import DiscrepancyKind, OrderState, SyncKind, SyncMode
 from engine.settings import Secret
 from engine.venues.ccxt import CcxtSettings, CredentialError, PortfolioOutOfSyncError, TransientExchangeError
 from tests.support.portfolio_strategy import Watcher
+from tests.support.programs import simulated_venues
 
 pytest.importorskip("ccxt", reason="install the [test] extra")
 
@@ -35,13 +33,8 @@ T = 20.0
 @pytest.fixture
 def place() -> Iterator[dict[str, Any]]:
     """Simulated venues in a process of their own."""
-    command = [sys.executable, "-m", "engine.simulator.program", "--seed", "3", "--exit-with-parent"]
-    with Popen(command, stdout=PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield msgspec.json.decode(process.stdout.readline())
-        finally:
-            process.terminate()
+    with simulated_venues(3) as place:
+        yield place
 
 
 def portfolio(place: dict[str, Any], market: str, **changes: Any) -> PortfolioSettings:

@@ -4,10 +4,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from subprocess import PIPE, Popen
 from typing import Any
 
-import msgspec
 import pykka
 import pytest
 import trio
@@ -15,19 +13,14 @@ import trio
 from actors.data import get_data_manager, standalone
 from engine.venues.binance_usdm import BinanceUsdmSettings
 from tests.acceptance import quick_start_example
-from tests.support.programs import ROOT, environment
+from tests.support.programs import environment, simulated_venues
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[dict[str, Any]]:
     """Where the simulated Binance is."""
-    command = [sys.executable, "-m", "engine.simulator.program", "--seed", "5", "--exit-with-parent"]
-    with Popen(command, stdout=PIPE, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            yield msgspec.json.decode(process.stdout.readline())["binance_usdm"]
-        finally:
-            process.terminate()
+    with simulated_venues(5) as place:
+        yield place["binance_usdm"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import trio
 
+from actors.portfolios import FollowOrder
 from engine.kernel import CallFailed
 from engine.model import DiscrepancyKind, OrderState, PortfolioOrder, Severity, Side, SyncKind
 from engine.venues.ccxt import (
@@ -17,6 +18,7 @@ from engine.venues.ccxt import (
     MarketCredential,
     OperationalException,
     PortfolioOutOfSyncError,
+    TooManyTrades,
     TransientExchangeError,
 )
 from tests.support.order_rig import EPOCH_MS
@@ -263,6 +265,53 @@ async def test_a_difference_that_is_gone_at_a_second_look_never_was_one(tmp_path
         assert rig.portfolio.unallocated == 1500
 
 
+class _Busy(PlayedExchange):
+    """Something is traded between the question for balances and the one for trades, each time another amount."""
+
+    trading = False
+    times = 0
+
+    async def get_trades(self, *args: Any) -> Any:
+        if self.trading and self.asked[-1] != "trades":
+            self.times += 1
+            self.trade("buy", 1, 10 * self.times)
+        return await super().get_trades(*args)
+
+
+async def test_money_that_moves_between_two_questions_of_each_look_is_no_difference(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    exchange = _Busy(USDT=1000, BTC=5)
+    async with portfolio_rig(tmp_path, exchange, mode="halt", sync_every_s=10_000.0) as rig:
+        await rig.sync()
+        exchange.trading = True
+        exchange.trade("buy", 1, 100)
+        synced = await rig.sync()
+        assert isinstance(synced.error, TransientExchangeError)
+        assert (rig.portfolio.unallocated, rig.portfolio.halted, kinds(rig)) == (D(1000), False, [])
+        exchange.trading = False
+        result = await rig.functions.sync_unallocated("main")
+        assert (result.kind, result.new_unallocated, kinds(rig)) == (SyncKind.NOOP, exchange.totals["USDT"], [])
+
+
+async def test_trades_that_cannot_be_read_to_their_end_are_not_reckoned_with(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    exchange = PlayedExchange(USDT=1000)
+    async with portfolio_rig(tmp_path, exchange, sync_every_s=10_000.0) as rig:
+        await rig.sync()
+        number = exchange.place(amount=3, price=100)
+        await rig.sync()
+        exchange.fill(number)
+        exchange.failing = dict.fromkeys(("all trades", "trades"), TooManyTrades("fake", "more than 100 pages"))
+        before = await snapshot(rig)
+        with pytest.raises(TooManyTrades):
+            await rig.functions.sync_unallocated("main")
+        assert await snapshot(rig) == before
+        exchange.failing = {"all trades": TooManyTrades("fake", "more than 100 pages")}
+        assert (await rig.functions.sync_unallocated("main")).new_unallocated == 700
+
+
 @pytest.mark.parametrize("cannot", [set(), {"all trades"}])
 async def test_trades_by_hand_are_known_and_counted(tmp_path: Path, autojump_clock: object, cannot: set[str]) -> None:
     exchange = PlayedExchange(USDT=1000)
@@ -456,6 +505,20 @@ async def test_an_order_that_was_never_placed_is_given_up_by_who_meant_to(
         result = await rig.functions.sync_unallocated("main")
         assert (result.kind, result.new_unallocated) == (SyncKind.NOOP, D(1000))
         assert rig.discrepancies[0].settled_at_ms is not None
+
+
+async def test_an_order_that_cannot_be_is_refused_and_harms_nobody(tmp_path: Path, autojump_clock: object) -> None:
+    async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000)) as rig:
+        await rig.sync()
+        order = rig.exchange.orders[rig.exchange.place()]
+        for wrong in ({"amount": D("NaN")}, {"amount": D(-1)}, {"price": D("Infinity")}, {"external_id": ""}):
+            meant = msgspec.structs.replace(order, state=OrderState.SUBMITTING, **wrong)
+            with pytest.raises(OperationalException, match="cannot be followed"):
+                await rig.functions.follow_order(meant)
+            with pytest.raises(CallFailed, match=next(iter(wrong))):
+                await rig.refs["main"].call(FollowOrder(meant), timeout_s=5.0)
+        assert rig.portfolio.unallocated == 1000
+        assert [child.restarts for child in rig.system.tree().children] == [0] * 3
 
 
 # ── passes ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -255,3 +255,19 @@ def test_without_its_instrument_a_book_has_amounts_and_no_profit_until_it_is_lis
     (correction,) = book.understand(inverse=True, currency="BTC", now_ms=5)
     assert (correction.realised_pnl, correction.currency) == (book.held.realised, "BTC")
     assert book.held.realised == D("-0.00025")
+
+
+@given(histories(), st.integers(1, 9))
+def test_fills_booked_together_make_the_same_book_and_their_records_sum_up_to_it(
+    history: tuple[list[Fill], list[Fill]], size: int
+) -> None:
+    truth, heard = history
+    book, records = OpenBook(EMPTY), []
+    for start in range(0, len(heard), size):
+        records += book.take_fills(heard[start : start + size], now_ms=1)
+    assert book.held == folded(map(step_of, truth), inverse=False)
+    made = [row for row in records if row.record_type is RecordType.EXECUTION]
+    assert sorted(row.trade_id for row in made) == sorted(one.trade_id for one in truth)
+    assert len({row.record_id for row in records}) == len(records)
+    assert sum(row.change_amount for row in records) == book.held.amount
+    assert sum(row.realised_pnl for row in records) == book.held.realised

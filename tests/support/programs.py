@@ -111,3 +111,16 @@ def look_at(client: AdminClient, method: str, **params: Any) -> Callable[[], Awa
         return await client.call(method, params, timeout_s=ASK_S)
 
     return look
+
+
+@contextmanager
+def simulated_venues(seed: int) -> Iterator[dict[str, Any]]:
+    """Where simulated venues in a process of their own can be reached, as that says itself."""
+    command = [sys.executable, "-m", "engine.simulator.program", "--seed", str(seed), "--exit-with-parent"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+    assert process.returncode == 0

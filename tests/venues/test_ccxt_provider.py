@@ -15,6 +15,7 @@ from engine.venues.ccxt import (
     MarketCredential,
     OperationalException,
     PortfolioProviders,
+    TooManyTrades,
     TransientExchangeError,
     reading,
 )
@@ -163,6 +164,40 @@ async def test_trades_come_page_by_page_without_one_twice_or_missing():
 
     trades = await fake_provider(FakeExchange(fetch_my_trades=page)).get_trades(MAIN, "BTC/USDT", 0, KEYS)
     assert [trade.trade_id for trade in trades] == [str(n) for n in range(250)]
+
+
+async def test_trades_that_do_not_come_to_an_end_are_not_taken_for_all_of_them():
+    def page(_symbol, since_ms, limit, _params):
+        return [{**TRADE, "id": str(since_ms + n), "timestamp": since_ms + n} for n in range(limit)]
+
+    with pytest.raises(TooManyTrades, match="more than 100 pages"):
+        await fake_provider(FakeExchange(fetch_my_trades=page)).get_trades(MAIN, "BTC/USDT", 0, KEYS)
+
+
+async def test_trades_of_two_symbols_or_without_ids_are_not_taken_for_one_another():
+    rows = [
+        {**TRADE, "id": "1"},
+        {**TRADE, "id": "1", "symbol": "ETH/USDT"},
+        {**TRADE, "id": None, "order": "8"},
+        {**TRADE, "id": None, "order": "9"},
+    ]
+    trades = await fake_provider(FakeExchange(fetch_my_trades=rows)).get_trades(MAIN, "", 0, KEYS)
+    assert len({trade.key for trade in trades}) == 4
+
+
+async def test_an_order_in_the_list_of_open_ones_is_open_where_its_row_does_not_say_so():
+    rows = [{**ROW, "status": None}, {**ROW, "id": "8", "status": "canceled"}]
+    first, second = await fake_provider(FakeExchange(fetch_open_orders=rows)).get_open_orders(MAIN, KEYS)
+    assert (first.state, second.state) == (OrderState.OPEN, OrderState.CANCELLED)
+    assert first.acknowledged
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"total": None}, {"total": {"USDT": None}, "USDT": {"free": None, "used": None, "total": None}}]
+)
+async def test_a_balance_that_is_not_said_is_not_zero(answer):
+    with pytest.raises(OperationalException, match="cannot be read"):
+        await fake_provider(FakeExchange(fetch_balance=answer)).get_balances(MAIN, KEYS)
 
 
 async def test_trades_in_all_symbols_are_asked_for_at_once_where_that_is_possible():

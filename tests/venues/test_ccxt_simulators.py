@@ -1,9 +1,7 @@
 """The provider through the real ccxt, over loopback, at the simulated Deribit and Binance USD-M."""
 
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
-from subprocess import PIPE, Popen
 from typing import Any
 
 import httpx
@@ -19,6 +17,7 @@ from engine.venues.ccxt import (
     MarketCredential,
     TransientExchangeError,
 )
+from tests.support.programs import simulated_venues
 
 pytest.importorskip("ccxt", reason="install the [test] extra")
 pytestmark = pytest.mark.slow
@@ -94,13 +93,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "engine.simulator.program", "--seed", "11", "--exit-with-parent"]
-    with Popen(command, stdout=PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield msgspec.json.decode(process.stdout.readline())
-        finally:
-            process.terminate()
+    with simulated_venues(11) as place:
+        yield place
 
 
 @pytest.fixture(params=["deribit", "binanceusdm"])

@@ -195,6 +195,11 @@ class OpenBook:
         """All that are remembered, in order."""
         return tuple(self._steps)
 
+    def comes_late(self, step: Step) -> bool:
+        """Whether something is booked that was executed after it."""
+        newest = self._places[-1] if self._places else self.book.base_place
+        return newest is not None and step.place < newest
+
     def reaches(self, step: Step) -> bool:
         """Whether a step belongs into what is remembered."""
         return self.book.base_place is None or step.place > self.book.base_place
@@ -213,30 +218,50 @@ class OpenBook:
 
     def take_fill(self, fill: Fill, *, now_ms: int) -> tuple[PositionRecord, ...]:
         """Book a fill: its record, and when it came late a correction. Nothing for one that is in already."""
-        step, was = step_of(fill), self.held
-        number = self._insert(step)
-        if number is None:
+        return self.take_fills((fill,), now_ms=now_ms)
+
+    def take_fills(self, fills: Iterable[Fill], *, now_ms: int) -> tuple[PositionRecord, ...]:
+        """Book fills: their records in the order of execution, and when any came late one correction for all of them. What follows
+        the oldest is folded once.
+        """
+        was, end, first, fees = self.held, len(self._steps), len(self._steps), self.book.fees
+        taken: dict[int, Fill] = {}  # by identity of the step: places move while more is put in
+        for fill in fills:
+            step = step_of(fill)
+            number = self._put(step)
+            if number is not None:
+                taken[id(step)], first, fees = fill, min(first, number), _with_fee(fees, fill)
+        if not taken:
             return ()
-        self._settle(step, now_ms, fees=_with_fee(self.book.fees, fill))
+        self._fold_from(first)
+        self._settle(max(fill.filled_at_ms for fill in taken.values()), now_ms, fees=fees)
+        made = [
+            self._made_of(taken[id(step)], number, now_ms)
+            for number, step in enumerate(self._steps[first:], first)
+            if id(step) in taken
+        ]
+        return tuple(made) if first == end else (*made, self._late(was, made, now_ms))
+
+    def _made_of(self, fill: Fill, number: int, now_ms: int) -> PositionRecord:
+        """The record of a fill that is booked."""
+        name, change, price, at_ms = f"fill.{fill.trade_id}", signed(fill), fill.price, fill.filled_at_ms
         before, after = self._before(number), self._states[number]
-        record = self._record(
-            f"fill.{fill.trade_id}",
-            RecordType.EXECUTION,
-            step.amount,
-            fill.price,
-            before,
-            after,
-            fill.filled_at_ms,
-            now_ms,
-        )
-        record = msgspec.structs.replace(
+        record = self._record(name, RecordType.EXECUTION, change, price, before, after, at_ms, now_ms)
+        return msgspec.structs.replace(
             record, fee=fill.fee, fee_currency=fill.fee_currency, order_id=fill.order_id, trade_id=fill.trade_id
         )
-        if number == len(self._steps) - 1:
-            return (record,)
-        return record, self._correction(
-            f"late.{fill.trade_id}", was, record, f"trade {fill.trade_id} came late", now_ms
+
+    def _late(self, was: Held, made: Sequence[PositionRecord], now_ms: int) -> PositionRecord:
+        """What these fills did to what had been booked after them."""
+        first, change, realised = made[0], ZERO, ZERO
+        for record in made:
+            change, realised = WORK.add(change, record.change_amount), WORK.add(realised, record.realised_pnl)
+        one = len(made) == 1
+        reason = f"trade {first.trade_id} came late" if one else f"{len(made)} trades came late"
+        all_of_them = msgspec.structs.replace(
+            first, change_amount=change, realised_pnl=realised, order_id=first.order_id if one else ""
         )
+        return self._correction(f"late.{first.trade_id}", was, all_of_them, reason, now_ms)
 
     def take_statement(self, statement: Statement, *, reason: str, now_ms: int) -> tuple[PositionRecord, ...]:
         """Book what is held: the change that is unexplained, and a correction where steps after it were booked."""
@@ -245,7 +270,7 @@ class OpenBook:
         if number is None:
             return ()
         kept = (*self.book.statements, statement)[-MAX_STATEMENTS:]
-        self._settle(statement, now_ms, statements=kept)
+        self._settle(statement.at_ms, now_ms, statements=kept)
         before, after = self._before(number), self._states[number]
         _, price = stated(before, statement, inverse=self.book.inverse)
         change = WORK.subtract(after.amount, before.amount)
@@ -287,13 +312,19 @@ class OpenBook:
         return self._states[number - 1] if number else self.book.base
 
     def _insert(self, step: Step) -> int | None:
-        """Where it belongs, with all that follows folded again; None if it is there. What is too old goes first."""
+        """As `_put`, with all that follows folded again."""
+        number = self._put(step)
+        if number is not None:
+            self._fold_from(number)
+        return number
+
+    def _put(self, step: Step) -> int | None:
+        """Where it belongs; None if it is there. What is too old goes first."""
         number = bisect_left(self._places, step.place) if self.reaches(step) else 0
         if number < len(self._places) and self._places[number] == step.place:
             return None
         self._places.insert(number, step.place if self.reaches(step) else _just_after(self.book.base_place))
         self._steps.insert(number, step)
-        self._fold_from(number)
         return number
 
     def _fold_from(self, number: int) -> None:
@@ -303,8 +334,8 @@ class OpenBook:
             held = after_step(held, step, inverse=self.book.inverse)
             self._states.append(held)
 
-    def _settle(self, step: Step, now_ms: int, **changes: object) -> None:
-        newest_ms = max(self.book.newest_ms, step.at_ms)
+    def _settle(self, at_ms: int, now_ms: int, **changes: object) -> None:
+        newest_ms = max(self.book.newest_ms, at_ms)
         self.book = msgspec.structs.replace(
             self.book, held=self._newest, newest_ms=newest_ms, updated_at_ms=now_ms, **changes
         )

@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.model.accounts.fills import PositionSide
+from engine.model.errors import ModelError
 from engine.model.money import ZERO, checked
 from engine.model.orders.order import OrderState
 from engine.model.terms import Side
@@ -89,8 +90,11 @@ class PortfolioOrder(msgspec.Struct, frozen=True, kw_only=True):
     def check(self) -> None:
         name(self.external_id, "external_id")
         name(self.symbol, "symbol")
-        checked(self.amount, "amount")
-        checked(self.filled_amount, "filled_amount")
+        for field, value in (("amount", self.amount), ("filled_amount", self.filled_amount)):
+            if checked(value, field) < ZERO:
+                raise ModelError(field, "0 or more", str(value))
+        if self.price is not None:
+            checked(self.price, "price")
 
 
 class PortfolioTrade(msgspec.Struct, frozen=True, kw_only=True):

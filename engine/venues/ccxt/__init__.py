@@ -13,6 +13,7 @@ from engine.venues.ccxt.errors import (
     OperationalException,
     OrderUnknown,
     PortfolioOutOfSyncError,
+    TooManyTrades,
     TransientExchangeError,
 )
 from engine.venues.ccxt.library import check_credentials
@@ -34,6 +35,7 @@ __all__ = [
     "PortfolioOutOfSyncError",
     "PortfolioProvider",
     "PortfolioProviders",
+    "TooManyTrades",
     "TransientExchangeError",
     "check_credentials",
 ]

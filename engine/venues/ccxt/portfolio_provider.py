@@ -19,14 +19,20 @@ from engine.model import (
 from engine.venues.ccxt import library, quirks, reading
 from engine.venues.ccxt.client import Client
 from engine.venues.ccxt.credentials import MarketCredential
-from engine.venues.ccxt.errors import CapabilityMissing, ImproperlyConfigured, OperationalException, OrderUnknown
+from engine.venues.ccxt.errors import (
+    CapabilityMissing,
+    ImproperlyConfigured,
+    OperationalException,
+    OrderUnknown,
+    TooManyTrades,
+)
 from engine.venues.ccxt.provider import PortfolioProvider
 from engine.venues.ccxt.settings import CcxtSettings
 
 R = TypeVar("R")
 
 MAX_CLIENTS = 256
-MAX_TRADE_PAGES = 20
+MAX_TRADE_PAGES = 100
 TRADES_A_PAGE = 100  # what every exchange gives
 
 
@@ -130,7 +136,7 @@ class CcxtPortfolioProvider(PortfolioProvider):
             return exchange.fetch_open_orders(None, None, None, params)
 
         rows = await self.client(portfolio, market_credential).ask("fetchOpenOrders", ask)
-        return tuple(self._read(portfolio, reading.read_order, row) for row in rows)
+        return tuple(self._read(portfolio, reading.read_resting, row) for row in rows)
 
     async def get_order_trades(
         self, portfolio: Portfolio, order: PortfolioOrder, market_credential: MarketCredential
@@ -192,22 +198,26 @@ def order_trades(exchange: Any, order: PortfolioOrder) -> Sequence[Any]:
     found: dict[str, Any] = {}
     for params in quirks.order_trade_questions(exchange.id):
         rows = exchange.fetch_order_trades(order.external_id, order.symbol, None, None, params)
-        found |= {str(row["id"]): row for row in rows}
+        found |= {reading.trade_id(row): row for row in rows}
     return list(found.values())
 
 
 def all_trades(
     exchange: Any, symbol: str | None, since_ms: int, besides: Mapping[str, Any] | None = None
 ) -> Sequence[Any]:
-    """Every own trade in a symbol, or in all, since then. ccxt gives a page; the next one begins where it ended."""
-    found: dict[str, Any] = {}
+    """Every own trade in a symbol, or in all, since then. ccxt gives a page; the next one begins where it ended.
+
+    Raises `TooManyTrades`.
+    """
+    found: dict[tuple[str, str], Any] = {}  # ids are unique within a symbol
     now_ms = exchange.milliseconds()
     window_ms = quirks.TRADES_WINDOW_MS.get(exchange.id)
     for params in quirks.trade_questions(exchange.id, now_ms):
         from_ms = since_ms
         for _ in range(MAX_TRADE_PAGES):
             page = exchange.fetch_my_trades(symbol, from_ms, TRADES_A_PAGE, {**params, **(besides or {})})
-            new = {str(row["id"]): row for row in page if str(row["id"]) not in found}
+            named = {(str(row["symbol"]), reading.trade_id(row)): row for row in page}
+            new = {name: row for name, row in named.items() if name not in found}
             found |= new
             if new and len(page) >= TRADES_A_PAGE:
                 from_ms = max(int(row["timestamp"]) for row in new.values())
@@ -216,7 +226,7 @@ def all_trades(
             else:
                 break
         else:
-            raise CapabilityMissing(exchange.id, f"own trades in {symbol}: more than {MAX_TRADE_PAGES} pages")
+            raise TooManyTrades(exchange.id, f"own trades in {symbol}: more than {MAX_TRADE_PAGES} pages")
     return list(found.values())
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from msgspec import structs
+
 from engine.model import (
     ZERO,
     Balance,
@@ -45,8 +47,11 @@ def amount_of(answer: Answer, key: str) -> Decimal | None:
 
 
 def read_balances(answer: Answer, portfolio_id: str, now_ms: int) -> tuple[Balance, ...]:
-    """Every currency there is anything of. `equity` is the total, `available` what is free."""
-    totals = answer.get("total") or {}
+    """Every currency there is anything of. `equity` is the total, `available` what is free.
+
+    Raises KeyError for an answer without a list of them: that is not an account without money.
+    """
+    totals = answer["total"]
     return tuple(
         read_balance(answer[code], code, portfolio_id, now_ms)
         for code in sorted(totals)
@@ -55,8 +60,10 @@ def read_balances(answer: Answer, portfolio_id: str, now_ms: int) -> tuple[Balan
 
 
 def read_balance(row: Answer, code: str, portfolio_id: str, now_ms: int) -> Balance:
-    """Of free, used and total an exchange may give only two."""
+    """Of free, used and total an exchange may give only two. Raises `ModelError` when it gives none: that is not zero."""
     free, used, total = (amount_of(row, name) for name in ("free", "used", "total"))
+    if free is None and total is None:
+        raise ModelError(f"balance of {code}", "what is free or the total", "neither")
     if total is None:
         total = (free or ZERO) + (used or ZERO)
     if free is None:
@@ -120,6 +127,19 @@ def read_order(row: Answer, portfolio_id: str, now_ms: int) -> PortfolioOrder:
     return order
 
 
+def read_resting(row: Answer, portfolio_id: str, now_ms: int) -> PortfolioOrder:
+    """One of those the exchange lists as open: where it does not say so of each, the list does."""
+    order = read_order(row, portfolio_id, now_ms)
+    return structs.replace(order, state=OrderState.OPEN) if order.state is OrderState.UNKNOWN else order
+
+
+def trade_id(row: Answer) -> str:
+    """The exchange's, or what tells the trade from others where it gives none."""
+    if row.get("id") not in (None, ""):
+        return str(row["id"])
+    return "@".join(str(row.get(name)) for name in ("order", "timestamp", "side", "price", "amount"))
+
+
 def read_trade(row: Answer, portfolio_id: str, now_ms: int) -> PortfolioTrade:
     price, amount = amount_of(row, "price"), amount_of(row, "amount")
     if price is None or amount is None:
@@ -127,7 +147,7 @@ def read_trade(row: Answer, portfolio_id: str, now_ms: int) -> PortfolioTrade:
     fee, fee_currency = _fee(row)
     return PortfolioTrade(
         portfolio_id=portfolio_id,
-        trade_id=str(row["id"]),
+        trade_id=trade_id(row),
         external_id=str(row.get("order") or ""),
         symbol=str(row["symbol"]),
         side=_side(row),
