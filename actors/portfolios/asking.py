@@ -26,6 +26,7 @@ from engine.model import (
 )
 from engine.venues.ccxt import (
     CapabilityMissing,
+    CredentialError,
     MarketCredential,
     OperationalException,
     PortfolioProvider,
@@ -40,8 +41,8 @@ MAX_SYMBOLS = 200  # asked for their trades one by one
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """`orders` are all that changed or are new, as they are by the exchange's word; `trades` and `flows` are those not counted yet.
 
-    `statement`: the exchange was asked for deposits and withdrawals and answered. `orders_error`: why some order could not be
-    asked for.
+    `listed`: the exchange was asked for all that rests there and answered. `statement`: the same of deposits and withdrawals.
+    `orders_error`: why some order could not be asked for.
     """
 
     at_ms: int
@@ -50,6 +51,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[PortfolioOrder, ...]
     trades: tuple[PortfolioTrade, ...]
     flows: tuple[CashFlow, ...]
+    listed: bool
     statement: bool
     orders_error: OperationalException | None = None
 
@@ -73,10 +75,11 @@ class Asker:
         self._settings = settings
         self._clock = clock
         self._orders_error: OperationalException | None = None
+        self._listed = True
 
     async def look(self) -> Look:
         """Raises `OperationalException`."""
-        at_ms, self._orders_error = self._clock.wall_ms(), None
+        at_ms, self._orders_error, self._listed = self._clock.wall_ms(), None, True
         orders = await self._orders()
         balances = await self._provider.get_balances(self._portfolio, self._credential)
         positions = await self._positions()
@@ -89,6 +92,7 @@ class Asker:
             orders=tuple(order for order in orders if order != self._memory.order(order.key)),
             trades=trades,
             flows=flows or (),
+            listed=self._listed,
             statement=flows is not None,
             orders_error=self._orders_error,
         )
@@ -107,7 +111,7 @@ class Asker:
         try:
             return await self._provider.get_open_orders(self._portfolio, self._credential)
         except CapabilityMissing as error:
-            self._orders_error = error
+            self._orders_error, self._listed = error, False
             return ()
 
     def _heard(self, seen: PortfolioOrder) -> PortfolioOrder:
@@ -132,10 +136,15 @@ class Asker:
     # ── holdings, trades, statement ───────────────────────────────────────────────────────────────────────────────────
 
     async def _positions(self) -> tuple[Position, ...]:
+        """Contracts. There are none at an exchange without them, nor where a key that reads balances may not read them and never did."""
         try:
             return await self._provider.get_positions(self._portfolio, self._credential)
         except CapabilityMissing:
-            return ()  # an exchange without contracts
+            return ()
+        except CredentialError:
+            if any(row.contract and row.amount for row in self._memory.positions.values()):
+                raise
+            return ()
 
     async def _trades(
         self, orders: Iterable[PortfolioOrder], balances: Iterable[Balance], positions: Iterable[Position]

@@ -104,8 +104,9 @@ def _allocate(
     free, used = (ZERO, ZERO) if balance is None else (balance.available, balance.equity - balance.available)
     contracts = any(row.amount for row in look.positions) or any(is_contract(order.symbol) for order in live)
     wanted = unacknowledged(live, currency)
+    all_ours = contracts or not look.listed  # of orders that nobody could list, any may hold it
     money = ExchangeMoney(
-        free=free, held=held_by(live, currency, max(used, ZERO), contracts=contracts), unacknowledged=wanted
+        free=free, held=held_by(live, currency, max(used, ZERO), contracts=all_ours), unacknowledged=wanted
     )
     if not portfolio.initialized:
         return initialised(portfolio, money, now_ms=look.at_ms)

@@ -171,6 +171,39 @@ async def test_our_own_orders_are_no_loss(tmp_path: Path, autojump_clock: object
         )
 
 
+async def test_where_open_orders_cannot_be_listed_what_they_hold_is_no_loss(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    exchange = PlayedExchange(USDT=1000)
+    exchange.cannot = {"open orders"}
+    async with portfolio_rig(tmp_path, exchange, mode="halt") as rig:
+        await rig.sync()
+        exchange.place(amount=7, price=100)
+        result = await rig.functions.sync_unallocated("main")
+        assert (result.kind, result.broker_available, result.new_unallocated) == (SyncKind.NOOP, D(1000), D(1000))
+        exchange.move(-50)
+        with pytest.raises(PortfolioOutOfSyncError):
+            await rig.functions.sync_unallocated("main")
+
+
+async def test_a_key_that_may_not_read_contracts_is_no_broken_key_while_there_are_none(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Keys of a spot account are refused by the part of the exchange that has contracts."""
+    exchange = PlayedExchange(USDT=1000)
+    refused = CredentialError("fake", "no permission")
+    exchange.failing = {"positions": refused}
+    async with portfolio_rig(tmp_path, exchange) as rig:
+        assert (await rig.functions.sync_unallocated("main")).new_unallocated == 1000
+        exchange.failing = {}
+        exchange.contracts["BTC/USDT:USDT"] = D(2)
+        await rig.sync()
+        exchange.failing = {"positions": refused}
+        with pytest.raises(CredentialError):
+            await rig.functions.sync_unallocated("main")
+        assert rig.rows("portfolio_positions")["main|BTC/USDT:USDT|net"].amount == 2
+
+
 async def test_a_deposit_is_a_result_and_no_difference(tmp_path: Path, autojump_clock: object) -> None:
     async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000)) as rig:
         await rig.sync()

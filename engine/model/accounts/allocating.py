@@ -191,7 +191,8 @@ def _matched(flows: Decimal, inferred: Decimal) -> tuple[Decimal, Decimal]:
 
 
 def held_by(orders: Iterable[PortfolioOrder], currency: str, used: Decimal, *, contracts: bool) -> Decimal:
-    """How much of what is not free there is ours to have back: `used` where margin is kept, else what the orders rest on.
+    """How much of what is not free there is ours to have back: `used` where margin is kept or not every order is known, else what
+    the orders rest on.
 
     Never more than is not free. An order without a price (a stop) may hold anything.
     """
