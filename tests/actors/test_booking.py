@@ -26,7 +26,7 @@ from engine.model import (
     step_of,
 )
 from engine.model.accounts import books
-from engine.store import Commit, Put
+from engine.store import Commit, Delete, Put
 from tests.support.adversary import HONEST, PERPETUAL, PlacedOrder
 from tests.support.order_asks import place
 from tests.support.order_rig import ACCOUNT, EPOCH_MS, Ear, Rig, order_rig
@@ -143,6 +143,43 @@ async def test_late_and_repeated_fills_make_the_same_book(tmp_path: Path, autoju
         await trio.sleep(1)
         await hear(rig, a_fill(0, 10, 30_000), *fills)  # the next incarnation folds what it finds stored
         assert_whole(rig)
+
+
+async def test_many_late_fills_of_one_message_fold_what_follows_once(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [a_fill(2 * number + 1, 30) for number in range(40)]
+    folded_steps: list[object] = []
+    after_step = books.after_step
+
+    def counted(held: Held, step: Any, **more: Any) -> Held:
+        folded_steps.append(step)
+        return after_step(held, step, **more)
+
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await hear(rig, *(a_fill(2 * number, 10 if number % 3 else -10) for number in range(700)))
+        monkeypatch.setattr(books, "after_step", counted)
+        await hear(rig, *late)
+        assert len(folded_steps) < 4 * 740
+        monkeypatch.undo()
+        assert_whole(rig)
+        assert sum(row.change_amount for row in records_of(rig)) == book_of(rig).held.amount
+
+
+async def test_what_was_recorded_of_fills_that_a_crash_kept_from_being_stored_is_not_booked_twice(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    early = [a_fill(2 * number, 10 if number % 3 else -10) for number in range(600)]
+    late = [a_fill(2 * number + 1, 30) for number in range(5)]
+    async with order_rig(tmp_path / "s", seed=1, behaviour=HONEST) as rig:
+        await hear(rig, *early)
+        await hear(rig, *late)
+    with open_store(tmp_path / "s", clock=SetClock(EPOCH_MS), map_size=1 << 30) as store:
+        store.commit([Commit("crash", tuple(Delete("fills", fill.key) for fill in late[2:]))])
+    async with order_rig(tmp_path / "s", seed=2, behaviour=HONEST) as rig:
+        await hear(rig, *reversed(late))
+        assert_whole(rig)
+        assert sum(row.change_amount for row in records_of(rig)) == book_of(rig).held.amount
 
 
 async def test_a_store_without_books_gets_them_once(tmp_path: Path, autojump_clock: object) -> None:
