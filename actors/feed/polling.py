@@ -37,6 +37,7 @@ class PollingFeed(BaseFeed):
 
     async def on_start(self) -> None:
         await super().on_start()
+        self._repairs.lost_touch()  # the stream may be trusted again before the first poll has come
         self._state.modes[self._seat.route] = POLLING
         for data_class in sorted(self._seat.classes & ASKABLE):
             self.spawn(self._poll, data_class, name=f"poll {data_class}")

@@ -44,10 +44,11 @@ class StreamingFeed(BaseFeed):
             seat.handed_over = None
             if self._has_book:
                 self._snapshot_came()
-        else:
+        else:  # whatever ended the last life may have been in the middle of it
             state.modes[seat.route] = STARTING
+            self._repairs.lost_touch()
             if self._has_book:
-                state.book.lose()  # whatever ended the last life may have been in the middle of it
+                state.book.lose()
                 self._await_snapshot(self._began_s)
                 if seat.stream_up:
                     self._ask_for_book(state)

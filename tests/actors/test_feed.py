@@ -424,6 +424,27 @@ async def test_a_crash_costs_a_snapshot_and_nothing_else(autojump_clock: trio.te
         assert (b.moves, restarts(b.system)) == ([], 1)
 
 
+async def test_bars_that_a_crash_may_have_lost_the_end_of_are_asked_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The frames in hand at a crash are not handled again, and one may have been a bar's last version."""
+    async with bench() as (b, _):
+        await b.live()
+        b.beat()
+        await soon(lambda: b.market.mode == "streaming")
+        open_ms = b.market.bars["1m"].last_key()
+        b.venue.client().bars_now = lambda start, end: bar_rows(start // 60_000 * 60_000, 2, volume=9.0)
+        b.system.kill(PATH)
+        await soon(lambda: b.asked == [Resnapshot(SYMBOL)])
+        b.snapshot()
+        await soon(lambda: volume_of(b, open_ms) == 9.0)
+
+
+def volume_of(b: Bench, open_ms: float | None) -> float:
+    rows = b.market.bars["1m"].view()
+    return float(rows[rows[:, 0] == open_ms][0, 5])
+
+
 # ── polling and back ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -483,6 +504,25 @@ async def test_streaming_comes_back_after_a_snapshot_and_clean_seconds(autojump_
         assert Resnapshot(SYMBOL) not in b.asked
         assert b.market.fresh[DataClass.BOOK].source is Source.STREAM
         assert restarts(b.system) == 0
+
+
+async def test_a_bar_that_closed_in_a_silence_is_asked_for_though_no_poll_came(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The connection stays, so nothing else says that anything was missed: the stream goes on with the next bar."""
+    async with bench() as (b, nursery):
+        await b.live()
+        b.beat()
+        await soon(lambda: b.market.mode == "streaming")
+        client, open_ms = b.venue.client(), b.market.bars["1m"].last_key()
+        client.trouble = NotSent("busy")
+        await soon(lambda: b.market.mode == "polling", within_s=60)
+        b.snapshot()
+        nursery.start_soon(b.keep_beating)
+        await soon(lambda: b.modes == ["polling", "streaming"], within_s=60)
+        client.bars_now = lambda start, end: bar_rows(start // 60_000 * 60_000, 5, volume=9.0)
+        client.trouble = None
+        await soon(lambda: volume_of(b, open_ms) == 9.0, within_s=30)
 
 
 async def test_a_gap_on_probation_starts_it_over(autojump_clock: trio.testing.MockClock) -> None:
