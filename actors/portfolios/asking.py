@@ -30,7 +30,7 @@ from engine.venues.ccxt import (
     MarketCredential,
     OperationalException,
     PortfolioProvider,
-    TooManyTrades,
+    TooManyRows,
     TransientExchangeError,
 )
 
@@ -129,7 +129,7 @@ class Asker:
             return followed(order, seen)
         try:
             trades = await self._provider.get_order_trades(self._portfolio, order, self._credential)
-        except (CapabilityMissing, TooManyTrades):
+        except (CapabilityMissing, TooManyRows):
             trades = ()
         return not_known(order, trades, now_ms=self._clock.wall_ms())
 
@@ -167,17 +167,17 @@ class Asker:
         return self._memory.new_trades(trades)
 
     async def _traded(self, symbols: Iterable[str], since_ms: int) -> list[PortfolioTrade]:
-        """All trades at once, where the exchange can be asked so; else those in `symbols`. Raises `TooManyTrades`: some of them are
+        """All trades at once, where the exchange can be asked so; else those in `symbols`. Raises `TooManyRows`: some of them are
         no trades to reckon with.
         """
         try:
             return [*await self._provider.get_trades(self._portfolio, "", since_ms, self._credential)]
-        except (CapabilityMissing, TooManyTrades):
+        except (CapabilityMissing, TooManyRows):
             trades: list[PortfolioTrade] = []
             wanted = sorted(symbols)
             if len(wanted) > MAX_SYMBOLS:
                 text = f"own trades: expected at most {MAX_SYMBOLS} symbols to ask for, got {len(wanted)}"
-                raise TooManyTrades(self._portfolio.market, text) from None
+                raise TooManyRows(self._portfolio.market, text) from None
             for symbol in wanted:
                 trades += await self._provider.get_trades(self._portfolio, symbol, since_ms, self._credential)
             return trades
@@ -212,7 +212,7 @@ class Asker:
         since_ms = (self._memory.looked_ms or at_ms) - int(back_s * 1000)
         try:
             flows = await self._provider.get_flows(self._portfolio, since_ms, self._credential)
-        except TransientExchangeError:
+        except (TransientExchangeError, TooManyRows):
             raise
         except OperationalException:
             return None

@@ -18,7 +18,7 @@ from engine.venues.ccxt import (
     MarketCredential,
     OperationalException,
     PortfolioOutOfSyncError,
-    TooManyTrades,
+    TooManyRows,
     TransientExchangeError,
 )
 from tests.support.order_rig import EPOCH_MS
@@ -336,12 +336,12 @@ async def test_trades_that_cannot_be_read_to_their_end_are_not_reckoned_with(
         number = exchange.place(amount=3, price=100)
         await rig.sync()
         exchange.fill(number)
-        exchange.failing = dict.fromkeys(("all trades", "trades"), TooManyTrades("fake", "more than 100 pages"))
+        exchange.failing = dict.fromkeys(("all trades", "trades"), TooManyRows("fake", "more than 100 pages"))
         before = await snapshot(rig)
-        with pytest.raises(TooManyTrades):
+        with pytest.raises(TooManyRows):
             await rig.functions.sync_unallocated("main")
         assert await snapshot(rig) == before
-        exchange.failing = {"all trades": TooManyTrades("fake", "more than 100 pages")}
+        exchange.failing = {"all trades": TooManyRows("fake", "more than 100 pages")}
         assert (await rig.functions.sync_unallocated("main")).new_unallocated == 700
 
 

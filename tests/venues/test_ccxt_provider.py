@@ -15,7 +15,7 @@ from engine.venues.ccxt import (
     MarketCredential,
     OperationalException,
     PortfolioProviders,
-    TooManyTrades,
+    TooManyRows,
     TransientExchangeError,
     reading,
 )
@@ -170,7 +170,7 @@ async def test_trades_that_do_not_come_to_an_end_are_not_taken_for_all_of_them()
     def page(_symbol, since_ms, limit, _params):
         return [{**TRADE, "id": str(since_ms + n), "timestamp": since_ms + n} for n in range(limit)]
 
-    with pytest.raises(TooManyTrades, match="more than 100 pages"):
+    with pytest.raises(TooManyRows, match="more than 100 pages"):
         await fake_provider(FakeExchange(fetch_my_trades=page)).get_trades(MAIN, "BTC/USDT", 0, KEYS)
 
 
@@ -227,6 +227,30 @@ async def test_a_ledger_tells_transfers_too_and_results_of_trading_are_no_flows(
     exchange.has["fetchLedger"] = True
     (flow,) = await fake_provider(exchange).get_flows(MAIN, 0, KEYS)
     assert (flow.kind, flow.amount) == (FlowKind.TRANSFER_OUT, Decimal(-5))
+
+
+async def test_a_statement_is_read_to_its_end_or_not_at_all():
+    fees = [{"id": str(n), "type": "fee", "currency": "USDT", "amount": "1", "timestamp": n // 3} for n in range(250)]
+    rows = [*fees, {**fees[0], "id": "d", "type": "transaction", "direction": "in", "timestamp": 90}]
+    exchange = FakeExchange(
+        fetch_ledger=lambda _code, since_ms: [row for row in rows if row["timestamp"] >= since_ms][:20]
+    )
+    exchange.has["fetchLedger"] = True
+    (flow,) = await fake_provider(exchange).get_flows(MAIN, 0, KEYS)
+    assert flow.at_ms == 90
+    exchange.answers["fetch_ledger"] = lambda _code, since_ms: [
+        {**fees[0], "id": str(since_ms + n), "timestamp": since_ms + n} for n in range(20)
+    ]
+    with pytest.raises(TooManyRows, match="more than 100 pages"):
+        await fake_provider(exchange).get_flows(MAIN, 0, KEYS)
+
+
+async def test_where_this_kind_of_account_has_no_ledger_deposits_and_withdrawals_are_asked_for():
+    into = {"id": "d", "type": "deposit", "currency": "USDT", "amount": "5", "timestamp": 3, "status": "ok"}
+    exchange = FakeExchange(fetch_ledger=ccxt.NotSupported("contract wallets only"), fetch_deposits=[into])
+    exchange.has["fetchLedger"] = True
+    (flow,) = await fake_provider(exchange).get_flows(MAIN, 0, KEYS)
+    assert (flow.kind, flow.amount) == (FlowKind.DEPOSIT, Decimal(5))
 
 
 async def test_an_answer_that_cannot_be_read_is_an_error():

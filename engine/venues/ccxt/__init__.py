@@ -13,7 +13,7 @@ from engine.venues.ccxt.errors import (
     OperationalException,
     OrderUnknown,
     PortfolioOutOfSyncError,
-    TooManyTrades,
+    TooManyRows,
     TransientExchangeError,
 )
 from engine.venues.ccxt.library import check_credentials
@@ -35,7 +35,7 @@ __all__ = [
     "PortfolioOutOfSyncError",
     "PortfolioProvider",
     "PortfolioProviders",
-    "TooManyTrades",
+    "TooManyRows",
     "TransientExchangeError",
     "check_credentials",
 ]

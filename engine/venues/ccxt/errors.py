@@ -6,7 +6,7 @@
     ├─ TransientExchangeError       no answer now: network, limits, maintenance; it is asked again, nothing is concluded
     ├─ CredentialError              keys missing, wrong, or without the right: whoever keeps the keys must act
     ├─ CapabilityMissing            the exchange, or ccxt for it, cannot be asked this
-    ├─ TooManyTrades                more were made than are read at once; some of them would count for all
+    ├─ TooManyRows                  more trades, or lines of a statement, than are read at once; some are not all
     ├─ ImproperlyConfigured         no such market, no provider, no library: whoever configures must act
     └─ PortfolioOutOfSyncError      the exchange has less than the portfolio believes, beyond what is tolerated or allowed
 
@@ -47,8 +47,8 @@ class CapabilityMissing(OperationalException):
     """The exchange cannot be asked this through ccxt."""
 
 
-class TooManyTrades(OperationalException):
-    """There are more own trades than can be read to their end."""
+class TooManyRows(OperationalException):
+    """There are more own trades, or lines of the statement, than can be read to their end."""
 
 
 class ImproperlyConfigured(OperationalException):

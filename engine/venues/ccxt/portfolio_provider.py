@@ -24,7 +24,7 @@ from engine.venues.ccxt.errors import (
     ImproperlyConfigured,
     OperationalException,
     OrderUnknown,
-    TooManyTrades,
+    TooManyRows,
 )
 from engine.venues.ccxt.provider import PortfolioProvider
 from engine.venues.ccxt.settings import CcxtSettings
@@ -32,8 +32,8 @@ from engine.venues.ccxt.settings import CcxtSettings
 R = TypeVar("R")
 
 MAX_CLIENTS = 256
-MAX_TRADE_PAGES = 100
-TRADES_A_PAGE = 100  # what every exchange gives
+MAX_PAGES = 100
+ROWS_A_PAGE = 100  # what every exchange gives
 
 
 class CcxtPortfolioProvider(PortfolioProvider):
@@ -207,26 +207,26 @@ def all_trades(
 ) -> Sequence[Any]:
     """Every own trade in a symbol, or in all, since then. ccxt gives a page; the next one begins where it ended.
 
-    Raises `TooManyTrades`.
+    Raises `TooManyRows`.
     """
     found: dict[tuple[str, str], Any] = {}  # ids are unique within a symbol
     now_ms = exchange.milliseconds()
     window_ms = quirks.TRADES_WINDOW_MS.get(exchange.id)
     for params in quirks.trade_questions(exchange.id, now_ms):
         from_ms = since_ms
-        for _ in range(MAX_TRADE_PAGES):
-            page = exchange.fetch_my_trades(symbol, from_ms, TRADES_A_PAGE, {**params, **(besides or {})})
+        for _ in range(MAX_PAGES):
+            page = exchange.fetch_my_trades(symbol, from_ms, ROWS_A_PAGE, {**params, **(besides or {})})
             named = {(str(row["symbol"]), reading.trade_id(row)): row for row in page}
             new = {name: row for name, row in named.items() if name not in found}
             found |= new
-            if new and len(page) >= TRADES_A_PAGE:
+            if new and len(page) >= ROWS_A_PAGE:
                 from_ms = max(int(row["timestamp"]) for row in new.values())
             elif window_ms is not None and from_ms + window_ms < now_ms:
                 from_ms += window_ms
             else:
                 break
         else:
-            raise TooManyTrades(exchange.id, f"own trades in {symbol}: more than {MAX_TRADE_PAGES} pages")
+            raise TooManyRows(exchange.id, f"own trades in {symbol}: more than {MAX_PAGES} pages")
     return list(found.values())
 
 
@@ -236,7 +236,27 @@ def statement(exchange: Any, code: str, since_ms: int) -> tuple[bool, list[Any]]
     if special is not None:
         return True, special(exchange, code, since_ms)
     if exchange.has.get("fetchLedger") is True:
-        return True, exchange.fetch_ledger(code, since_ms)
+        try:
+            return True, ledger(exchange, code, since_ms)
+        except library.load().NotSupported:
+            pass  # it has one, and not of this kind of account
     capable(exchange, "fetchDeposits")
     capable(exchange, "fetchWithdrawals")
     return False, [*exchange.fetch_deposits(code, since_ms), *exchange.fetch_withdrawals(code, since_ms)]
+
+
+def ledger(exchange: Any, code: str, since_ms: int) -> list[Any]:
+    """Every line since then, results of trading among them. How many there are on a page is the exchange's own: the last page is
+    the one that brings nothing new. Raises `TooManyRows`.
+    """
+    found: dict[tuple[str, ...], Any] = {}
+    from_ms = since_ms
+    for _ in range(MAX_PAGES):
+        page = exchange.fetch_ledger(code, from_ms)
+        named = {tuple(str(row.get(part)) for part in ("id", "type", "timestamp", "amount")): row for row in page}
+        new = {name: row for name, row in named.items() if name not in found}
+        found |= new
+        if not new:
+            return list(found.values())
+        from_ms = max(int(row["timestamp"]) for row in new.values())
+    raise TooManyRows(exchange.id, f"the statement in {code}: more than {MAX_PAGES} pages")

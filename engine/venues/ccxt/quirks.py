@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.venues.ccxt.errors import TooManyRows
+
 Statement = Callable[[Any, str, int], list[dict[str, Any]]]
 
 #: Exchanges that list orders and trades by currency, one at a time: `code` names it.
@@ -46,9 +48,9 @@ def _deribit_log(exchange: Any, currency: str, since_ms: int) -> list[dict[str, 
         page = exchange.private_get_get_transaction_log(asked)["result"]
         lines += [_deribit_line(row, currency) for row in page["logs"]]
         if page.get("continuation") is None:
-            break
+            return lines
         asked["continuation"] = page["continuation"]
-    return lines
+    raise TooManyRows(exchange.id, f"the transaction log in {currency}: more than {MAX_PAGES} pages")
 
 
 def _deribit_line(row: Mapping[str, Any], currency: str) -> dict[str, Any]:
