@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from unittest.mock import Mock
 
 import pytest
 from msgspec.structs import replace
@@ -17,11 +18,14 @@ from engine.model import (
     PortfolioTrade,
     Side,
 )
+from scripts.drills import _accounts_world
 from scripts.drills._accounts_ground import BINANCE, DERIBIT, TrueFill, TrueOrder, Truth
-from scripts.drills._accounts_plan import Act, Cover
+from scripts.drills._accounts_judge import Begun, Finding
+from scripts.drills._accounts_plan import Act, Cover, Schedule
 from scripts.drills._accounts_portfolio import OutsideStory, outside
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_view import Outside
+from scripts.drills._accounts_world import World
 
 D = Decimal
 NAME, SYMBOL, PAIR = "outside", "BTCUSDT", "BTC/USDT:USDT"
@@ -229,3 +233,18 @@ def test_money_that_leaves_is_told_each_time_and_has_the_name_its_venue_gives_it
     assert bounds(story, K.WITHDRAWAL, "USDT") == (2, 2)
     assert story.flows(DERIBIT) == {(FlowKind.WITHDRAWAL, "USDT"): 2}
     assert story.flows(BINANCE) == {(FlowKind.TRANSFER_OUT, "USDT"): 2}
+
+
+def test_rows_that_nobody_has_looked_at_since_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While fills are hidden the node alone is asked for passes; what the portfolio has is from before."""
+    world = World.__new__(World)
+    world.plan = Schedule(seed=1, ground=1, before=(), bursts=(), outside=True)
+    world.ground, world.story, world._seen, world._begun = BINANCE, Story(), OutsideStory(), Begun({}, frozenset())
+    stale = Finding("portfolio", "of before")
+    for name in ("differences", "records", "statement", "telling"):
+        monkeypatch.setattr(_accounts_world, name, lambda *_args, **_named: [])
+    monkeypatch.setattr(_accounts_world, "outside", lambda *_args: [stale])
+    view = Mock(known_fills={}, node_part="node")
+    monkeypatch.setattr(World, "_view", lambda _self: view)
+    assert world._look(truth(), whole=False) == []
+    assert world._look(truth(), whole=True) == [stale]
