@@ -1,8 +1,8 @@
 """Keeping the store small without forgetting anything.
 
-Two things age. Rows that have ended (orders, plans, fills, position changes and records, notices, and of portfolios) are deleted by ordinary
-journalled commits: their last values stay in the journal. Journal entries move to archive files. Both go in bounded rounds, so
-that no commit waits long.
+Two things age. Rows that have ended (orders, plans, fills, statement lines, position changes and records, differences, notices, and
+of portfolios) are deleted by ordinary journalled commits: their last values stay in the journal. Journal entries move to archive
+files. Both go in bounded rounds, so that no commit waits long.
 
 The period must be longer than any history a reconciliation asks a venue for: a fill that is reported again after its
 row has gone would count as new.
@@ -36,6 +36,7 @@ ARCHIVED_THROUGH = "archived_through"
 #: Tables whose rows age by themselves → the index that has them by time.
 BY_TIME = (
     ("fills", "fills_by_time"),
+    ("cash_flows", "cash_flows_by_time"),
     ("notices", "notices_by_time"),
     ("portfolio_orders", "portfolio_orders_ended"),
     ("portfolio_trades", "portfolio_trades_by_time"),
@@ -123,6 +124,7 @@ def expired_rows(reader: "Reader", before_ms: int) -> Commit | None:
 def _expired(reader: "Reader", before_ms: int) -> Iterator[Delete]:
     yield from _expired_orders(reader, before_ms)
     yield from _expired_plans(reader, before_ms)
+    yield from _expired_discrepancies(reader, before_ms)
     for table, index in BY_TIME:
         for at_ms, key in reader.index(index).iterate(limit=MAX_LOOKED_AT):
             if at_ms >= before_ms:
@@ -153,14 +155,32 @@ def _expired_records(reader: "Reader", positions: Iterable[str], before_ms: int)
 
 
 def _expired_orders(reader: "Reader", before_ms: int) -> Iterator[Delete]:
-    orders = reader.table("orders")
+    """All but those that a living one of their set has still to be judged by."""
+    orders, needed = reader.table("orders"), _in_living_sets(reader)
     for state in sorted(TERMINAL):
         for _, created_ms, _, order_id in reader.index("orders_by_state").iterate((str(state),), limit=MAX_LOOKED_AT):
             if created_ms >= before_ms:
                 break
-            order = orders.get(order_id)
+            order = None if order_id in needed else orders.get(order_id)
             if order is not None and order.updated_at_ms < before_ms:
                 yield Delete("orders", order_id)
+
+
+def _in_living_sets(reader: "Reader") -> frozenset[str]:
+    """The orders that those name which are not over."""
+    links = (order.link for order in reader.live_orders() if order.link is not None)
+    return frozenset(name for link in links for name in (link.group, link.entry, *link.exits, *link.rivals))
+
+
+def _expired_discrepancies(reader: "Reader", before_ms: int) -> Iterator[Delete]:
+    """What a person should look at stays until somebody has."""
+    table = reader.table("discrepancies")
+    for found_ms, discrepancy_id in reader.index("discrepancies_by_time").iterate(limit=MAX_LOOKED_AT):
+        if found_ms >= before_ms:
+            break
+        found = table.get(discrepancy_id)
+        if found is not None and not found.open and (found.settled_at_ms or found_ms) < before_ms:
+            yield Delete("discrepancies", discrepancy_id)
 
 
 def _expired_plans(reader: "Reader", before_ms: int) -> Iterator[Delete]:

@@ -3,9 +3,21 @@
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engine.model import Executed, OpenBook, OrderState, PositionBook
+from engine.model import (
+    CashFlow,
+    Discrepancy,
+    DiscrepancyKind,
+    Executed,
+    FlowKind,
+    Link,
+    LinkKind,
+    OpenBook,
+    OrderState,
+    PositionBook,
+)
 from engine.store import Commit, Delete, Put, Store, StoreCorrupt, expired_records
 from engine.store import archive as archive_module
 from engine.store.archive import archives, read_archive
@@ -47,6 +59,54 @@ def test_rows_leave_once_they_ended_long_enough_ago(tmp_path: Path) -> None:
         entry = next(store.journal(store.last_seq))
         assert (entry.kind, Delete("orders", old.order_id) in entry.changes) == ("store.expired", True)
     assert verified(tmp_path / "store") == ()
+
+
+def test_an_order_stays_while_one_of_its_set_lives(tmp_path: Path) -> None:
+    """An exit that ends is judged by its entry: whether it leaves a position bare."""
+    with open_store(tmp_path / "store") as store:
+        link = Link(group="testnode-1", kind=LinkKind.OTOCO, entry="testnode-1", rivals=("testnode-3",))
+        entry = order(1, OrderState.FILLED, at_ms=LONG_AGO)
+        stop = order(2, OrderState.OPEN, at_ms=LONG_AGO, link=link)
+        rival, alone = (order(number, OrderState.CANCELLED, at_ms=LONG_AGO) for number in (3, 4))
+        store.commit([put(made) for made in (entry, stop, rival, alone)])
+        assert store.expire(EPOCH_MS) == 1
+        assert [key for key, _ in store.table("orders").iterate()] == [f"testnode-{n}" for n in (1, 2, 3)]
+        store.commit([put(msgspec.structs.replace(stop, state=OrderState.FILLED))])
+        assert store.expire(EPOCH_MS) == 3
+
+
+def test_differences_leave_when_nobody_has_to_look_at_them_any_more(tmp_path: Path) -> None:
+    def found(name: str, *, at_ms: int = LONG_AGO, review: bool, settled_ms: int | None = None) -> Discrepancy:
+        return Discrepancy(
+            discrepancy_id=name, account="deribit:main", kind=DiscrepancyKind.FILL_EXTERNAL, subject="t", expected="", got="",
+            action="", review=review, found_at_ms=at_ms, settled_at_ms=settled_ms,
+        )  # fmt: skip
+
+    kept = [
+        found("open", review=True),
+        found("new", at_ms=EPOCH_MS, review=False),
+        found("just closed", review=True, settled_ms=EPOCH_MS),
+    ]
+    gone = [found("told", review=False), found("closed", review=True, settled_ms=LONG_AGO + 1)]
+    with open_store(tmp_path / "store") as store:
+        rows = tuple(Put("discrepancies", one.discrepancy_id, one) for one in (*kept, *gone))
+        store.commit([Commit("found", rows)])
+        assert store.expire(EPOCH_MS) == len(gone)
+        assert {key for key, _ in store.table("discrepancies").iterate()} == {one.discrepancy_id for one in kept}
+    assert verified(tmp_path / "store") == ()
+
+
+def test_lines_of_a_statement_leave_with_their_time(tmp_path: Path) -> None:
+    def line(name: str, at_ms: int) -> CashFlow:
+        return CashFlow(
+            account="deribit:main", flow_id=name, kind=FlowKind.FEE, currency="BTC", amount=Decimal(1), at_ms=at_ms
+        )
+
+    with open_store(tmp_path / "store") as store:
+        lines = [line("old", LONG_AGO), line("new", EPOCH_MS)]
+        store.commit([Commit("flows", tuple(Put("cash_flows", one.key, one) for one in lines))])
+        assert store.expire(EPOCH_MS) == 1
+        assert [one.flow_id for _, one in store.table("cash_flows").iterate()] == ["new"]
 
 
 def test_old_entries_move_to_archives_and_stay_in_the_chain(tmp_path: Path) -> None:
