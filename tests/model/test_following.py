@@ -50,6 +50,14 @@ def test_the_exchanges_word_is_taken():
     assert followed(OPEN, seen) == seen
 
 
+def test_an_amount_or_a_price_that_is_not_said_stays():
+    """Else an order whose row has no amount would be whole with its first fill as soon as the exchange does not know it."""
+    after = followed(OPEN, with_(amount=Decimal(1), filled_amount=Decimal(1), price=None))
+    assert (after.amount, after.price, after.filled_amount) == (Decimal(10), Decimal(100), Decimal(1))
+    assert not not_known(after, fills(1), now_ms=9).state.terminal
+    assert followed(OPEN, with_(amount=Decimal(4))).amount == 4
+
+
 ORDERS = st.builds(
     with_,
     state=st.sampled_from(list(OrderState)),

@@ -16,16 +16,17 @@ from engine.model.orders.order import OrderState
 def followed(known: PortfolioOrder, seen: PortfolioOrder) -> PortfolioOrder:
     """The order after the exchange's word. What is filled only grows; an end stays, unless the exchange says later that it lives.
 
-    A state the exchange does not say leaves ours. The same word again changes nothing.
+    A state, a price or an amount the exchange does not say leaves ours. The same word again changes nothing.
     """
     state = known.state if seen.state is OrderState.UNKNOWN else seen.state
     if known.state.terminal and (not state.terminal and seen.updated_at_ms <= known.updated_at_ms):
         state = known.state
     ahead = seen.filled_amount >= known.filled_amount
+    said = state.terminal or seen.amount > seen.filled_amount  # an order that lives wants more than it has
     after = msgspec.structs.replace(
         known,
-        amount=seen.amount,
-        price=seen.price,
+        amount=seen.amount if said else max(seen.amount, known.amount),
+        price=known.price if seen.price is None else seen.price,
         order_type=seen.order_type or known.order_type,
         state=state,
         filled_amount=max(seen.filled_amount, known.filled_amount),
