@@ -34,7 +34,7 @@ async def test_the_id_comes_back_as_it_was(request_id):
 async def test_a_reply_says_when_the_request_came_and_that_this_is_a_test_venue():
     reply = await ask({"jsonrpc": "2.0", "id": 1, "method": "public/get_time", "params": {}})
     assert reply["usDiff"] == reply["usOut"] - reply["usIn"] >= 0
-    assert reply["usIn"] // 1000 == reply["result"]
+    assert reply["usIn"] // 1000 <= reply["result"] <= reply["usOut"] // 1000
     assert reply["testnet"] is True
     assert reply["jsonrpc"] == "2.0"
 
