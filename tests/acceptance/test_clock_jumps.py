@@ -25,12 +25,14 @@ async def watch_feeds(live: LiveNode, seen: list[tuple[int, int]]) -> None:
         await trio.sleep(0.05)
 
 
-async def lose_an_order(live: LiveNode, sim: Simulator, key: str) -> tuple[str, int]:
-    """An order the venue took and whose answer was lost; nobody finds it until the returned fault is lifted."""
+async def lose_an_order(live: LiveNode, sim: Simulator, key: str, *, silent_s: float = 1.0) -> tuple[str, int]:
+    """An order the venue took and whose answer was lost; nobody finds it until the returned fault is lifted, nor hears of it
+    for `silent_s`.
+    """
     blind = sim.faults.add(faults.HttpStatus(status=503, method="private/get_order"))
     sim.faults.add(faults.HttpStatus(status=503, method="private/get_open_orders_by_label"))
     sim.faults.add(faults.LoseReply(method="private/buy", count=1, close=True))
-    sim.faults.add(faults.Silence(channel="user.changes", duration_s=1.0))
+    sim.faults.add(faults.Silence(channel="user.changes", duration_s=silent_s))
     order_id = await live.place(key, share="0.96")
     await live.until_state(order_id, OrderState.UNKNOWN)
     return order_id, blind
@@ -46,7 +48,7 @@ async def test_a_jump_ends_no_order_and_ages_no_data(tmp_path: Path, jump_s: flo
             nursery.start_soon(watch_feeds, live, stale)
             resting = await live.place("resting", share="0.95")
             await live.until_state(resting, OrderState.OPEN)
-            lost, _ = await lose_an_order(live, sim, "lost")
+            lost, _ = await lose_an_order(live, sim, "lost", silent_s=30.0)
             waiting = await live.place("waiting", share="0.97")  # behind the lost one, good for a minute
             short = await live.place("short", share="0.97", good_for_s=0.8)
             clock.jump(jump_s)
