@@ -233,23 +233,35 @@ def records(view: View) -> list[Finding]:
 
 
 def _chain(rows: list[PositionRecord], held: Held) -> Iterator[Finding]:
-    """In the order they were stored: each begins where the one before ended. One that came late says what it was in its own place,
-    and the correction right after it leads on from where the others had ended.
+    """In the order they were stored: each begins where the one before ended. Those that came late say what they were in their own
+    places, and the correction right after them, named after the first, leads on from where the others had ended.
     """
     amount = realised = ZERO
+    late = _came_late(rows)
     for number, row in enumerate(rows):
         if row.after_amount - row.before_amount != row.change_amount:
             yield Finding(
                 "broken_chains", f"{row.record_id}: the change is not what lies between before and after: {row}"
             )
-        follower = rows[number + 1] if number + 1 < len(rows) else None
-        late = follower is not None and follower.record_type is RecordType.CORRECTION
-        if row.before_amount != amount and not late:
+        if row.before_amount != amount and number not in late:
             yield Finding("broken_chains", f"{row.record_id}: begins with {row.before_amount} after {amount}")
         amount += row.change_amount
         realised += row.realised_pnl
     if (amount, realised) != (held.amount, held.realised):
         yield Finding("broken_chains", f"records come to {amount} and {realised}, the book says {held}")
+
+
+def _came_late(rows: list[PositionRecord]) -> set[int]:
+    """Numbers of the rows before each correction, back to the one it is named after: right before it where it is named otherwise."""
+    late: set[int] = set()
+    for number, row in enumerate(rows):
+        if row.record_type is RecordType.CORRECTION and number:
+            named = row.record_id.removeprefix("late.")
+            first = number - 1
+            while first and rows[first].trade_id != named and rows[first].record_type is RecordType.EXECUTION:
+                first -= 1
+            late.update(range(first if rows[first].trade_id == named else number - 1, number))
+    return late
 
 
 def _settled(view: View, truth: Truth, hidden: frozenset[str]) -> Iterator[Finding]:

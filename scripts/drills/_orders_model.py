@@ -100,7 +100,8 @@ class Model:
         free_ms = None if latest_ms is None else latest_ms + int(request.delay_s * 1000)
         if request.conditions or request.any_of or (request.trail and not order.native_trail):
             yield from self._met(order, wish)
-            free_ms = None if order.met_at_ms is None else max(order.met_at_ms, free_ms or 0)
+            due_ms = free_ms if request.delay_s else 0  # when it was taken matters only where the delay begins then
+            free_ms = None if order.met_at_ms is None or due_ms is None else max(order.met_at_ms, due_ms)
         if free_ms is not None and now_ms > free_ms + request.good_for_s * 1000 + SLACK_MS and not order.refusals:
             yield "its deadline is over"
 

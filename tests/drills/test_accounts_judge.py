@@ -26,6 +26,7 @@ from engine.model import (
     OrderType,
     Position,
     PositionBook,
+    PositionRecord,
     RecordType,
     Severity,
     Side,
@@ -370,3 +371,19 @@ def test_an_adjustment_is_no_execution() -> None:
     )
     held = Held(D(6), seen.books[NAME].price, seen.books[NAME].realised, 3)
     assert records(replace(seen, records=rows, books={NAME: held})) == []
+
+
+@given(st.permutations(range(6)), st.lists(st.integers(1, 4), min_size=6, max_size=6))
+def test_fills_that_come_late_together_break_no_chain(order: list[int], sizes: list[int]) -> None:
+    """Heard in any order and in groups of any size: one correction may follow several records."""
+    fills = [true_fill(n, "2", Side.BUY if n % 3 else Side.SELL, "100", str(n + 1)) for n in range(len(order))]
+    heard, book = [fills[n] for n in order], OpenBook(PositionBook(account=ACCOUNT, instrument=NAME, inverse=False))
+    rows: list[PositionRecord] = []
+    while heard:
+        group, heard = heard[: sizes[0]], heard[sizes.pop(0) :]
+        rows += book.take_fills([stored_fill(fill, "", "web") for fill in group], now_ms=1)
+    stored = tuple(stored_fill(fill, "", "web") for fill in fills)
+    seen = replace(view(), fills=stored, records=tuple(rows), books={NAME: book.held})
+    assert records(seen) == []
+    lied = replace(rows[-1], before_amount=rows[-1].before_amount + 1, after_amount=rows[-1].after_amount + 1)
+    assert kinds(records(replace(seen, records=(*rows[:-1], lied)))) == ["broken_chains"]
