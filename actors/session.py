@@ -18,6 +18,7 @@ import trio
 from actors.messages import Answered, KeyRefused, VenueCall, VenueReachable
 from engine.kernel import Actor, Backoff, ChildSpec, MailboxFull, OnExhausted, Ref, Reply, on
 from engine.model import Instrument, VenueState
+from engine.net import one_errand
 from engine.venues.base import (
     BadReply,
     MarketVenue,
@@ -155,7 +156,8 @@ class Session(Actor):
                     if not reply.done:  # whoever gave up meanwhile does not want it done behind his back
                         begun = True
                         self._state.rest_calls += not call.account
-                        reply.send(Answered(value=await call.do(line.rest)))
+                        with one_errand():
+                            reply.send(Answered(value=await call.do(line.rest)))
         except VenueError as error:
             self._note(call, error)
             reply.send(Answered(error=error))

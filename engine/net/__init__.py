@@ -15,7 +15,7 @@ from engine.net.errors import (
     WebSocketError,
 )
 from engine.net.http import FunctionTransport, HttpClient, HttpLimits, HttpReply, HttpRequest
-from engine.net.ratelimit import Bucket, BudgetExceeded, PoolUse, Priority, RateBudget, Window
+from engine.net.ratelimit import Bucket, BudgetExceeded, PoolUse, Priority, RateBudget, Window, one_errand
 from engine.net.signing import client_signature, deri_hmac, hmac_sha256_hex
 from engine.net.websocket import Connection, Library, WebSocketLimits, connect
 
@@ -42,6 +42,7 @@ __all__ = [
     "Priority",
     "RateBudget",
     "Window",
+    "one_errand",
     # signatures
     "client_signature",
     "deri_hmac",

@@ -5,13 +5,20 @@ line; the line is ordered by priority, then by arrival, and only its head may ta
 order, and an order never a cancel. Lower priorities also leave a share of the pool untouched, so that a burst of
 polls does not make the next order wait for the refill.
 
+What takes several requests (`one_errand`) stands in line with the place it got when it began. Otherwise, when more is asked
+than the pool refills, every errand would be served a part, none would be done by its deadline, and all would begin
+anew, for ever.
+
 The venue's own word overrules our arithmetic: `drain` empties a pool and closes it for a while, `observe` counts what others
 have spent, `resize` sets the limit.
 """
 
 from bisect import insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
+from itertools import count
 
 import msgspec
 import trio
@@ -19,11 +26,25 @@ import trio
 from engine.net._pools import Bucket, Pool, TokenPool, Window, WindowPool
 from engine.net.errors import NetError
 
-__all__ = ["MAX_WAITERS", "Bucket", "BudgetExceeded", "PoolUse", "Priority", "RateBudget", "Window"]
+__all__ = ["MAX_WAITERS", "Bucket", "BudgetExceeded", "PoolUse", "Priority", "RateBudget", "Window", "one_errand"]
 
 MAX_WAITERS = 10_000  # several questions about each of a thousand symbols
 
 _TICK_S = 1e-6  # what a wait is too long by, so that no rounding of a clock makes it too short
+_ARRIVALS = count(1)
+_ERRAND: ContextVar[int | None] = ContextVar("errand", default=None)  # when the errand that this task is on began
+
+
+@contextmanager
+def one_errand() -> Iterator[None]:
+    """All credits taken within, by this task and those it starts, are for one purpose: none of them waits behind what began
+    later.
+    """
+    before = _ERRAND.set(next(_ARRIVALS))
+    try:
+        yield
+    finally:
+        _ERRAND.reset(before)
 
 
 class Priority(IntEnum):
@@ -136,14 +157,12 @@ class _Line:
         self.waiters: list[_Waiter] = []  # sorted
         self._name = name
         self._shut_until_s = float("-inf")
-        self._arrivals = 0
 
     async def take(self, cost: float, priority: Priority, timeout_s: float) -> None:
         if cost > self.pool.capacity:
             raise ValueError(f"rate budget {self._name}: cost {cost} is above the capacity {self.pool.capacity}")
         share = UNTOUCHED[priority]
-        waiter = _Waiter((priority, self._arrivals))
-        self._arrivals += 1
+        waiter = _Waiter((priority, _ERRAND.get() or next(_ARRIVALS)))
         if (not self.waiters or waiter < self.waiters[0]) and self._wait_s(cost, share) <= 0.0:
             self.pool.spend(cost)
             return

@@ -1,6 +1,7 @@
 """Rate budget, breaker, signatures."""
 
 import base64
+from contextlib import suppress
 
 import pytest
 import trio
@@ -15,6 +16,7 @@ from engine.net import (
     client_signature,
     deri_hmac,
     hmac_sha256_hex,
+    one_errand,
 )
 
 
@@ -97,6 +99,53 @@ async def test_the_venues_word_shuts_the_bucket_whatever_we_counted(autojump_clo
     began_s = trio.current_time()
     await budget.take("x", 1, Priority.CANCEL, 10)
     assert trio.current_time() - began_s == pytest.approx(5)
+
+
+@pytest.mark.parametrize("errands", [3, 8])
+async def test_of_errands_there_is_no_time_for_the_first_are_done_and_not_a_part_of_each(
+    errands: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Each takes five credits; within its time ten come. Begun anew when their time is over, all get done."""
+    budget = _budget(capacity=10, refill=1)
+    budget.drain("x", 0)
+    done: list[int] = []
+
+    async def run(number: int) -> None:
+        deadline_s = trio.current_time() + 10.5
+        with one_errand():
+            for _ in range(5):
+                await budget.take("x", 1, Priority.QUERY, deadline_s - trio.current_time())
+        done.append(number)
+
+    async def until_done(number: int) -> None:
+        while number not in done:
+            with suppress(BudgetExceeded):
+                await run(number)
+
+    with trio.move_on_after(10.0 * errands):
+        async with trio.open_nursery() as nursery:
+            for number in range(errands):
+                nursery.start_soon(until_done, number)
+                await trio.testing.wait_all_tasks_blocked()
+    assert sorted(done) == list(range(errands))
+
+
+async def test_an_errand_keeps_its_place_within_its_priority(autojump_clock: trio.testing.MockClock) -> None:
+    budget = _budget(capacity=10, refill=1)
+    budget.drain("x", 0)
+    served: list[str] = []
+
+    async def want(name: str, priority: Priority, times: int) -> None:
+        with one_errand():
+            for _ in range(times):
+                await budget.take("x", 1, priority, 100)
+                served.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name, priority, times in (("a", 2, 3), ("b", 2, 2), ("order", 1, 1)):
+            nursery.start_soon(want, name, Priority(priority), times)
+            await trio.testing.wait_all_tasks_blocked()
+    assert served == ["order", "a", "a", "a", "b", "b"]
 
 
 async def test_a_cost_above_the_capacity_is_a_mistake_of_ours() -> None:

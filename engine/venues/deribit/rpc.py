@@ -46,6 +46,7 @@ _NONCE_CHARS = 8
 _MAX_RETRY_AFTER_S = 600.0
 _TOO_MANY = 429
 _JUDGE_S = 0.05  # before the caller's deadline
+_ANSWER_S = 0.5  # what a question keeps of its time for the exchange itself
 _BREAK_S = 2.0  # long enough to spare a host that is down, short enough to notice its return
 
 
@@ -128,8 +129,9 @@ class RpcClient:
     async def _pay(self, method: str, deadline_s: float) -> None:
         """Wait for credits, and refuse to ask a host that is down when the question can wait.
 
-        An order or a cancel waits at most half of the time there is: who was cut off by his own deadline in this line
-        could not say that nothing was sent, and who left it at the last moment would have no time for an answer.
+        Nobody waits for as long as there is time, an order or a cancel for half of it: who was cut off by his own deadline
+        in this line could not say that nothing was sent, and who left it at the last moment would have paid for a request
+        with no time for its answer.
         """
         bucket, cost = price_of(method)
         priority = priority_of(method)
@@ -138,7 +140,7 @@ class RpcClient:
             raise NotSent(f"{method}: the venue keeps failing; next try in {self._breaker.wait_s(now_s):.1f} s")
         try:
             left_s = min(deadline_s, trio.current_effective_deadline()) - now_s
-            patience_s = left_s / 2 if priority <= Priority.ORDER else left_s
+            patience_s = left_s / 2 if priority <= Priority.ORDER else left_s - min(_ANSWER_S, left_s / 4)
             await self._budget.take(bucket, cost, priority, max(0.0, patience_s))
         except BudgetExceeded as error:
             raise RateLimited(f"{method}: {error}", retry_after_s=error.wait_s) from error
