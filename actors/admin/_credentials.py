@@ -13,6 +13,7 @@ from actors.credentials import CredentialRow, HeldKeys, row_of
 from actors.messages import CheckKeys, Reloaded, ReloadKeys
 from actors.parts import VenueParts
 from engine.kernel import Request
+from engine.model import is_account
 
 R = TypeVar("R")
 
@@ -76,11 +77,7 @@ def _venues(desk: Desk, account: str) -> list[VenueParts]:
 
 
 def _held(venue: VenueParts, account: str) -> list[HeldKeys]:
-    return [
-        one.keys
-        for one in venue.accounts.values()
-        if one.keys is not None and account in ("", one.name, one.name.partition(":")[2])
-    ]
+    return [one.keys for one in venue.accounts.values() if one.keys is not None and is_account(account, one.name)]
 
 
 METHODS = {

@@ -22,6 +22,7 @@ from engine.model import (
     Position,
     Severity,
     instrument_id,
+    is_account,
     split_instrument,
 )
 from engine.settings import show
@@ -128,14 +129,16 @@ async def feeds(desk: Desk, _: Nothing) -> Listing[MarketSummary]:
 
 async def positions(desk: Desk, params: Holdings) -> Listing[Position]:
     rows = (position for _, position in desk.parts.store.table("positions").iterate())
-    return await gather(rows, lambda row: (params.all or row.amount != 0) and _of(params.account, row.account), 10_000)
+    return await gather(
+        rows, lambda row: (params.all or row.amount != 0) and is_account(params.account, row.account), 10_000
+    )
 
 
 async def balances(desk: Desk, params: Holdings) -> Listing[Balance]:
     rows = (balance for _, balance in desk.parts.store.table("balances").iterate())
     return await gather(
         rows,
-        lambda row: (params.all or row.balance != 0 or row.equity != 0) and _of(params.account, row.account),
+        lambda row: (params.all or row.balance != 0 or row.equity != 0) and is_account(params.account, row.account),
         10_000,
     )
 
@@ -147,7 +150,7 @@ async def orders(desk: Desk, params: Orders) -> Listing[Order]:
     def keep(order: Order) -> bool:
         return (
             (not instrument or order.instrument == instrument)
-            and _of(params.account, order.account)
+            and is_account(params.account, order.account)
             and (not params.strategy or order.strategy == params.strategy)
         )
 
@@ -158,7 +161,7 @@ async def fills(desk: Desk, params: Fills) -> Listing[Fill]:
     instrument = full_name(desk.parts, params.instrument)
 
     def keep(fill: Fill) -> bool:
-        return (not instrument or fill.instrument == instrument) and _of(params.account, fill.account)
+        return (not instrument or fill.instrument == instrument) and is_account(params.account, fill.account)
 
     return await gather(_fills(desk.parts, params.order_id), keep, params.limit)
 
@@ -213,11 +216,6 @@ async def market_get(desk: Desk, params: Market) -> dict[str, Any]:
 
 async def config_show(desk: Desk, _: Nothing) -> dict[str, Any]:
     return show(desk.control.settings)
-
-
-def _of(wanted: str, account: str) -> bool:
-    """Whether an account is the wanted one, named in full or without its venue."""
-    return not wanted or account == wanted or account.partition(":")[2] == wanted
 
 
 METHODS = {

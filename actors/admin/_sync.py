@@ -13,7 +13,7 @@ from actors.admin._look import DEFAULT_LIMIT, Listing, gather
 from actors.messages import GetSyncReport, SyncNow
 from actors.parts import AccountParts
 from actors.recorder import Record
-from engine.model import CashFlow, Discrepancy, ExternalOrder, FlowKind, SyncReport
+from engine.model import CashFlow, Discrepancy, ExternalOrder, FlowKind, SyncReport, is_account
 from engine.store import Commit
 from engine.venues.ccxt import PortfolioOutOfSyncError
 
@@ -53,15 +53,11 @@ class Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def chosen(desk: Desk, name: str) -> list[AccountParts]:
     """Raises RpcError naming the accounts there are."""
     accounts = list(desk.parts.accounts())
-    found = [account for account in accounts if is_wanted(name, account.name)]
+    found = [account for account in accounts if is_account(name, account.name)]
     if not found:
         known = ", ".join(account.name for account in accounts) or "none is configured"
         raise rpc.refused("ACCOUNT_UNKNOWN", "account", f"one of: {known}", name or "none named")
     return found
-
-
-def is_wanted(wanted: str, account: str) -> bool:
-    return not wanted or wanted in (account, account.partition(":")[2])
 
 
 async def sync(desk: Desk, params: Accounts) -> Listing[SyncReport]:
@@ -103,7 +99,7 @@ async def report(desk: Desk, params: Accounts) -> Listing[SyncReport]:
 async def flows(desk: Desk, params: Flows) -> Listing[CashFlow]:
     def keep(flow: CashFlow) -> bool:
         return (
-            is_wanted(params.account, flow.account)
+            is_account(params.account, flow.account)
             and params.currency in ("", flow.currency)
             and params.kind in (None, flow.kind)
         )
@@ -121,12 +117,12 @@ def _flows(desk: Desk) -> Iterator[CashFlow]:
 
 async def external(desk: Desk, params: Accounts) -> Listing[ExternalOrder]:
     rows = (order for _, order in desk.parts.store.table("external_orders").iterate())
-    return await gather(rows, lambda order: is_wanted(params.account, order.account), 10_000)
+    return await gather(rows, lambda order: is_account(params.account, order.account), 10_000)
 
 
 async def discrepancies(desk: Desk, params: Discrepancies) -> Listing[Discrepancy]:
     def keep(one: Discrepancy) -> bool:
-        return is_wanted(params.account, one.account) and (params.all or one.open)
+        return is_account(params.account, one.account) and (params.all or one.open)
 
     return await gather(_discrepancies(desk), keep, params.limit)
 

@@ -30,6 +30,7 @@ from engine.model import (
     Plan,
     PlanState,
     bad_request,
+    check_account,
     check_shape,
     denied,
     ended,
@@ -84,7 +85,7 @@ class Execution(Learning):
             return None
         try:
             request.check()
-            self._check_account(request.order.account)
+            check_account(request.order.account, self._desk.account)
         except ModelError as error:
             return bad_request(error)
         known = request.order.request_key and self._known_key(request.order.request_key)
@@ -137,11 +138,6 @@ class Execution(Learning):
             reply.send(await ask_queue(self._desk.orders, submit, timeout_s=self._settings.call_timeout_s))
         except (Unanswered, CallTimeout, CallFailed) as error:
             reply.fail(error)
-
-    def _check_account(self, account: str) -> None:
-        own = self._desk.account
-        if account not in ("", own, own.partition(":")[2]):
-            raise ModelError("account", own, account)
 
     def _known_key(self, key: str) -> str | None:
         """The plan of this account that was asked for with `key`."""

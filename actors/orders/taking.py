@@ -11,7 +11,17 @@ from actors.messages import Accepted, SubmitBatch, SubmitOrder
 from actors.orders.guarding import Guarding
 from actors.recorder import StoreUsage
 from engine.kernel import on
-from engine.model import Denial, ModelError, Order, OrderRequest, bad_request, denied, deny_waiting, new_order
+from engine.model import (
+    Denial,
+    ModelError,
+    Order,
+    OrderRequest,
+    bad_request,
+    check_account,
+    denied,
+    deny_waiting,
+    new_order,
+)
 
 MAX_BATCH = 200
 
@@ -82,7 +92,7 @@ class Taking(Guarding):
         """What needs no knowledge of the account's state to be refused."""
         try:
             request.check()
-            self._check_account(request.account)
+            check_account(request.account, self._desk.account)
         except ModelError as error:
             return bad_request(error)
         return None
@@ -106,12 +116,6 @@ class Taking(Guarding):
             self._owners[order.order_id] = owner
         if order.request_key:
             self._keys[order.request_key] = order.order_id
-
-    def _check_account(self, account: str) -> None:
-        """Bare or full name, or none: an order that names another account must not be placed in this one."""
-        own = self._desk.account
-        if account not in ("", own, own.partition(":")[2]):
-            raise ModelError("account", own, account)
 
     def _known_key(self, key: str) -> str | None:
         """The order of this account that was asked for with `key`."""

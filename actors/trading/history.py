@@ -17,7 +17,7 @@ import trio
 from actors import _jsonrpc as rpc
 from actors.trading.errors import bad_field
 from actors.trading.records import STATES_OF, executed_at_ms, order_record, status_of
-from engine.model import ZERO, Order, OrderState, Side, instrument_id, split_instrument
+from engine.model import ZERO, Order, OrderState, Side, instrument_id, is_account, split_instrument
 from engine.store import Reader, Store
 
 MAX_PAGE = 1000
@@ -175,11 +175,6 @@ def keeper(filters: Filters) -> Callable[[Order], bool]:
         )
 
     return keep
-
-
-def is_account(wanted: str, account: str) -> bool:
-    """Whether an account is the wanted one, named in full or without its venue; every one is when none is named."""
-    return not wanted or account == wanted or account.partition(":")[2] == wanted
 
 
 def _statuses(filters: Filters) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import msgspec
 from actors.messages import ConditionSeen, ConditionsSeen, GetConditions, GetPlans, GetQueueStatistics
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError, bad_field
-from actors.trading.history import Filters, filters_of, is_account, page_of, record_in, records_of
+from actors.trading.history import Filters, filters_of, page_of, record_in, records_of
 from actors.trading.metrics import OrderMetrics, metrics_of
 from actors.trading.plans import plan_record
 from actors.trading.records import fill_record
 from actors.trading.statistics import statistics_of, together
 from actors.trading.when import condition_text
-from engine.model import Order, OrderState
+from engine.model import Order, OrderState, is_account
 
 DAY_S = 86_400.0
 

@@ -8,7 +8,7 @@ import msgspec
 from actors.trading.errors import bad_field
 from actors.trading.records import exact, moment
 from engine.analytics import pnl_of
-from engine.model import ZERO, Position, PositionBook, PositionRecord
+from engine.model import ZERO, Position, PositionBook, PositionRecord, is_account
 from engine.store import Store
 
 Record = dict[str, Any]
@@ -95,8 +95,7 @@ class PositionFilter(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int = 1 << 62
 
     def takes(self, account: str, instrument: str) -> bool:
-        known = not self.account or self.account in (account, account.partition(":")[2])
-        return known and self.instrument in ("", instrument)
+        return is_account(self.account, account) and self.instrument in ("", instrument)
 
 
 def walk(

@@ -7,7 +7,7 @@ import trio
 
 from actors.trading.caller import Record
 from actors.trading.errors import AdvancedOrderError, bad_field
-from actors.trading.history import Moment, is_account, moment_ms
+from actors.trading.history import Moment, moment_ms
 from actors.trading.position_changes import PositionChanges
 from actors.trading.position_records import (
     PositionFilter,
@@ -24,6 +24,7 @@ from engine.model import (
     PositionBook,
     RecordType,
     instrument_id,
+    is_account,
     split_instrument,
 )
 

@@ -26,6 +26,7 @@ from engine.model.accounts.external import ExternalOrder
 from engine.model.accounts.fills import Balance, Fill, Liquidity, Position, PositionSide
 from engine.model.accounts.flows import EXTERNAL_FLOWS, CashFlow, FlowKind
 from engine.model.accounts.following import as_trade, followed, missing_for_ms, not_known
+from engine.model.accounts.names import check_account, is_account
 from engine.model.accounts.portfolios import (
     Portfolio,
     PortfolioOrder,
@@ -238,6 +239,8 @@ __all__ = [
     "PortfolioOrder",
     "PortfolioPosition",
     "PortfolioTrade",
+    "check_account",
+    "is_account",
     "is_contract",
     "traded_pair",
     "PositionRecord",
