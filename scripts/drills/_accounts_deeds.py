@@ -6,13 +6,14 @@ from decimal import Decimal
 
 from engine.kernel import Entropy
 from engine.model import Side, order_id_of
-from scripts.drills._accounts_ground import KEY, Contract, Ground, TrueOrder
+from scripts.drills._accounts_ground import Contract, Ground, TrueOrder
 from scripts.drills._accounts_judge import is_ours
 from scripts.drills._accounts_node import NodeProcess
 from scripts.drills._accounts_plan import Act
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_venue import ActRefused, Venues
 from scripts.drills._accounts_view import node_part_of
+from scripts.drills._both_venues import KEY
 
 __all__ = ["OF_OURS", "OF_THEIRS", "Deeds"]
 

@@ -6,32 +6,19 @@ from typing import Any
 
 import msgspec
 
-from actors.account import AccountSettings
-from actors.node import AccountSection, BinanceAccountSection, BinanceUsdmSection, DeribitSection, VenueSection
-from actors.orders import OrdersSettings
-from actors.session import SessionSettings
 from engine.model import OrderState, Side
-from engine.settings import Secret
-from engine.venues.binance_usdm import BinanceUsdmSettings
-from engine.venues.deribit import DeribitSettings
+from scripts.drills._both_venues import (
+    BINANCE_STATES,
+    DERIBIT_STATES,
+    Place,
+    Section,
+    binance_section,
+    deribit_section,
+)
 
-__all__ = ["GROUNDS", "KEY", "SECRET", "Contract", "Ground", "Keys", "Place", "TrueFill", "TrueOrder", "Truth"]
+__all__ = ["GROUNDS", "Contract", "Ground", "TrueFill", "TrueOrder", "Truth"]
 
 D = Decimal
-KEY, SECRET = "accounts", "a-key-that-opens-only-a-simulated-account"
-Keys = tuple[Secret, Secret]  # what the pair is called, and what opens it
-SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the simulated venues are."""
-
-    deribit_ws: str
-    deribit_http: str
-    binance_http: str
-    binance_ws: str
-    binance_spot: str
-    control: str
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -109,7 +96,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     purse: str
     ticker: tuple[str, str]
     mark_of: Callable[[Mapping[str, Any]], Any]
-    section: Callable[[Place, Keys, OrdersSettings, AccountSettings], VenueSection]
+    section: Section
     http: Callable[[Place], str]
     read: Callable[[Mapping[str, Any]], Truth]
 
@@ -135,22 +122,6 @@ def _held(truth: Mapping[str, Any]) -> tuple[dict[str, Decimal], dict[str, Decim
 
 # ── Deribit ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_DERIBIT_STATES = {
-    "open": OrderState.OPEN,
-    "untriggered": OrderState.OPEN,
-    "filled": OrderState.FILLED,
-    "cancelled": OrderState.CANCELLED,
-    "rejected": OrderState.REJECTED,
-}
-
-
-def _deribit_section(place: Place, keys: Keys, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
-    connection = DeribitSettings(
-        ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
-    )
-    account = AccountSection(client_id=keys[0], client_secret=keys[1], orders=orders, sync=sync)
-    return DeribitSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
-
 
 def _deribit_truth(truth: Mapping[str, Any]) -> Truth:
     orders = {
@@ -158,7 +129,7 @@ def _deribit_truth(truth: Mapping[str, Any]) -> Truth:
             venue_order_id=row["order_id"],
             client_id=row["label"],
             symbol=row["instrument_name"],
-            state=_DERIBIT_STATES[row["state"]],
+            state=DERIBIT_STATES[row["state"]],
             amount=_decimal(row["amount"]),
             filled=_decimal(row["filled_amount"]),
         )
@@ -196,30 +167,13 @@ DERIBIT = Ground(
     purse="BTC",
     ticker=("/public/ticker", "instrument_name"),
     mark_of=lambda answer: answer["result"]["mark_price"],
-    section=_deribit_section,
+    section=deribit_section,
     http=lambda place: place.deribit_http,
     read=_deribit_truth,
 )
 
 
 # ── Binance USD-M ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_BINANCE_STATES = {
-    "NEW": OrderState.OPEN,
-    "PARTIALLY_FILLED": OrderState.OPEN,
-    "FILLED": OrderState.FILLED,
-    "CANCELED": OrderState.CANCELLED,
-    "EXPIRED": OrderState.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
-}
-
-
-def _binance_section(place: Place, keys: Keys, orders: OrdersSettings, sync: AccountSettings) -> VenueSection:
-    connection = BinanceUsdmSettings(
-        http_url=place.binance_http, ws_url=place.binance_ws, spot_url=place.binance_spot, order_share=1.0
-    )
-    account = BinanceAccountSection(api_key=keys[0], api_secret=keys[1], orders=orders, sync=sync)
-    return BinanceUsdmSection(symbols=(), connection=connection, session=SESSION, accounts={"main": account})
 
 
 def _binance_truth(truth: Mapping[str, Any]) -> Truth:
@@ -228,7 +182,7 @@ def _binance_truth(truth: Mapping[str, Any]) -> Truth:
             venue_order_id=str(row["order_id"]),
             client_id=row["client_id"],
             symbol=row["symbol"],
-            state=_BINANCE_STATES[row["status"]],
+            state=BINANCE_STATES[row["status"]],
             amount=_decimal(row["quantity"]),
             filled=_decimal(row["filled"]),
         )
@@ -264,7 +218,7 @@ BINANCE = Ground(
     purse="USDT",
     ticker=("/fapi/v1/premiumIndex", "symbol"),
     mark_of=lambda answer: answer["markPrice"],
-    section=_binance_section,
+    section=binance_section,
     http=lambda place: place.binance_http,
     read=_binance_truth,
 )

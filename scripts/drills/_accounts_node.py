@@ -23,8 +23,9 @@ from actors.orders import OrdersSettings
 from engine.kernel import Entropy, SystemClock
 from engine.model import NonImmediateOrders, OrderLimits, ProofRules, SelfTrade
 from engine.settings.secret import resolve
-from scripts.drills._accounts_ground import GROUNDS, KEY, SECRET, Ground, Keys, Place
+from scripts.drills._accounts_ground import GROUNDS, Ground
 from scripts.drills._accounts_portfolio import NAME, adapt_ccxt, settings_of
+from scripts.drills._both_venues import KEY, SECRET, Keys, Place
 
 __all__ = ["DEAF_AFTER_S", "Life", "NodeProcess", "Sabotage"]
 
@@ -191,7 +192,7 @@ def _settings(life: Life) -> NodeSettings:
         backoff_max_s=0.3,
     )
     keys = KeyFiles(life.directory).read()
-    section = life.venue.section(life.place, keys, orders, sync)
+    section = life.venue.section(life.place, orders, sync, keys, ())
     return NodeSettings(
         name="accounts",
         seed=life.seed,

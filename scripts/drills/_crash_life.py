@@ -53,8 +53,9 @@ from engine.model import (
     waits_for_entry,
 )
 from engine.venues.base import VenueError
+from scripts.drills._both_venues import KEYS, Place
 from scripts.drills._crash_trade import Asked, Prices, answer_keys, asked_for, kinds
-from scripts.drills._crash_venues import GROUNDS, Ground, Place
+from scripts.drills._crash_venues import GROUNDS, Ground
 
 PROOF = {"margin_s": 0.6, "repeat_s": 0.3}
 BELIEVE_THE_FIRST_DENIAL = ProofRules(margin_s=-10.0, repeat_s=0.0, passes=1)
@@ -181,7 +182,7 @@ def _settings(life: Life) -> NodeSettings:
         sync_every_s=1.0, sync_retry_s=0.1, query_timeout_s=2.0, backoff_min_s=0.05, backoff_max_s=0.3
     )
     symbols = (life.venue.symbol,) if any(key.endswith(".plan") for key in life.keys) else ()  # plans look at markets
-    section = life.venue.section(life.place, symbols, orders, sync)
+    section = life.venue.section(life.place, orders, sync, KEYS, symbols)
     return NodeSettings(name="crash", seed=life.seed, venues={life.venue.name: section})
 
 

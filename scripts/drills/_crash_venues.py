@@ -7,39 +7,14 @@ from typing import Any
 
 import msgspec
 
-from actors.account import AccountSettings
-from actors.node import (
-    AccountSection,
-    BinanceAccountSection,
-    BinanceUsdmSection,
-    DeribitSection,
-    VenueSection,
-)
-from actors.orders import OrdersSettings
-from actors.session import SessionSettings
 from engine.kernel import Entropy
 from engine.model import OrderState
-from engine.settings import Secret
-from engine.venues.binance_usdm import BinanceUsdmSettings
-from engine.venues.deribit import DeribitSettings
+from scripts.drills._both_venues import BINANCE_STATES, DERIBIT_STATES, Section, binance_section, deribit_section
 
-KEY, SECRET = "crash", "a-key-that-opens-only-a-simulated-account"
 LATE = ("cancel.", "amend.", "fill.", "release.", "set.answered")  # points an order reaches only when it was placed
 REFUSED = ("refused.", "review.", "resolve.", "set.back")  # points an order reaches when it was refused
-SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
 
 Fault = dict[str, Any]
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the simulated venues are."""
-
-    deribit_ws: str
-    deribit_http: str
-    binance_http: str
-    binance_ws: str
-    binance_spot: str
-    control: str
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -78,7 +53,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     may_resubmit: bool
     keeps_sets: bool
     follows_percents: bool  # and not distances
-    section: Callable[[Place, tuple[str, ...], OrdersSettings, AccountSettings], VenueSection]
+    section: Section
     held: Callable[[Mapping[str, Any]], Iterator[Held]]
 
     @property
@@ -117,19 +92,6 @@ def misdeeds(ground: Ground, chance: Entropy, point: str) -> Iterator[Fault]:
 # ── Deribit ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _deribit_section(
-    place: Place, symbols: tuple[str, ...], orders: OrdersSettings, sync: AccountSettings
-) -> VenueSection:
-    connection = DeribitSettings(
-        ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
-    )
-    account = AccountSection(client_id=Secret(KEY), client_secret=Secret(SECRET), orders=orders, sync=sync)
-    return DeribitSection(symbols=symbols, connection=connection, session=SESSION, accounts={"main": account})
-
-
-_DERIBIT_STATES = {"open": "open", "untriggered": "open", "filled": "filled", "cancelled": "cancelled"}
-
-
 def _deribit_held(truth: Mapping[str, Any]) -> Iterator[Held]:
     """A condition, or an exit that waits, and the order it became are one: under one label."""
     orders = truth["orders"].values()
@@ -140,8 +102,7 @@ def _deribit_held(truth: Mapping[str, Any]) -> Iterator[Held]:
         if order["order_id"] in became or (gave_way and labels[order["label"]] > 1):
             continue
         if order["state"] != "rejected":
-            state = OrderState(_DERIBIT_STATES[order["state"]])
-            yield Held(order["label"], state, Decimal(str(order["filled_amount"])))
+            yield Held(order["label"], DERIBIT_STATES[order["state"]], Decimal(str(order["filled_amount"])))
 
 
 DERIBIT = Ground(
@@ -164,7 +125,7 @@ DERIBIT = Ground(
     may_resubmit=True,
     keeps_sets=True,
     follows_percents=False,
-    section=_deribit_section,
+    section=deribit_section,
     held=_deribit_held,
 )
 
@@ -172,38 +133,18 @@ DERIBIT = Ground(
 # ── Binance USD-M ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _binance_section(
-    place: Place, symbols: tuple[str, ...], orders: OrdersSettings, sync: AccountSettings
-) -> VenueSection:
-    connection = BinanceUsdmSettings(
-        http_url=place.binance_http, ws_url=place.binance_ws, spot_url=place.binance_spot, order_share=1.0
-    )
-    account = BinanceAccountSection(api_key=Secret(KEY), api_secret=Secret(SECRET), orders=orders, sync=sync)
-    return BinanceUsdmSection(symbols=symbols, connection=connection, session=SESSION, accounts={"main": account})
-
-
-_BINANCE_STATES = {
-    "NEW": OrderState.OPEN,
-    "PARTIALLY_FILLED": OrderState.OPEN,
-    "FILLED": OrderState.FILLED,
-    "CANCELED": OrderState.CANCELLED,
-    "EXPIRED": OrderState.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
-}
-
-
 def _binance_held(truth: Mapping[str, Any]) -> Iterator[Held]:
     """A conditional order and the order it became are one: the client's id is the condition's."""
     became = {order["algo_id"]: order for order in truth["orders"].values() if order["algo_id"]}
     for order in truth["orders"].values():
         if not order["algo_id"]:
-            yield Held(order["client_id"], _BINANCE_STATES[order["status"]], Decimal(str(order["filled"])))
+            yield Held(order["client_id"], BINANCE_STATES[order["status"]], Decimal(str(order["filled"])))
     for algo in truth["algos"].values():
         order = became.get(algo["algo_id"])
         if order is not None:
-            yield Held(algo["client_id"], _BINANCE_STATES[order["status"]], Decimal(str(order["filled"])))
+            yield Held(algo["client_id"], BINANCE_STATES[order["status"]], Decimal(str(order["filled"])))
         else:
-            yield Held(algo["client_id"], _BINANCE_STATES.get(algo["status"], OrderState.REJECTED), Decimal(0))
+            yield Held(algo["client_id"], BINANCE_STATES.get(algo["status"], OrderState.REJECTED), Decimal(0))
 
 
 BINANCE = Ground(
@@ -226,7 +167,7 @@ BINANCE = Ground(
     may_resubmit=False,
     keeps_sets=False,
     follows_percents=True,
-    section=_binance_section,
+    section=binance_section,
     held=_binance_held,
 )
 

@@ -24,38 +24,19 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import httpx
-import trio
-from loguru import logger
-
 from actors.execution import POINTS as PLAN_POINTS
 from actors.orders import POINTS as ORDER_POINTS
-from engine.kernel import Entropy, SystemClock
+from engine.kernel import Entropy
 from engine.model import TERMINAL, ZERO, Order, OrderState, PlanState, is_native, order_id_of, waits_for_entry
-from engine.simulator import ApiKey, BinanceSettings, Credentials, DeribitSettings, open_simulator
-from engine.simulator.binance_usdm.listing_queries import RATE_LIMITS
-from engine.simulator.wire.binance_usdm import rest
 from engine.store import Store
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT
 from scripts.drills._books import unrecorded
+from scripts.drills._both_venues import BothVenues
 from scripts.drills._crash_life import Life, acknowledged, follows_here, lines, live
-from scripts.drills._crash_venues import (
-    BINANCE,
-    DERIBIT,
-    GROUNDS,
-    KEY,
-    LATE,
-    SECRET,
-    Fault,
-    Ground,
-    Held,
-    Place,
-    misdeeds,
-)
+from scripts.drills._crash_venues import BINANCE, DERIBIT, GROUNDS, LATE, Fault, Ground, Held, misdeeds
 
 COUNT = 2000
 POINTS = (*ORDER_POINTS, *PLAN_POINTS, BEFORE_COMMIT, AFTER_COMMIT)
@@ -74,66 +55,21 @@ FORK = multiprocessing.get_context("fork")
 # ── the venues ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def serve_venues(seed: int, place: Connection) -> None:
-    """Both simulated venues in a process of their own: they do not die with the node."""
-    logger.remove()
-    # Its clients hear of no limit and of nothing used: so many short lives ask a lot.
-    rest.WEIGHT_HEADER = "X-NOT-COUNTED"
-    for limit in RATE_LIMITS:
-        limit["limit"] = 1_000_000
-    trio.run(_serve, seed, place)
-
-
-async def _serve(seed: int, place: Connection) -> None:
-    async with open_simulator(
-        SystemClock(),
-        Entropy(seed),
-        binance=("127.0.0.1", 0),
-        settings=DeribitSettings.plain(),
-        credentials=Credentials(KEY, SECRET),
-        binance_key=ApiKey(KEY, SECRET),
-        binance_settings=BinanceSettings.plain(),
-        binance_symbols=[BINANCE.symbol],
-    ) as venues:
-        place.send(
-            Place(
-                deribit_ws=venues.deribit.ws_url,
-                deribit_http=venues.deribit.http_url,
-                binance_http=venues.binance.http_url,
-                binance_ws=venues.binance.ws_url,
-                binance_spot=venues.binance.spot_http_url,
-                control=venues.control_url,
-            )
-        )
-        await trio.sleep_forever()
-
-
-class Venues:
-    """The running process of the venues and its control endpoint."""
+class Venues(BothVenues):
+    """The running venues: what they do wrong, and what they really hold."""
 
     def __init__(self, seed: int) -> None:
-        ours, theirs = FORK.Pipe()
-        self._process = FORK.Process(target=serve_venues, args=(seed, theirs), daemon=True)
-        self._process.start()
-        if not ours.poll(30.0):
-            raise TimeoutError("the simulated venues did not get ready within 30 s")
-        self.place: Place = ours.recv()
-        self._control = httpx.Client(base_url=self.place.control, timeout=10.0, trust_env=False)
+        super().__init__(seed, [BINANCE.symbol])
 
     def behave(self, faults: Iterable[Fault]) -> None:
         """Do these things wrong from now on, and nothing else."""
-        self._control.delete("/fault").raise_for_status()
+        self.control.delete("/fault").raise_for_status()
         for fault in faults:
-            self._control.post("/fault", json=fault).raise_for_status()
+            self.control.post("/fault", json=fault).raise_for_status()
 
     def held(self, ground: Ground) -> list[Held]:
-        (account,) = self._control.get("/truth").raise_for_status().json()[ground.truth].values()
+        (account,) = self.control.get("/truth").raise_for_status().json()[ground.truth].values()
         return list(ground.held(account))
-
-    def close(self) -> None:
-        self._control.close()
-        self._process.kill()
-        self._process.join(10.0)
 
 
 LOST_REPLIES: Fault = {"kind": "lose_reply", "probability": 0.8, "close": True}
