@@ -15,7 +15,7 @@ from actors.data import DataManager, Follow
 from actors.orders.figures import QueueFigures
 from actors.routing import RouteSettings
 from engine.kernel import Clock, Entropy, Ref, System
-from engine.model import DataClass, DataRow, MarketState, VenueState, split_instrument
+from engine.model import DataClass, DataRow, Denial, MarketState, VenueState, denied, is_account, split_instrument
 from engine.store import Store
 from engine.venues.base import MarketVenue
 from engine.venues.ccxt import PortfolioProviders
@@ -81,9 +81,10 @@ class NodeParts(msgspec.Struct, dict=True):
         """Market data of every venue by one interface, counting its reads together."""
         return DataManager(self.venues, self.clock, default_venue=self.default_venue)
 
-    def accounts(self) -> Iterator[AccountParts]:
+    def accounts(self, wanted: str = "") -> Iterator[AccountParts]:
+        """Those called so, in full or without their venues; all of them when none is named."""
         for venue in self.venues.values():
-            yield from venue.accounts.values()
+            yield from (one for one in venue.accounts.values() if is_account(wanted, one.name))
 
     def account_for(self, instrument: str, account: str = "") -> AccountParts | None:
         """The account an order for `instrument` belongs to: the one named (bare or full), or the venue's only one."""
@@ -94,6 +95,22 @@ class NodeParts(msgspec.Struct, dict=True):
         if account:
             return venue.accounts.get(account) or venue.accounts.get(f"{venue_name}:{account}")
         return next(iter(venue.accounts.values())) if len(venue.accounts) == 1 else None
+
+    def account_unknown(self, account: str) -> Denial:
+        """What is said to who named none of `accounts`."""
+        known = ", ".join(one.name for one in self.accounts()) or "none is configured"
+        return denied("ACCOUNT_UNKNOWN", "account", f"one of: {known}", account or "none named")
+
+    def nowhere(self, instrument: str, account: str = "") -> Denial:
+        """What is said where `account_for` finds none: which venues there are, or which accounts at this one."""
+        name, _ = split_instrument(instrument, self.default_venue)
+        venue = self.venues.get(name)
+        if venue is None:
+            known = ", ".join(sorted(self.venues)) or "none is configured"
+            return denied("VENUE_UNKNOWN", "instrument", f"an instrument of: {known}", instrument)
+        there = ", ".join(venue.accounts)
+        expected = f"one of: {there}" if there else f"an account at {name}: none is configured"
+        return denied("ACCOUNT_UNKNOWN", "account", expected, account or "none named")
 
     def feeds(self, instrument: str) -> tuple[Ref, ...]:
         """Who tells what moved in an instrument's market; empty when nobody follows it."""

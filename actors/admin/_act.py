@@ -14,7 +14,7 @@ from actors.admin._look import Listing, full_name
 from actors.messages import Accepted, SubmitOrder, Verdict
 from actors.parts import AccountParts
 from actors.trading import OrderForm
-from engine.model import ModelError, OrderRequest, OrderType, Side, TriggerBy, TriggerFill, split_instrument
+from engine.model import ModelError, OrderRequest, OrderType, Side, TriggerBy, TriggerFill
 
 Record = dict[str, Any]
 Orders = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1000)]
@@ -115,15 +115,9 @@ async def submit(desk: Desk, request: OrderRequest) -> Accepted:
 def _account_for(desk: Desk, request: OrderRequest) -> AccountParts:
     """Where the order goes. Raises RpcError naming the venues or accounts there are."""
     account = desk.parts.account_for(request.instrument, request.account)
-    if account is not None:
-        return account
-    name, _ = split_instrument(request.instrument, desk.parts.default_venue)
-    venue = desk.parts.venues.get(name)
-    if venue is None:
-        known = ", ".join(sorted(desk.parts.venues)) or "none is configured"
-        raise rpc.refused("VENUE_UNKNOWN", "instrument", f"an instrument of: {known}", request.instrument)
-    expected = f"one of: {', '.join(venue.accounts)}" if venue.accounts else f"an account at {name}: none is configured"
-    raise rpc.refused("ACCOUNT_UNKNOWN", "account", expected, request.account or "none named")
+    if account is None:
+        raise rpc.refusal_of(desk.parts.nowhere(request.instrument, request.account))
+    return account
 
 
 async def submit_advanced(desk: Desk, form: OrderForm) -> Record:

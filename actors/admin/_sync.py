@@ -52,11 +52,9 @@ class Close(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def chosen(desk: Desk, name: str) -> list[AccountParts]:
     """Raises RpcError naming the accounts there are."""
-    accounts = list(desk.parts.accounts())
-    found = [account for account in accounts if is_account(name, account.name)]
+    found = list(desk.parts.accounts(name))
     if not found:
-        known = ", ".join(account.name for account in accounts) or "none is configured"
-        raise rpc.refused("ACCOUNT_UNKNOWN", "account", f"one of: {known}", name or "none named")
+        raise rpc.refusal_of(desk.parts.account_unknown(name))
     return found
 
 

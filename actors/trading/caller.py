@@ -7,7 +7,7 @@ import msgspec
 from actors.messages import Accepted, GetPlan
 from actors.parts import AccountParts, NodeParts
 from actors.trading.errors import AdvancedOrderError, bad_value, refused, unanswered
-from actors.trading.forms import OrderForm, Orderly, order_form
+from actors.trading.forms import OrderForm, Orderly, order_form, unknown
 from actors.trading.history import record_in
 from actors.trading.plans import plan_record
 from engine.kernel import KernelError, Ref, Request
@@ -38,23 +38,9 @@ class Caller:
         request = form.request()
         account = self._parts.account_for(request.instrument, request.account)
         if account is None:
-            raise self._nowhere(request)
+            raise unknown(self._parts.nowhere(request.instrument, request.account))
         full = instrument_id(*split_instrument(request.instrument, self._parts.default_venue))
         return account, msgspec.structs.replace(request, instrument=full)
-
-    def _nowhere(self, request: OrderRequest) -> AdvancedOrderError:
-        """Which venues or accounts there are."""
-        name, _ = split_instrument(request.instrument, self._parts.default_venue)
-        venue = self._parts.venues.get(name)
-        if venue is None:
-            known = ", ".join(sorted(self._parts.venues)) or "none is configured"
-            return AdvancedOrderError(
-                "VENUE_UNKNOWN", "instrument_name", f"an instrument of: {known}", request.instrument
-            )
-        known = (
-            f"one of: {', '.join(venue.accounts)}" if venue.accounts else f"an account at {name}: none is configured"
-        )
-        return AdvancedOrderError("ACCOUNT_UNKNOWN", "account_id", known, request.account or "none named")
 
     def _holder(self, order_id: str) -> AccountParts:
         """The account of a stored order."""

@@ -11,9 +11,10 @@ from typing import Any, TypedDict
 import msgspec
 
 from actors import _jsonrpc as rpc
-from actors.trading.errors import bad_field, bad_value
+from actors.trading.errors import AdvancedOrderError, bad_field, bad_value
 from actors.trading.when import conditions_of
 from engine.model import (
+    Denial,
     ErrorPolicy,
     ModelError,
     OrderRequest,
@@ -178,6 +179,12 @@ def in_our_words(error: ModelError) -> ModelError:
     """The same mistake by the caller's name of the field."""
     head, dot, rest = error.field.partition(".")
     return ModelError(f"{_WORDS.get(head, head)}{dot}{rest}", error.expected, error.got)
+
+
+def unknown(denial: Denial) -> AdvancedOrderError:
+    """An address that leads nowhere, by the caller's name of the field."""
+    field = _WORDS.get(denial.field, denial.field)
+    return AdvancedOrderError(denial.code, field, denial.expected, denial.got)
 
 
 Orderly = Mapping[str, Any] | OrderForm

@@ -8,13 +8,14 @@ import msgspec
 from actors.messages import ConditionSeen, ConditionsSeen, GetConditions, GetPlans, GetQueueStatistics
 from actors.trading.caller import Caller, Record
 from actors.trading.errors import AdvancedOrderError, ConditionEvaluationError, bad_field
+from actors.trading.forms import unknown
 from actors.trading.history import Filters, filters_of, page_of, record_in, records_of
 from actors.trading.metrics import OrderMetrics, metrics_of
 from actors.trading.plans import plan_record
 from actors.trading.records import fill_record
 from actors.trading.statistics import statistics_of, together
 from actors.trading.when import condition_text
-from engine.model import Order, OrderState, is_account
+from engine.model import Order, OrderState
 
 DAY_S = 86_400.0
 
@@ -31,10 +32,9 @@ class Looking(Caller):
         """How the order queues stand and what they did since the process began: `{…of all together, accounts: {name: {…}}}`, see
         `QueueStatistics`. Raises AdvancedOrderError.
         """
-        asked = [account for account in self._parts.accounts() if is_account(account_id, account.name)]
+        asked = list(self._parts.accounts(account_id))
         if account_id and not asked:
-            known = ", ".join(account.name for account in self._parts.accounts()) or "none is configured"
-            raise AdvancedOrderError("ACCOUNT_UNKNOWN", "account_id", f"one of: {known}", account_id)
+            raise unknown(self._parts.account_unknown(account_id))
         found = [await self._call(account.orders, GetQueueStatistics()) for account in asked]
         return together(found) | {"accounts": {one.account: msgspec.structs.asdict(one) for one in found}}
 
@@ -107,10 +107,9 @@ class Looking(Caller):
     async def list_plans(self, account_id: str = "", ended: bool = False, limit: int = 100) -> list[Record]:
         """Records of the plans at work, and with `ended` of the newest that are over."""
         found: list[Record] = []
-        for account in self._parts.accounts():
-            if is_account(account_id, account.name):
-                plans = await self._call(account.execution, GetPlans(ended, limit))
-                found += [plan_record(status) for status in plans]
+        for account in self._parts.accounts(account_id):
+            plans = await self._call(account.execution, GetPlans(ended, limit))
+            found += [plan_record(status) for status in plans]
         return found
 
     async def get_plan(self, plan_id: str) -> Record:

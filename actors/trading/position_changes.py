@@ -12,7 +12,8 @@ from typing import Any
 from actors.messages import DoubtPosition, StatePosition, SyncSoon
 from actors.parts import AccountParts
 from actors.trading.caller import Caller, Record
-from actors.trading.errors import AdvancedOrderError, PositionRecordingError, bad_field
+from actors.trading.errors import PositionRecordingError, bad_field
+from actors.trading.forms import unknown
 from actors.trading.position_records import change_record
 from actors.trading.records import exact
 from engine.model import (
@@ -139,10 +140,10 @@ class PositionChanges(Caller):
         name = str(said.get("instrument_name") or "")
         if not name:
             raise bad_field("instrument_name", "an instrument", "none")
-        account = self._parts.account_for(name, str(said.get("account_id") or ""))
+        wanted = str(said.get("account_id") or "")
+        account = self._parts.account_for(name, wanted)
         if account is None:
-            known = ", ".join(one.name for one in self._parts.accounts()) or "none is configured"
-            raise AdvancedOrderError("ACCOUNT_UNKNOWN", "account_id", f"one of: {known}", str(said.get("account_id")))
+            raise unknown(self._parts.account_unknown(wanted))
         return account, instrument_id(*split_instrument(name, self._parts.default_venue))
 
 

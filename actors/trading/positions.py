@@ -6,7 +6,8 @@ import msgspec
 import trio
 
 from actors.trading.caller import Record
-from actors.trading.errors import AdvancedOrderError, bad_field
+from actors.trading.errors import bad_field
+from actors.trading.forms import unknown
 from actors.trading.history import Moment, moment_ms
 from actors.trading.position_changes import PositionChanges
 from actors.trading.position_records import (
@@ -24,7 +25,6 @@ from engine.model import (
     PositionBook,
     RecordType,
     instrument_id,
-    is_account,
     split_instrument,
 )
 
@@ -108,9 +108,8 @@ class Positions(PositionChanges):
         self, account_id: str | None, instrument_name: str | None, since_ms: int | None, until_ms: int | None
     ) -> PositionFilter:
         full = instrument_id(*split_instrument(instrument_name, self._parts.default_venue)) if instrument_name else ""
-        if account_id and not any(is_account(account_id, one.name) for one in self._parts.accounts()):
-            known = ", ".join(one.name for one in self._parts.accounts()) or "none is configured"
-            raise AdvancedOrderError("ACCOUNT_UNKNOWN", "account_id", f"one of: {known}", account_id)
+        if account_id and not any(self._parts.accounts(account_id)):
+            raise unknown(self._parts.account_unknown(account_id))
         keep = PositionFilter(account=account_id or "", instrument=full, since_ms=since_ms or 0)
         return keep if until_ms is None else msgspec.structs.replace(keep, until_ms=until_ms)
 

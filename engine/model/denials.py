@@ -57,6 +57,7 @@ CODES = {
     "TOO_MANY_ORDERS": "too many orders are live",
     "TOO_MANY_PLANS": "wait until a plan has ended, or raise execution.max_plans",
     "VENUE_RULE": "the venue takes no such order: its sizes, its least value, its band of prices",
+    "VENUE_UNKNOWN": "name an instrument of a venue of the configuration",
 }
 
 

@@ -61,6 +61,7 @@ ELSEWHERE = {
     "PLAN_NOT_FOUND": "tests/actors/test_execution.py",
     "QUEUE_DOWN": "tests/actors/test_strategy.py",
     "TOO_MANY_PLANS": "tests/actors/test_execution.py",
+    "VENUE_UNKNOWN": "tests/actors/test_trading_faces.py",
 }
 
 
