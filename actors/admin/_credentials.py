@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from actors import _jsonrpc as rpc
-from actors.admin._desk import Desk, Method, Nothing, Text, ask
+from actors.admin._desk import Accounts, Desk, Method, Nothing, ask
 from actors.admin._look import Listing
 from actors.credentials import CredentialRow, HeldKeys, row_of
 from actors.messages import CheckKeys, Reloaded, ReloadKeys
@@ -20,13 +20,7 @@ R = TypeVar("R")
 TIMEOUT_S = 25.0
 
 
-class SomeAccounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All without a name; one by its full name, or all that are called so at their venues."""
-
-    account: Text = ""
-
-
-class Reload(SomeAccounts, frozen=True, forbid_unknown_fields=True):
+class Reload(Accounts, frozen=True, forbid_unknown_fields=True):
     """`trust`: use the new pair also if its account does not look like the one traded until now."""
 
     trust: bool = False
@@ -36,7 +30,7 @@ async def credentials_list(desk: Desk, _: Nothing) -> Listing[CredentialRow]:
     return Listing([row_of(held) for venue in desk.parts.venues.values() for held in _held(venue, "")], more=False)
 
 
-async def credentials_check(desk: Desk, params: SomeAccounts) -> Listing[CredentialRow]:
+async def credentials_check(desk: Desk, params: Accounts) -> Listing[CredentialRow]:
     """Rows as they are after every venue was asked."""
     await _everywhere(desk, params.account, CheckKeys)
     return Listing(
@@ -82,6 +76,6 @@ def _held(venue: VenueParts, account: str) -> list[HeldKeys]:
 
 METHODS = {
     "credentials.list": Method(Nothing, credentials_list),
-    "credentials.check": Method(SomeAccounts, credentials_check),
+    "credentials.check": Method(Accounts, credentials_check),
     "credentials.reload": Method(Reload, credentials_reload),
 }

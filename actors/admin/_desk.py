@@ -61,6 +61,12 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A method without parameters."""
 
 
+class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All accounts without a name; one by its full name, or all that are called so at their venues."""
+
+    account: Text = ""
+
+
 class Method(msgspec.Struct, frozen=True):
     """How one method is decoded and served."""
 

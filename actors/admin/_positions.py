@@ -6,18 +6,12 @@ from typing import Any
 
 import msgspec
 
-from actors.admin._desk import Desk, Limit, Method, Text
+from actors.admin._desk import Accounts, Desk, Limit, Method, Text
 from actors.admin._look import DEFAULT_LIMIT, Listing
 from engine.model import PositionSide, RecordType
 
 Record = dict[str, Any]
 Moment = datetime | int
-
-
-class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one account, in full or without its venue, or of all."""
-
-    account: Text = ""
 
 
 class Records(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +48,7 @@ class Stated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_key: Text = ""
 
 
-async def current(desk: Desk, params: Held) -> Listing[Record]:
+async def current(desk: Desk, params: Accounts) -> Listing[Record]:
     return Listing(await desk.trading.get_current_positions(params.account), more=False)
 
 
@@ -95,7 +89,7 @@ async def state(desk: Desk, params: Stated) -> Listing[Record]:
 
 
 METHODS = {
-    "position.current": Method(Held, current),
+    "position.current": Method(Accounts, current),
     "position.records": Method(Records, records),
     "position.statistics": Method(Figures, statistics),
     "position.state": Method(Stated, state),

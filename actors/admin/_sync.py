@@ -8,7 +8,7 @@ import trio
 from actors import _jsonrpc as rpc
 from actors._discrepancies import put_of, settled
 from actors.account import in_step
-from actors.admin._desk import Desk, Limit, Method, Text, ask
+from actors.admin._desk import Accounts, Desk, Limit, Method, Text, ask
 from actors.admin._look import DEFAULT_LIMIT, Listing, gather
 from actors.messages import GetSyncReport, SyncNow
 from actors.parts import AccountParts
@@ -18,12 +18,6 @@ from engine.store import Commit
 from engine.venues.ccxt import PortfolioOutOfSyncError
 
 SYNC_TIMEOUT_S = 60.0
-
-
-class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One account, in full or without its venue, or all."""
-
-    account: Text = ""
 
 
 class Flows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
