@@ -7,12 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.ccxt_clients import ccxt, ccxt_binance_without_keys
 from tests.support.programs import simulated_venues
 
-ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
-
 SYMBOL = "BTC/USDT:USDT"
-PUBLIC_BASES = {"fapiPublic": "/fapi/v1", "fapiPublicV2": "/fapi/v2", "fapiPublicV3": "/fapi/v3", "public": "/api/v3"}
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +22,8 @@ def place() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def exchange(place: dict[str, Any]) -> Iterator["ccxt.binanceusdm"]:
-    http = place["binance_usdm"]["http"]
-    binance = ccxt.binanceusdm()
-    for name, base in PUBLIC_BASES.items():
-        binance.urls["api"][name] = http + base
-    binance.urls["api"]["fapiData"] = http + "/futures/data"
-    binance.load_markets()
-    yield binance
-    binance.session.close()
+    with ccxt_binance_without_keys(place) as exchange:
+        yield exchange
 
 
 @pytest.fixture

@@ -6,20 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.ccxt_clients import ccxt, ccxt_binance
 from tests.support.programs import simulated_venues
 
-ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
-
 SYMBOL = "BTC/USDT:USDT"
-BASES = {
-    "fapiPublic": "/fapi/v1",
-    "fapiPublicV2": "/fapi/v2",
-    "fapiPublicV3": "/fapi/v3",
-    "fapiPrivate": "/fapi/v1",
-    "fapiPrivateV2": "/fapi/v2",
-    "fapiPrivateV3": "/fapi/v3",
-    "public": "/api/v3",
-}
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +21,8 @@ def place() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def exchange(place: dict[str, Any]) -> Iterator["ccxt.binanceusdm"]:
-    """As a user would set it up, at another address; spot's currencies are no business of this venue."""
-    here = place["binance_usdm"]
-    binance = ccxt.binanceusdm({"apiKey": here["api_key"], "secret": here["api_secret"]})
-    for name, base in BASES.items():
-        binance.urls["api"][name] = here["http"] + base
-    binance.options["fetchCurrencies"] = False
-    binance.has["fetchCurrencies"] = False
-    binance.load_markets()
-    yield binance
-    binance.session.close()
+    with ccxt_binance(place) as exchange:
+        yield exchange
 
 
 @pytest.fixture

@@ -2,30 +2,27 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from tests.support.ccxt_clients import ccxt, ccxt_deribit
 from tests.support.programs import simulated_venues
-
-ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
 
 SYMBOL = "BTC/USD:BTC"
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[dict[str, str]]:
+def place() -> Iterator[dict[str, Any]]:
     """Where a simulator in its own process can be reached."""
     with simulated_venues(5) as place:
-        yield place["deribit"]
+        yield place
 
 
 @pytest.fixture(scope="module")
-def exchange(place: dict[str, str]) -> Iterator["ccxt.deribit"]:
-    deribit = ccxt.deribit({"apiKey": place["client_id"], "secret": place["client_secret"]})
-    deribit.urls["api"]["rest"] = place["http"].removesuffix("/api/v2")
-    deribit.load_markets()
-    yield deribit
-    deribit.session.close()
+def exchange(place: dict[str, Any]) -> Iterator["ccxt.deribit"]:
+    with ccxt_deribit(place) as exchange:
+        yield exchange
 
 
 def test_markets_have_their_rules(exchange):
@@ -85,10 +82,10 @@ def test_a_market_order_trades_and_makes_a_position(exchange):
     assert exchange.fetch_position(SYMBOL)["side"] == "long"
 
 
-def test_refusals_are_the_kind_ccxt_knows(exchange, place):
+def test_refusals_are_the_kind_ccxt_knows(exchange):
     with pytest.raises(ccxt.InsufficientFunds):
         exchange.create_order(SYMBOL, "limit", "buy", 90_000_000, 83_000)
-    stranger = ccxt.deribit({"apiKey": place["client_id"], "secret": "wrong"})
+    stranger = ccxt.deribit({"apiKey": exchange.apiKey, "secret": "wrong"})
     stranger.urls["api"]["rest"] = exchange.urls["api"]["rest"]
     with pytest.raises(ccxt.AuthenticationError):
         stranger.fetch_balance()

@@ -7,20 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.ccxt_clients import ccxt, ccxt_binance, ccxt_deribit
 from tests.support.programs import simulated_venues
 
-ccxt = pytest.importorskip("ccxt", reason="install the [test] extra")
-
 D = Decimal
-BASES = {
-    "fapiPublic": "/fapi/v1",
-    "fapiPublicV2": "/fapi/v2",
-    "fapiPublicV3": "/fapi/v3",
-    "fapiPrivate": "/fapi/v1",
-    "fapiPrivateV2": "/fapi/v2",
-    "fapiPrivateV3": "/fapi/v3",
-    "public": "/api/v3",
-}
 
 
 @pytest.fixture(scope="module")
@@ -32,26 +22,14 @@ def place() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def deribit(place: dict[str, Any]) -> Iterator["ccxt.deribit"]:
-    here = place["deribit"]
-    exchange = ccxt.deribit({"apiKey": here["client_id"], "secret": here["client_secret"]})
-    exchange.urls["api"]["rest"] = here["http"].removesuffix("/api/v2")
-    exchange.load_markets()
-    yield exchange
-    exchange.session.close()
+    with ccxt_deribit(place) as exchange:
+        yield exchange
 
 
 @pytest.fixture(scope="module")
 def binance(place: dict[str, Any]) -> Iterator["ccxt.binanceusdm"]:
-    here = place["binance_usdm"]
-    exchange = ccxt.binanceusdm({"apiKey": here["api_key"], "secret": here["api_secret"]})
-    for name, base in BASES.items():
-        exchange.urls["api"][name] = here["http"] + base
-    exchange.urls["api"]["sapi"] = here["spot_http"] + "/sapi/v1"
-    exchange.options["fetchCurrencies"] = False
-    exchange.has["fetchCurrencies"] = False
-    exchange.load_markets()
-    yield exchange
-    exchange.session.close()
+    with ccxt_binance(place) as exchange:
+        yield exchange
 
 
 @pytest.fixture
