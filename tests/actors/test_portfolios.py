@@ -10,7 +10,7 @@ import trio
 
 from actors.portfolios import FollowOrder
 from engine.kernel import CallFailed
-from engine.model import DiscrepancyKind, OrderState, PortfolioOrder, Severity, Side, SyncKind
+from engine.model import DiscrepancyKind, OrderState, Severity, SyncKind
 from engine.venues.ccxt import (
     CapabilityMissing,
     CredentialError,
@@ -21,8 +21,7 @@ from engine.venues.ccxt import (
     TooManyRows,
     TransientExchangeError,
 )
-from tests.support.order_rig import EPOCH_MS
-from tests.support.portfolio_rig import KEYS, PlayedExchange, PortfolioRig, portfolio_rig
+from tests.support.portfolio_rig import KEYS, PlayedExchange, PortfolioRig, order_of, portfolio_rig
 
 D = Decimal
 TRANSIENT = TransientExchangeError("fake", "no answer")
@@ -490,18 +489,7 @@ async def test_what_an_order_on_its_way_wants_is_not_available(tmp_path: Path, a
     exchange = PlayedExchange(USDT=1000)
     async with portfolio_rig(tmp_path, exchange) as rig:
         await rig.sync()
-        on_its_way = PortfolioOrder(
-            portfolio_id="main",
-            external_id="1",
-            symbol="BTC/USDT",
-            side=Side.BUY,
-            order_type="limit",
-            amount=D(2),
-            price=D(100),
-            state=OrderState.SUBMITTING,
-            created_at_ms=EPOCH_MS,
-            updated_at_ms=EPOCH_MS,
-        )
+        on_its_way = order_of("1", amount=D(2), price=D(100), state=OrderState.SUBMITTING)
         await rig.functions.follow_order(on_its_way)
         await rig.functions.follow_order(on_its_way)
         result = await rig.functions.sync_unallocated("main")
@@ -517,18 +505,7 @@ async def test_an_order_that_was_never_placed_is_given_up_by_who_meant_to(
 ) -> None:
     async with portfolio_rig(tmp_path, PlayedExchange(USDT=1000)) as rig:
         await rig.sync()
-        meant = PortfolioOrder(
-            portfolio_id="main",
-            external_id="mine",
-            symbol="BTC/USDT",
-            side=Side.BUY,
-            order_type="limit",
-            amount=D(2),
-            price=D(100),
-            state=OrderState.SUBMITTING,
-            created_at_ms=EPOCH_MS,
-            updated_at_ms=EPOCH_MS,
-        )
+        meant = order_of("mine", amount=D(2), price=D(100), state=OrderState.SUBMITTING)
         await rig.functions.follow_order(meant)
         assert rig.portfolio.unallocated == 800
         await trio.sleep(900)

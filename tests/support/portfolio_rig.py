@@ -49,6 +49,23 @@ D = Decimal
 KEYS = MarketCredential("fake", "key", "secret")
 
 
+def order_of(external_id: str, at_ms: int = EPOCH_MS, **stated: Any) -> PortfolioOrder:
+    """An open order of the portfolio `main`, with what is `stated` otherwise."""
+    order = PortfolioOrder(
+        portfolio_id="main",
+        external_id=external_id,
+        symbol="BTC/USDT",
+        side=Side.BUY,
+        order_type="limit",
+        amount=D(1),
+        price=D(100),
+        state=OrderState.OPEN,
+        created_at_ms=at_ms,
+        updated_at_ms=at_ms,
+    )
+    return msgspec.structs.replace(order, **stated)
+
+
 class PlayedExchange(PortfolioProvider):
     """A spot exchange with one account. Money is USDT, orders are of BTC/USDT; nothing trades by itself."""
 
@@ -79,18 +96,7 @@ class PlayedExchange(PortfolioProvider):
 
     def place(self, side: str = "buy", amount: Any = 1, price: Any = 100) -> str:
         number = self._id()
-        self.orders[number] = PortfolioOrder(
-            portfolio_id="main",
-            external_id=number,
-            symbol="BTC/USDT",
-            side=Side(side),
-            order_type="limit",
-            amount=D(amount),
-            price=D(price),
-            state=OrderState.OPEN,
-            created_at_ms=self.now_ms(),
-            updated_at_ms=self.now_ms(),
-        )
+        self.orders[number] = order_of(number, self.now_ms(), side=Side(side), amount=D(amount), price=D(price))
         return number
 
     def fill(self, number: str, amount: Any = None) -> None:
