@@ -6,23 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import Instrument, InstrumentKind, ModelError, Snap, TickStep, floor_to, split_instrument
+from engine.model import ModelError, Snap, TickStep, floor_to, split_instrument
+from tests.support.instruments import perpetual
 
-BTC = Instrument(
-    instrument_id="deribit:BTC-PERPETUAL",
-    venue="deribit",
-    symbol="BTC-PERPETUAL",
-    kind=InstrumentKind.PERPETUAL,
-    base="BTC",
-    quote="USD",
-    settlement="BTC",
-    inverse=True,
-    tick_size=Decimal("0.5"),
-    tick_steps=(TickStep(Decimal(100_000), Decimal(1)), TickStep(Decimal(200_000), Decimal(5))),
-    lot_size=Decimal(10),
-    min_amount=Decimal(10),
-    contract_size=Decimal(10),
-)
+STEPS = (TickStep(Decimal(100_000), Decimal(1)), TickStep(Decimal(200_000), Decimal(5)))
+BTC = perpetual("BTC-PERPETUAL", venue="deribit", tick_steps=STEPS)
 prices = st.decimals("0.6", "500000", places=3)
 
 

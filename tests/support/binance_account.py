@@ -9,8 +9,6 @@ import msgspec
 
 from engine.kernel import Clock, Entropy, SystemClock
 from engine.model import (
-    Instrument,
-    InstrumentKind,
     Order,
     OrderRequest,
     Side,
@@ -21,24 +19,12 @@ from engine.net import FunctionTransport, HttpReply, HttpRequest
 from engine.venues.binance_usdm import BinanceUsdmSettings, BinanceUsdmTrader, BinanceUsdmVenue
 from tests.support.binance import SYMBOL, reply
 from tests.support.deribit import Keys
+from tests.support.instruments import linear
 
 D = Decimal
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
-BTC = Instrument(
-    instrument_id=f"binance:{SYMBOL}",
-    venue="binance",
-    symbol=SYMBOL,
-    kind=InstrumentKind.PERPETUAL,
-    base="BTC",
-    quote="USDT",
-    settlement="USDT",
-    inverse=False,
-    tick_size=D("0.1"),
-    lot_size=D("0.001"),
-    min_amount=D("0.001"),
-    contract_size=D(1),
-)
+BTC = linear(SYMBOL, venue="binance")
 OURS = "abcd2345-7-1"
 
 

@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import trio
 
 from engine.kernel import Actor, ChildSpec, Entropy, Message, Ref, SupervisorSpec, System, TrioClock, on, open_system
-from engine.model import BAR_COLUMNS, Columns, DataClass, DataRow, Instrument, InstrumentKind
+from engine.model import BAR_COLUMNS, Columns, DataClass, DataRow, Instrument
 from engine.venues.base import (
     BookSnapshot,
     FeedAdapter,
@@ -21,25 +20,13 @@ from engine.venues.base import (
     TradeRow,
     VenueError,
 )
+from tests.support.instruments import perpetual
 
 SYMBOL = "X-PERPETUAL"
 
 
 def instrument(symbol: str = SYMBOL) -> Instrument:
-    return Instrument(
-        instrument_id=f"sim:{symbol}",
-        venue="sim",
-        symbol=symbol,
-        kind=InstrumentKind.PERPETUAL,
-        base="X",
-        quote="USD",
-        settlement="X",
-        inverse=True,
-        tick_size=Decimal("0.5"),
-        lot_size=Decimal(10),
-        min_amount=Decimal(10),
-        contract_size=Decimal(10),
-    )
+    return perpetual(symbol, base="X")
 
 
 def bar_rows(first_ms: int, count: int, *, step_ms: int = 60_000, volume: float = 0.0) -> Columns:
