@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
 import trio
 
 from actors import _jsonrpc as rpc
