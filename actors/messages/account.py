@@ -49,7 +49,7 @@ class Reconcile(Request[bool], frozen=True):
     fills: tuple[Fill, ...]
     asked_at_ms: int
     listening: bool
-    told: "Told | None" = None
+    told: Told | None = None
     positions: tuple[Position, ...] = ()
     positions_known: bool = False
     venue_ms: int = 0
@@ -59,7 +59,7 @@ class HearFills(Request[bool], frozen=True):
     """Fills a pass found, before it is complete. True once they are on disk."""
 
     fills: tuple[Fill, ...]
-    told: "Told | None" = None
+    told: Told | None = None
 
 
 class Unsynced(Message, frozen=True):

@@ -8,8 +8,11 @@ import trio
 
 from actors.messages import (
     Arm,
+    ConditionSeen,
     ConditionsMet,
+    ConditionsSeen,
     Disarm,
+    GetConditions,
     GetHoldings,
     GetOrdersStatus,
     Holdings,
@@ -21,11 +24,9 @@ from actors.messages import (
     Unsynced,
     notice_by,
 )
-from actors.messages.triggers import ConditionSeen, ConditionsSeen, GetConditions
 from actors.triggers.desk import TriggersDesk
 from actors.triggers.figures import FigureBook
-from engine.kernel import Actor, ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, on
-from engine.kernel.context import Timer
+from engine.kernel import Actor, ActorDown, CallFailed, CallTimeout, MailboxFull, Message, Overflow, Timer, on
 from engine.model import CancelState, Figure, Order, OrderState, Severity, Trailing
 from engine.model.conditions.check import TIME
 from engine.model.conditions.watch import Met, Sight, Watch, figures_of, shown
