@@ -265,7 +265,7 @@ class Assembly:
             execution=mine.execution,
             owner_of=node.strategies.get,
             point=self._seams.point,
-            ways=partial(venue.rest, full),
+            ways=venue,
             figures=mine.figures,
             keys=mine.keys,
         )

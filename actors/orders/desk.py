@@ -55,7 +55,7 @@ class OrderNumbers:
 
 
 class Ways(Protocol):
-    """What a venue can keep by itself (`engine.venues.base.VenueRest`): why not, in a few words, and nothing when it can."""
+    """What a venue can keep by itself (`engine.venues.base.Venue`): why not, in a few words, and nothing when it can."""
 
     def why_not_native(self, order: Order, instrument: Instrument) -> str: ...
     def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str: ...
@@ -87,7 +87,7 @@ class OrdersDesk(msgspec.Struct, frozen=True, kw_only=True):
     triggers: Ref
     execution: Ref
     owner_of: Callable[[str], Ref | None]  # strategy name → whom to tell
-    ways: Callable[[], Ways] = NoWays  # made when it is first needed
+    ways: Ways = msgspec.field(default_factory=NoWays)
     point: Callable[[str], None] = lambda _label: None
     figures: QueueFigures = msgspec.field(default_factory=QueueFigures)
     keys: HeldKeys | None = None  # the account's pair, whose rights are read in place

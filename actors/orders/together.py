@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from actors.messages import Notify
-from actors.orders.desk import OrdersDesk, Ways
 from actors.orders.finding import Finding
 from actors.orders.sending import CERTAINLY_NOT_EXECUTED, words
 from actors.orders.settings import NativeLinks
@@ -52,17 +51,7 @@ UNLISTED = "its instrument is not known"
 class Together(Finding):
     """One request, one answer, and each order's own fate after it."""
 
-    def __init__(self, desk: OrdersDesk) -> None:
-        super().__init__(desk)
-        self._known_ways: Ways | None = None
-
     # ── what the venue can keep ───────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def _ways(self) -> Ways:
-        if self._known_ways is None:
-            self._known_ways = self._desk.ways()
-        return self._known_ways
 
     def _why_linked_here(self, orders: Sequence[Order]) -> str:
         """Why the node keeps what binds them, empty when the venue does."""
@@ -70,14 +59,14 @@ class Together(Finding):
         known = [instrument for instrument in instruments if instrument is not None]
         if self._settings.native_links is NativeLinks.NEVER:
             return NEVER
-        return UNLISTED if len(known) < len(orders) else self._ways.why_not_linked(orders, known)
+        return UNLISTED if len(known) < len(orders) else self._desk.ways.why_not_linked(orders, known)
 
     def _why_trailed_here(self, order: Order) -> str:
         """Why the node follows the price for it, empty when the venue does."""
         instrument = self._instrument(order.instrument)
         if self._settings.native_links is NativeLinks.NEVER:
             return NEVER
-        return UNLISTED if instrument is None else self._ways.why_not_native(order, instrument)
+        return UNLISTED if instrument is None else self._desk.ways.why_not_native(order, instrument)
 
     # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

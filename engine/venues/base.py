@@ -165,21 +165,9 @@ class Native(StrEnum):
 
 
 class VenueRest(PublicRest, Statements, Protocol):
-    """Requests and replies of one account at a venue.
-
-    `native` is what the venue can do at all; whether it can for orders as they are, `why_not_native` and `why_not_linked` say:
-    in a few words why not, and nothing ("") when it can. Neither asks the venue anything.
-    """
+    """Requests and replies of one account at a venue."""
 
     resolve: ProofRules
-    native: frozenset[Native]
-
-    def why_not_native(self, order: Order, instrument: Instrument) -> str:
-        """Of an order with a trail that has not been met: `submit` sends it for the venue to follow the price, and raises
-        `Refused` when the venue cannot."""
-
-    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
-        """Of a whole set as `submit_linked` takes it."""
 
     async def submit_linked(
         self, orders: Sequence[Order], instruments: Sequence[Instrument]
@@ -189,7 +177,7 @@ class VenueRest(PublicRest, Statements, Protocol):
 
         The links say what the venue is to do. Each order leaves under its own client id and is afterwards found, heard of and
         cancelled like any other; an exit that waits for its entry is open. An error is one for all of them: after
-        `OutcomeUnknown` each must be searched for. `Refused` when the venue cannot do this set (see `why_not_linked`).
+        `OutcomeUnknown` each must be searched for. `Refused` when the venue cannot do this set (see `Venue.why_not_linked`).
         """
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
@@ -386,9 +374,21 @@ class MarketVenue(Protocol):
 class Venue(MarketVenue, Protocol):
     """One exchange with its accounts. `account` is the node's name for an account at it.
 
+    `native` is what the exchange can do at all; whether it can for orders as they are, `why_not_native` and `why_not_linked` say:
+    in a few words why not, and nothing ("") when it can. Neither asks the exchange anything.
+
     Adapters look into their `Credentials` whenever they sign, so a pair that is replaced in there is in use at once, for requests
     and connections alike; what was signed before is carried through.
     """
+
+    native: frozenset[Native]
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        """Of an order with a trail that has not been met: `VenueRest.submit` sends it for the exchange to follow the price, and
+        raises `Refused` when that cannot."""
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        """Of a whole set as `VenueRest.submit_linked` takes it."""
 
     def rest(self, account: str, credentials: Credentials | None = None) -> VenueRest:
         """A client of its own, to be closed by whoever asked. `credentials`: sign with these and not with the account's."""

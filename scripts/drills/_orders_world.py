@@ -229,7 +229,7 @@ class World:
             triggers=address("root/triggers"),
             execution=address("root/execution"),
             owner_of=lambda _strategy: None,
-            ways=lambda: self.venue,
+            ways=self.venue,
         )
         watching = TriggersDesk(
             account=ACCOUNT,

@@ -112,7 +112,7 @@ Word = Callable[[tuple[OrderReport, ...], tuple[Fill, ...]], None]
 
 
 class AdversarialVenue:
-    """Implements `VenueRest` for one account. `now_ms` is its clock."""
+    """Implements `VenueRest` for one account, and says as its `Venue` would what it keeps by itself. `now_ms` is its clock."""
 
     name = "sim"
 

@@ -148,7 +148,7 @@ async def order_rig(
                 triggers=system.address("root/triggers"),
                 execution=system.address("root/execution"),
                 owner_of=desk_changes.pop("owner_of", lambda _strategy: None),
-                ways=lambda: venue,
+                ways=venue,
                 **desk_changes,
             )
             told: list[Message] = []

@@ -34,7 +34,7 @@ async def trailing(desk: Desk, side: Side = Side.SELL, **trail: Any) -> Order:
 async def test_a_trail_rests_is_listed_found_and_cancelled_by_its_own_name(by: TriggerBy) -> None:
     async with trading_desk() as desk:
         order = await trailing(desk, by=by, percent=D("1.5"))
-        assert desk.rest.why_not_native(order, desk.btc) == ""
+        assert desk.venue.why_not_native(order, desk.btc) == ""
         placed = await desk.place(order)
         assert (placed.state, placed.triggered) == (OrderState.OPEN, False)
         assert [row.client_order_id for row in await desk.rest.open_orders()] == [placed.client_order_id]
@@ -113,7 +113,7 @@ async def test_a_trail_that_was_followed_here_leaves_as_the_plain_order_it_is() 
 async def test_why_a_trail_is_not_for_the_venue_is_said_and_it_is_not_sent(trail: dict[str, Any], why: str) -> None:
     async with trading_desk() as desk:
         order = await trailing(desk, **trail)
-        assert why in desk.rest.why_not_native(order, desk.btc)
+        assert why in desk.venue.why_not_native(order, desk.btc)
         with pytest.raises(Refused, match=why):
             await desk.rest.submit(order, desk.btc)
         assert await desk.rest.open_orders() == ()
@@ -129,8 +129,8 @@ async def test_what_else_the_venue_does_not_do() -> None:
             "no trail": msgspec.structs.replace(order, trail=None),
         }
         for why, other in reasons.items():
-            assert why in desk.rest.why_not_native(other, desk.btc)
-        assert desk.rest.native == {Native.TRAIL}
-        assert desk.rest.why_not_linked((order,), (desk.btc,)) == "this venue links no orders"
+            assert why in desk.venue.why_not_native(other, desk.btc)
+        assert desk.venue.native == {Native.TRAIL}
+        assert desk.venue.why_not_linked((order,), (desk.btc,)) == "this venue links no orders"
         with pytest.raises(Refused):
             await desk.rest.submit_linked((order,), (desk.btc,))

@@ -114,7 +114,7 @@ async def test_exits_of_an_entry_that_trades_at_once_are_told_as_what_they_becam
     async with trading_desk() as desk:
         request = await bracket(desk, PARTS, WHOLE, order_type=OrderType.MARKET, time_in_force=TimeInForce.IOC)
         orders = await ready(desk, request)
-        assert desk.rest.why_not_linked(orders, [desk.perpetual] * 3) == ""
+        assert desk.venue.why_not_linked(orders, [desk.perpetual] * 3) == ""
         entry, profit, stop = await send(desk, orders)
         assert (entry.state, entry.filled_amount) == (OrderState.FILLED, 100)
         for order in (profit, stop):
@@ -298,14 +298,14 @@ async def test_why_a_set_is_not_for_the_venue_is_said_and_such_a_set_is_not_sent
         for request, why in cases:
             orders = await ready(desk, request)
             instruments = [desk.perpetual] * len(orders)
-            assert why in desk.rest.why_not_linked(orders, instruments)
+            assert why in desk.venue.why_not_linked(orders, instruments)
             with pytest.raises(Refused, match=why):
                 await desk.rest.submit_linked(orders, instruments)
         orders = await ready(desk, whole)
-        assert "one instrument" in desk.rest.why_not_linked(orders, [desk.perpetual, desk.perpetual, eth])
-        assert desk.rest.why_not_linked([await desk.order()], [desk.perpetual]) == "the first order has no link"
+        assert "one instrument" in desk.venue.why_not_linked(orders, [desk.perpetual, desk.perpetual, eth])
+        assert desk.venue.why_not_linked([await desk.order()], [desk.perpetual]) == "the first order has no link"
         assert await desk.rest.open_orders() == ()
-        assert desk.rest.native == frozenset(Native)
+        assert desk.venue.native == frozenset(Native)
 
 
 # ── trails ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -320,7 +320,7 @@ async def test_a_trailing_stop_is_followed_by_the_venue_and_found_as_what_it_bec
     async with trading_desk() as desk:
         await desk.rest.submit(await desk.order(order_type=OrderType.MARKET, amount=D(50)), desk.perpetual)
         order = await trailing(desk, distance=D(500))
-        assert desk.rest.why_not_native(order, desk.perpetual) == ""
+        assert desk.venue.why_not_native(order, desk.perpetual) == ""
         report, fills = await desk.rest.submit(order, desk.perpetual)
         assert (report.state, report.triggered, report.price, fills) == (OrderState.OPEN, False, None, ())
         assert (await found(desk, order)).venue_order_id == report.venue_order_id
@@ -363,7 +363,7 @@ async def test_a_trail_may_be_the_stop_of_a_set() -> None:
 async def test_why_a_trail_is_not_for_the_venue_is_said_and_it_is_not_sent(trail: dict[str, Any], why: str) -> None:
     async with trading_desk() as desk:
         order = await trailing(desk, **trail)
-        assert why in desk.rest.why_not_native(order, desk.perpetual)
+        assert why in desk.venue.why_not_native(order, desk.perpetual)
         with pytest.raises(Refused, match=why):
             await desk.rest.submit(order, desk.perpetual)
 
@@ -373,11 +373,11 @@ async def test_an_order_with_conditions_is_followed_here() -> None:
         order = await trailing(desk, distance=D(500))
         condition = Condition(type=ConditionType.PRICE, operator=Operator.ABOVE, value=1)
         waiting = msgspec.structs.replace(order, conditions=(condition,))
-        assert "conditions" in desk.rest.why_not_native(waiting, desk.perpetual)
+        assert "conditions" in desk.venue.why_not_native(waiting, desk.perpetual)
         limit = msgspec.structs.replace(order, order_type=OrderType.LIMIT)
-        assert "market order" in desk.rest.why_not_native(limit, desk.perpetual)
+        assert "market order" in desk.venue.why_not_native(limit, desk.perpetual)
         plain = msgspec.structs.replace(order, trail=None)
-        assert desk.rest.why_not_native(plain, desk.perpetual) == "it has no trail"
+        assert desk.venue.why_not_native(plain, desk.perpetual) == "it has no trail"
 
 
 # ── whatever happens ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -46,7 +46,7 @@ def waits_here(order: Order) -> bool:
 
 
 def why_not_trail(order: Order, instrument: Instrument) -> str:
-    """See `engine.venues.base.VenueRest.why_not_native`. The venue documents a callback of 0.1 to 10 per cent and no step:
+    """See `engine.venues.base.Venue.why_not_native`. The venue documents a callback of 0.1 to 10 per cent and no step:
     tenths are what its own example and its screens have."""
     trail = order.trail
     if trail is None:

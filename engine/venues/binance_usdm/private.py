@@ -20,7 +20,6 @@ from engine.venues.base import (
     FillPage,
     FlowPage,
     KeyPermissions,
-    Native,
     OrderSearch,
     OutcomeUnknown,
     Refused,
@@ -61,7 +60,6 @@ from engine.venues.binance_usdm.params import (
     cancel_params,
     order_params,
     waits_here,
-    why_not_trail,
 )
 from engine.venues.binance_usdm.permissions import permissions
 from engine.venues.binance_usdm.public import BinanceUsdmRest
@@ -85,8 +83,6 @@ NO_LINKS = "this venue links no orders"
 
 class BinanceUsdmTrader(BinanceUsdmRest):
     """See `engine.venues.base.VenueRest`."""
-
-    native = frozenset({Native.TRAIL})
 
     def __init__(
         self,
@@ -121,12 +117,6 @@ class BinanceUsdmTrader(BinanceUsdmRest):
         if waits_here(order):
             return await self._submit_condition(order, instrument), ()
         return self._view.report(await self._place(PLACE, order_params(order, instrument), order, ORDER)), ()
-
-    def why_not_native(self, order: Order, instrument: Instrument) -> str:
-        return why_not_trail(order, instrument)
-
-    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
-        return NO_LINKS
 
     async def submit_linked(
         self, orders: Sequence[Order], instruments: Sequence[Instrument]

@@ -1,22 +1,23 @@
 """Binance USD-M as a venue: makes the parts the actors need."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from engine.kernel import Clock, Entropy
-from engine.model import DataClass, DataRow
+from engine.model import DataClass, DataRow, Instrument, Order
 from engine.net import HttpClient, HttpLimits, PoolUse, RateBudget
-from engine.venues.base import Credentials, NotAuthorised, PolledSource
+from engine.venues.base import Credentials, Native, NotAuthorised, PolledSource
 from engine.venues.binance_usdm.account_stream import BinanceUsdmPrivate
 from engine.venues.binance_usdm.credits import SPOT, WEIGHT, Limits, spot_budget_of
 from engine.venues.binance_usdm.feed import BinanceUsdmFeed
 from engine.venues.binance_usdm.mapping import AccountView
 from engine.venues.binance_usdm.memory import AccountMemory
 from engine.venues.binance_usdm.names import ROUTES
-from engine.venues.binance_usdm.private import BinanceUsdmTrader
+from engine.venues.binance_usdm.params import why_not_trail
+from engine.venues.binance_usdm.private import NO_LINKS, BinanceUsdmTrader
 from engine.venues.binance_usdm.public import BinanceUsdmRest
 from engine.venues.binance_usdm.rest import RestClient
 from engine.venues.binance_usdm.settings import BinanceUsdmSettings
@@ -50,6 +51,7 @@ class BinanceUsdmVenue:
 
     routes: Mapping[str, frozenset[DataClass]] = ROUTES
     sources: Mapping[str, PolledSource[Any]] = SOURCES
+    native = frozenset({Native.TRAIL})
     policy: Mapping[str, DataRow] = _POLICY | {name: source.row for name, source in SOURCES.items()}
 
     def __init__(
@@ -99,6 +101,12 @@ class BinanceUsdmVenue:
             memory=memory,
             resolve=settings.resolve,
         )
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        return why_not_trail(order, instrument)
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        return NO_LINKS
 
     def private(self, account: str) -> BinanceUsdmPrivate:
         self._credentials_of(account)

@@ -44,7 +44,7 @@ def _member(order: Order) -> Mapping[str, Any]:
 
 
 def why_not_linked(orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
-    """See `engine.venues.base.VenueRest.why_not_linked`."""
+    """See `engine.venues.base.Venue.why_not_linked`."""
     link = orders[0].link if orders else None
     if link is None:
         return "the first order has no link"
@@ -98,7 +98,7 @@ def _why_not_members(orders: Sequence[Order], instrument: Instrument) -> str:
 
 
 def why_not_trail(order: Order, instrument: Instrument) -> str:
-    """See `engine.venues.base.VenueRest.why_not_native`."""
+    """See `engine.venues.base.Venue.why_not_native`."""
     trail = order.trail
     if trail is None:
         return "it has no trail"

@@ -14,7 +14,7 @@ from engine.model import (
     ProofRules,
     Side,
 )
-from engine.venues.base import BadReply, FillPage, FlowPage, KeyPermissions, Native, OrderSearch, Refused
+from engine.venues.base import BadReply, FillPage, FlowPage, KeyPermissions, OrderSearch, Refused
 from engine.venues.deribit.bars import BarHalves
 from engine.venues.deribit.errors import NOT_OPEN
 from engine.venues.deribit.fills import fills_of, fills_since
@@ -40,8 +40,6 @@ _SUMMARIES = msgspec.json.Decoder(SummariesResult)
 class DeribitRest(PublicRest):
     """`VenueRest` for one account. Without credentials the private half raises `NotAuthorised`."""
 
-    native = frozenset(Native)
-
     def __init__(
         self,
         name: str,
@@ -61,16 +59,10 @@ class DeribitRest(PublicRest):
     # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, order: Order, instrument: Instrument) -> tuple[OrderReport, tuple[Fill, ...]]:
-        why = self.why_not_native(order, instrument) if follows(order) else ""
+        why = why_not_trail(order, instrument) if follows(order) else ""
         if why:
             raise Refused(why)
         return self._placed((await self._rpc.call(_placing(order), place_params(order, instrument), _PLACED)).result)
-
-    def why_not_native(self, order: Order, instrument: Instrument) -> str:
-        return why_not_trail(order, instrument)
-
-    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
-        return why_not_linked(orders, instruments)
 
     async def submit_linked(
         self, orders: Sequence[Order], instruments: Sequence[Instrument]

@@ -1,20 +1,21 @@
 """Deribit as a venue: makes the parts the actors need."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from engine.kernel import Clock, Entropy
-from engine.model import DataClass, DataRow
+from engine.model import DataClass, DataRow, Instrument, Order
 from engine.net import HttpClient, HttpLimits, PoolUse, RateBudget
-from engine.venues.base import Credentials, NotAuthorised, PolledSource
+from engine.venues.base import Credentials, Native, NotAuthorised, PolledSource
 from engine.venues.clock import VenueClock
 from engine.venues.deribit.account_stream import DeribitPrivate
 from engine.venues.deribit.bars import BarHalves
 from engine.venues.deribit.credits import budget_of
 from engine.venues.deribit.feed import DeribitFeed
+from engine.venues.deribit.linked import why_not_linked, why_not_trail
 from engine.venues.deribit.mapping import AccountView
 from engine.venues.deribit.private import DeribitRest
 from engine.venues.deribit.rpc import RpcClient
@@ -36,6 +37,7 @@ class DeribitVenue:
     policy: Mapping[str, DataRow] = _POLICY
     routes: Mapping[str, frozenset[DataClass]] = MappingProxyType({"": _CLASSES})
     sources: Mapping[str, PolledSource[Any]] = MappingProxyType({})
+    native = frozenset(Native)
 
     def __init__(
         self,
@@ -85,6 +87,12 @@ class DeribitVenue:
             halves=self._halves,
             currencies=settings.currencies,
         )
+
+    def why_not_native(self, order: Order, instrument: Instrument) -> str:
+        return why_not_trail(order, instrument)
+
+    def why_not_linked(self, orders: Sequence[Order], instruments: Sequence[Instrument]) -> str:
+        return why_not_linked(orders, instruments)
 
     def stream(self, route: str, classes: frozenset[DataClass]) -> DeribitStream:
         """One kind of connection brings every class; a subscription is of all of them."""
