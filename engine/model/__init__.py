@@ -74,7 +74,7 @@ from engine.model.limits.risk import (
 from engine.model.limits.settings import InstrumentLimits, OrderLimits, Permission, SelfTrade
 from engine.model.limits.throttle import Throttle
 from engine.model.limits.venue_rules import VENUE_RULE, deny_by_venue
-from engine.model.market.book import Book, Level
+from engine.model.market.book import Book, Level, Sides
 from engine.model.market.freshness import ClassSummary, Freshness, Source
 from engine.model.market.policy import DataCells, DataRow
 from engine.model.market.quality import Quality, QualitySummary
@@ -119,6 +119,7 @@ from engine.model.orders.linked import (
     ends_rivals,
     exposed,
     failed_exit,
+    joined,
     linked_orders,
     overfilled,
     protects,
@@ -133,6 +134,7 @@ from engine.model.orders.native import (
     back_together,
     bare,
     ended_by_link,
+    ends_here,
     is_native,
     kept_here,
     overfilled_together,
@@ -215,6 +217,8 @@ __all__ = [
     "back_together",
     "bare",
     "ended_by_link",
+    "ends_here",
+    "joined",
     "kept_here",
     "is_native",
     "overfilled_together",
@@ -397,6 +401,7 @@ __all__ = [
     "Series",
     "Severity",
     "Side",
+    "Sides",
     "Snap",
     "Source",
     "TickStep",

@@ -265,6 +265,19 @@ def closing(order: Order, rivals: Sequence[Order], amount: Decimal, *, order_id:
     )
 
 
+def joined(rivals: Sequence[Order], newcomer: Order, *, now_ms: int) -> tuple[Order, ...]:
+    """Those that are not over, with one more rival: what stands in for a failed exit ends when another one did its work."""
+    return tuple(
+        msgspec.structs.replace(
+            rival,
+            link=msgspec.structs.replace(_link(rival), rivals=(*_link(rival).rivals, newcomer.order_id)),
+            updated_at_ms=now_ms,
+        )
+        for rival in rivals
+        if not rival.state.terminal
+    )
+
+
 def uncovered(entry: Order, exits: Sequence[Order]) -> Decimal:
     """How much the entry is filled beyond what its exits were released for, when none of them is held any more.
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.model.money import ZERO
-from engine.model.orders.linked import protects
+from engine.model.orders.linked import ends_rivals, protects
 from engine.model.orders.linking import ExitPolicy, Link, LinkedRequest
 from engine.model.orders.order import MAX_TEXT, Order, OrderState, to_rejected, to_submitting, to_waiting
 from engine.model.orders.requests import OrderRequest
@@ -24,6 +24,11 @@ ENDED_BY_LINK = ("oco_other_closed", "oto_primary_closed")
 def is_native(order: Order) -> bool:
     """Whether the venue keeps what binds its set, or will once the set has left."""
     return order.link is not None and order.link.native
+
+
+def ends_here(order: Order, rival: Order) -> bool:
+    """Whether `rival` is to be cancelled by us for what was filled of `order`: unless the venue keeps both, nobody else does."""
+    return ends_rivals(order) and not (is_native(order) and is_native(rival))
 
 
 def at_venue(order: Order) -> bool:
