@@ -22,11 +22,12 @@ from engine.model import (
     Severity,
     closing,
     due_exits,
-    ends_rivals,
+    ends_here,
     exposed,
     failed_exit,
     floor_to,
     is_native,
+    joined,
     overfilled,
     overfilled_together,
     plain,
@@ -62,23 +63,30 @@ class Linking(Changing):
         before = self._known(order.order_id)
         substitute = self._substitute(before, order)
         notices = self._alarms_of(before, order, substitute)
+        order, others = (order, ()) if substitute is None else self._joined(order, substitute)
+        for one in others:
+            self._remember(one)
         puts = [Put("notices", notice.notice_id, notice) for notice in notices]
-        if substitute is not None:
-            self._remember(substitute)
-            puts.append(Put("orders", substitute.order_id, substitute))
-        after = partial(self._saved_with, told, substitute, notices)
+        puts += [Put("orders", one.order_id, one) for one in others]
+        after = partial(self._saved_with, told, others, notices)
         super()._save(kind, order, then, extra=(*extra, *puts), told=after, note=note)
 
+    def _joined(self, order: Order, substitute: Order) -> tuple[Order, tuple[Order, ...]]:
+        """`order` as it is to be saved, and with it the substitute and its rivals, which are to end with it as it with them."""
+        rivals = [order if one.order_id == order.order_id else one for one in self._rivals(substitute)]
+        changed = {one.order_id: one for one in joined(rivals, substitute, now_ms=self._now_ms())}
+        order = changed.pop(order.order_id, order)
+        return order, (substitute, *changed.values())
+
     def _saved_with(
-        self, told: Callable[[int], None] | None, substitute: Order | None, notices: Sequence[Notice], seq: int
+        self, told: Callable[[int], None] | None, others: Sequence[Order], notices: Sequence[Notice], seq: int
     ) -> None:
         if told is not None:
             told(seq)
         for notice in notices:
             self._desk.notifier.tell(Notify(notice))
-        if substitute is not None:
-            self._saved(substitute, None, None, seq)
-            self._let_go(substitute)
+        for one in others:
+            self._saved(one, None, None, seq)
 
     def _durable(self, order: Order) -> None:
         """`order` is on disk as it is now: see what that means for others."""
@@ -87,9 +95,12 @@ class Linking(Changing):
         order = self._current(order)
         if order.link is not None and order.link.exits:
             self._entry_moved(order)
-        if ends_rivals(order) and not is_native(order):
-            for rival in self._rivals(order):
+        rivals = self._rivals(order)
+        for rival in rivals:
+            if ends_here(order, rival):
                 self._want_cancel(rival)
+        if any(ends_here(rival, order) for rival in rivals):
+            self._want_cancel(order)
 
     def _forget(self, order: Order) -> None:
         super()._forget(order)
@@ -101,7 +112,7 @@ class Linking(Changing):
         for order in list(self._orders.values()):
             if waits_for_entry(order) and order.link is not None:
                 entries.append(order.link.after)
-            elif any(map(ends_rivals, self._rivals(order))) and not is_native(order):
+            elif any(ends_here(rival, order) for rival in self._rivals(order)):
                 self._want_cancel(order)
         self._look_again = dict.fromkeys(entries)
         self._look_at_entries()

@@ -45,7 +45,7 @@ from engine.model import (
     set_of,
     waits_for_entry,
 )
-from engine.venues.base import OutcomeUnknown
+from engine.venues.base import NotSent, OutcomeUnknown
 from tests.support.adversary import HONEST, Behaviour, PlacedOrder
 from tests.support.order_rig import Ear, Rig, order_rig
 
@@ -364,6 +364,10 @@ def refusing(rig: Rig, which: Callable[[Order], bool]) -> None:
     misbehaving(rig, which, rig.venue._refuse)
 
 
+async def not_sent(_order: Order) -> None:
+    raise NotSent("connect refused")
+
+
 def is_stop(order: Order) -> bool:
     return order.order_type is OrderType.STOP_MARKET
 
@@ -444,6 +448,39 @@ async def test_what_stands_in_for_a_failed_exit_is_not_stood_in_for(tmp_path: Pa
         markets = [order for order in rig.stored_orders() if order.order_type is OrderType.MARKET]
         assert [order.state for order in markets] == [S.REJECTED]
         assert len(told(rig, "link.unprotected")) == 2
+
+
+async def test_what_is_to_close_for_a_failed_exit_ends_when_the_other_exit_did_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+        entry, profit, _ = await place(rig, BRACKET)
+        refusing(rig, is_stop)
+        misbehaving(rig, lambda order: order.order_type is OrderType.MARKET, not_sent)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig)
+        (market,) = (order for order in rig.stored_orders() if order.order_type is OrderType.MARKET)
+        assert market.state is S.WAITING
+        rig.venue.fill(at_venue(rig, profit))
+        await settle(rig, 10.0)
+        assert (rig.order(profit).state, rig.order(market.order_id).state) == (S.FILLED, S.CANCELLED)
+
+
+async def test_when_the_other_exit_fails_too_the_position_is_closed_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+        entry, profit, _ = await place(rig, BRACKET)
+        refusing(rig, is_stop)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig)
+        placed = at_venue(rig, profit)
+        placed.state = S.REJECTED
+        rig.venue._changed(placed)
+        await settle(rig, 20.0)
+        assert rig.order(profit).state is S.REJECTED
+        markets = [order for order in rig.stored_orders() if order.order_type is OrderType.MARKET]
+        assert [(order.state, order.amount) for order in markets] == [(S.OPEN, 100)]
 
 
 async def test_where_the_settings_say_so_a_refused_exit_is_tried_again(

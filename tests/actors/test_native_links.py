@@ -15,13 +15,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from actors.messages import AcceptedLinked, AmendOrder, CancelOrder, ResolveOrder, SubmitLinked, Unsynced, Verdict
+from actors.messages import (
+    AcceptedLinked,
+    AmendOrder,
+    CancelOrder,
+    ResolveOrder,
+    SetGate,
+    SubmitLinked,
+    Unsynced,
+    VenueWord,
+    Verdict,
+)
 from actors.orders import NativeLinks, OrdersSettings
 from engine.kernel import ActorDown, CallFailed, CallTimeout
 from engine.model import (
     Denial,
     ErrorPolicy,
     ExitPolicy,
+    GateState,
     LinkedRequest,
     LinkKind,
     LinkSettings,
@@ -34,7 +45,7 @@ from engine.model import (
     bracket,
     order_id_of,
 )
-from engine.venues.base import NotSent, OutcomeUnknown, Refused, VenueError
+from engine.venues.base import NotSent, OutcomeUnknown, Refused, Unavailable, VenueError
 from tests.support.adversary import HONEST, Behaviour, PlacedOrder
 from tests.support.order_rig import Rig, order_rig
 
@@ -395,6 +406,75 @@ async def test_a_stop_that_goes_with_its_cancelled_rival_is_an_alarm_once_the_ri
         await rig.orders.call(CancelOrder(profit), timeout_s=5)
         await settle(rig)
         assert told(rig, "link.unprotected") == [Severity.EMERGENCY]
+
+
+# ── what the venue keeps only a part of ───────────────────────────────────────────────────────────────────────────────
+
+
+async def place_only_the_first(rig: Rig, *, filled: bool = False) -> list[str]:
+    """The venue says that it did not carry the request out, and has the first order of it all the same."""
+    answering(rig, Unavailable("settlement"))
+    rig.venue.links = True
+    answer = await rig.orders.call(SubmitLinked(**msgspec.structs.asdict(OCO)), timeout_s=5)
+    assert isinstance(answer, AcceptedLinked), answer
+    first, second = answer.order_ids
+    await trio.sleep(0.2)
+    await rig.sync()
+    while (rig.order(first).attempt, rig.order(first).state) != (1, S.WAITING):
+        await trio.sleep(0.001)
+    placed = rig.venue.place(rig.order(first), at_once=False)
+    if filled:
+        rig.venue.fill(placed)
+    rig.orders.tell(VenueWord((rig.venue.report(placed),)))
+    return [first, second]
+
+
+async def test_a_rival_that_is_kept_here_ends_with_the_one_that_the_venue_has(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    for killed in (False, True):
+        async with native_rig(tmp_path / str(killed)) as rig:
+            first, second = await place_only_the_first(rig)
+            await settle(rig, 10.0)
+            assert states(rig, [first, second]) == [S.OPEN] * 2
+            assert len(rig.venue.truth) == 2, "the other one was sent by itself"
+            if killed:
+                rig.system.kill("root/orders")
+            rig.venue.fill(at_venue(rig, first))
+            await settle(rig, 10.0)
+            assert states(rig, [first, second]) == [S.FILLED, S.CANCELLED]
+
+
+async def test_nothing_is_sent_of_a_set_of_which_the_venue_filled_the_only_order_it_had(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with native_rig(tmp_path) as rig:
+        first, second = await place_only_the_first(rig, filled=True)
+        await settle(rig, 10.0)
+        assert states(rig, [first, second]) == [S.FILLED, S.CANCELLED]
+        assert len(rig.venue.truth) == 1
+
+
+async def test_what_is_to_close_for_a_failed_exit_ends_when_the_other_exit_did_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    close = OrdersSettings(links=LinkSettings(exit_failed=ExitPolicy.CLOSE))
+    async with native_rig(tmp_path, settings=close) as rig:
+        entry, profit, loss = await place(rig, BRACKET)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig)
+        await rig.orders.call(SetGate(GateState.HALTED, "a test"), timeout_s=5)
+        at_venue(rig, loss).state = S.REJECTED
+        rig.venue._changed(at_venue(rig, loss))
+        await settle(rig)
+        (substitute,) = (o.order_id for o in rig.stored_orders() if o.order_id not in (entry, profit, loss))
+        assert rig.order(substitute).state is S.WAITING
+        rig.venue.fill(at_venue(rig, profit))
+        await settle(rig)
+        await rig.orders.call(SetGate(GateState.ACTIVE, "a test"), timeout_s=5)
+        await settle(rig, 10.0)
+        assert states(rig, [profit, substitute]) == [S.FILLED, S.CANCELLED]
+        assert len(rig.venue.truth) == 3, "what another order holds in the same market is not closed"
 
 
 # ── everything at once ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -32,6 +32,7 @@ from engine.model import (
     ends_rivals,
     exposed,
     failed_exit,
+    joined,
     linked_orders,
     overfilled,
     set_of,
@@ -418,3 +419,12 @@ def test_what_stands_in_for_a_failed_exit_only_reduces_and_ends_its_rivals() -> 
     assert (order.side, order.amount, order.order_type, order.reduce_only) == (Side.SELL, 60, OrderType.MARKET, True)
     assert order.link and order.link.rivals == (profit.order_id,) and order.link.closes == loss.order_id
     assert ends_rivals(msgspec.structs.replace(order, filled_amount=D(10), cancel=CancelState.NONE))
+
+
+def test_what_stands_in_for_a_failed_exit_is_a_rival_of_all_that_are_not_over() -> None:
+    profit, loss = released()
+    order = closing(loss, [profit], D(60), order_id="n-9", now_ms=NOW_MS)
+    over = msgspec.structs.replace(profit, order_id="n-8", state=S.CANCELLED)
+    (after,) = joined([profit, over], order, now_ms=NOW_MS + 1)
+    assert after.link and after.link.rivals == (loss.order_id, "n-9")
+    assert msgspec.structs.replace(after, link=profit.link, updated_at_ms=profit.updated_at_ms) == profit

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -28,11 +29,13 @@ from engine.model import (
     back_together,
     bare,
     bracket,
+    ends_here,
     kept_here,
     linked_orders,
     overfilled_together,
     refused_together,
     sent_together,
+    to_waiting,
     waits_for_entry,
     why_kept_here,
 )
@@ -188,3 +191,13 @@ def test_rivals_that_the_venue_makes_smaller_are_not_both_filled() -> None:
     smaller = msgspec.structs.replace(become(loss, S.FILLED, 70), amount=D(70))
     assert not overfilled_together((become(profit, S.CANCELLED, 30), smaller))
     assert overfilled_together((become(profit, S.FILLED, 100), smaller))
+
+
+@pytest.mark.parametrize("here", list(product((True, False), repeat=2)))
+def test_whoever_is_not_kept_by_the_venue_together_with_the_filled_one_is_ended_here(here: tuple[bool, bool]) -> None:
+    made = (sent(OCO)[number] for number in range(2))
+    one, other = (
+        kept_here((to_waiting(o, "", now_ms=1),), "", now_ms=1)[0] if h else o for o, h in zip(made, here, strict=True)
+    )
+    assert not ends_here(become(one, S.OPEN), other)
+    assert ends_here(become(one, S.FILLED, 100), other) is any(here)
