@@ -28,11 +28,11 @@ from engine.model import (
 from scripts.drills._accounts_ground import Ground, TrueFill, TrueOrder, Truth
 from scripts.drills._accounts_ledger import Account, account_of
 from scripts.drills._accounts_view import View, key_of
+from scripts.drills._finding import Finding
 
 __all__ = [
     "KINDS",
     "Expected",
-    "Finding",
     "View",
     "differences",
     "is_ours",
@@ -56,14 +56,6 @@ KINDS = (
 )
 NEAR = Fraction(1, 10**12)
 LOUD = (Severity.ERROR, Severity.EMERGENCY)
-
-
-class Finding(msgspec.Struct, frozen=True):
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.text}"
 
 
 # ── what is so ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,9 +22,9 @@ from engine.model import (
 )
 from engine.venues.ccxt import CcxtSettings
 from scripts.drills._accounts_ground import Contract, Ground, TrueFill, TrueOrder, Truth
-from scripts.drills._accounts_judge import Finding
 from scripts.drills._accounts_view import Outside
 from scripts.drills._both_venues import Keys, Place
+from scripts.drills._finding import Finding
 
 __all__ = ["NAME", "OutsideStory", "adapt_ccxt", "outside", "settings_of"]
 

@@ -10,13 +10,14 @@ from engine.kernel import Entropy
 from engine.store import verify
 from scripts.drills._accounts_deeds import OF_OURS, OF_THEIRS, Deeds
 from scripts.drills._accounts_ground import GROUNDS, Truth
-from scripts.drills._accounts_judge import Begun, Finding, differences, records, statement, telling
+from scripts.drills._accounts_judge import Begun, differences, records, statement, telling
 from scripts.drills._accounts_node import DEAF_AFTER_S, Life, NodeProcess, Sabotage
 from scripts.drills._accounts_plan import MINUTES_AWAY, MONEY, Act, Burst, Cover, Schedule
 from scripts.drills._accounts_portfolio import NAME, OutsideStory, outside
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_venue import Venues
 from scripts.drills._accounts_view import View, view_of
+from scripts.drills._finding import Finding
 
 __all__ = ["World"]
 

@@ -54,6 +54,7 @@ from engine.model import (
 )
 from engine.venues.base import VenueError
 from scripts.drills._both_venues import KEYS, Place
+from scripts.drills._crash_judge import follows_here, stated
 from scripts.drills._crash_trade import Asked, Prices, answer_keys, asked_for, kinds
 from scripts.drills._crash_venues import GROUNDS, Ground
 
@@ -107,6 +108,14 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     def passed(self) -> Path:
         return self.directory / "passed"
 
+    @property
+    def unsettled(self) -> Path:
+        return self.directory / "unsettled"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "life.log"
+
 
 class KillAt:
     """Counts passings of the labelled points; ends this process at the chosen one."""
@@ -143,7 +152,7 @@ def acknowledged(life: Life) -> dict[str, str]:
 def live(life: Life) -> None:
     """The body of the forked process."""
     logger.remove()
-    logger.add(life.directory / "life.log", level="INFO", format="{time:mm:ss.SSS} {extra} {message}")
+    logger.add(life.log, level="INFO", format="{time:mm:ss.SSS} {extra} {message}")
     trio.run(_live, life)
 
 
@@ -159,8 +168,7 @@ async def _live(life: Life) -> None:
         if life.point:  # the point did not come by in time: any other moment is as good
             os.kill(os.getpid(), signal.SIGKILL)
         if scope.cancelled_caught:
-            left = [f"{order.order_id}: {order.state} {order.reason}" for order in node.parts.store.live_orders()]
-            append(life.directory / "unsettled", ", ".join(left))
+            append(life.unsettled, *(_unsettled(life, node) or [f"all is settled, for less than {QUIET_S} s"]))
 
 
 def _settings(life: Life) -> NodeSettings:
@@ -309,21 +317,22 @@ async def _prices(life: Life, node: Node) -> Prices:
 
 
 async def _until_settled(life: Life, node: Node) -> None:
-    """Every order was acknowledged and none is undecided, and still so when what was late has come."""
+    """Nothing is unsettled, and still so when what was late has come."""
     quiet_s = 0.0
     while quiet_s < QUIET_S:
-        live_orders = list(node.parts.store.live_orders())  # the store is watched: it is what a later life would see
-        told = acknowledged(life)
-        working = any(True for _ in node.parts.store.plans_in([PlanState.WORKING], limit=1))
-        done = all(key in told for key in life.keys) and all(_settled(order, live_orders) for order in live_orders)
-        done = done and not working
-        quiet_s = quiet_s + LOOK_S if done else 0.0
+        quiet_s = quiet_s + LOOK_S if not _unsettled(life, node) else 0.0
         await trio.sleep(LOOK_S)
 
 
-def follows_here(order: Order) -> bool:
-    """Whether it waits for a price to turn that the node follows: its venue refused to."""
-    return order.state is OrderState.WAITING and order.conditional and order.trail is not None
+def _unsettled(life: Life, node: Node) -> list[str]:
+    """What nobody was told of yet, and what is undecided; the store is looked at, for it is what a later life would see."""
+    store, told = node.parts.store, acknowledged(life)
+    live_orders = list(store.live_orders())
+    return [
+        *(f"nobody was told that {key} is accepted" for key in life.keys if key not in told),
+        *(stated(order) for order in live_orders if not _settled(order, live_orders)),
+        *(f"plan {plan.plan_id} is at work" for plan in store.plans_in([PlanState.WORKING], limit=1)),
+    ]
 
 
 def _settled(order: Order, live_orders: list[Order]) -> bool:

@@ -19,17 +19,18 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from scripts.drills._accounts_ground import GROUNDS
-from scripts.drills._accounts_judge import KINDS, Finding
+from scripts.drills._accounts_judge import KINDS
 from scripts.drills._accounts_plan import Act, Cover, Schedule, schedule
 from scripts.drills._accounts_sabotage import CONTROLS
 from scripts.drills._accounts_world import World
+from scripts.drills._finding import Finding, shown
+from scripts.drills._workers import spread
 
 __all__ = ["CONTROLS", "COUNT", "KINDS", "Outcome", "carry_out", "run"]
 
@@ -37,7 +38,6 @@ COUNT = 200
 WORKERS = 5  # more than cores: much of a schedule is waiting
 SCHEDULE_TIMEOUT_S = 180.0
 SHOWN = 5
-FORK = get_context("fork")
 
 Job = tuple[Schedule, str]
 
@@ -78,55 +78,47 @@ def carry_out(plan: Schedule, variant: str = "") -> Outcome:
     return outcome
 
 
-def _work(jobs: Sequence[Job], results: Any) -> None:
-    for plan, variant in jobs:
-        results.put(carry_out(plan, variant))
-    results.put(None)
+def work(job: Job) -> Outcome:
+    return carry_out(*job)
 
 
 def outcomes(jobs: Sequence[Job]) -> list[Outcome]:
-    """All schedules, over the workers. Raises `queue.Empty` when none of them comes to an end in time."""
-    results = FORK.Queue()
-    shares = [share for share in (jobs[worker::WORKERS] for worker in range(WORKERS)) if share]
-    workers = [FORK.Process(target=_work, args=(share, results)) for share in shares]
-    for worker in workers:
-        worker.start()
-    found: list[Outcome] = []
-    ended = 0
-    while ended < len(workers):
-        outcome = results.get(timeout=SCHEDULE_TIMEOUT_S)
-        if outcome is None:
-            ended += 1
-            continue
+    """All schedules, over the workers. Raises what `spread` does."""
+    found = []
+    for outcome in spread(work, jobs, WORKERS, SCHEDULE_TIMEOUT_S):
         found.append(outcome)
         if outcome.findings and not outcome.variant:
-            print(f"seed {outcome.seed}:", *outcome.findings[:SHOWN], sep="\n  ", flush=True)
-    for worker in workers:
-        worker.join(SCHEDULE_TIMEOUT_S)
-    return found
+            print(*shown([(outcome.seed, outcome.findings)], SHOWN), sep="\n", flush=True)
+    return sorted(found, key=lambda outcome: outcome.seed)
 
 
-def controls(seed: int) -> dict[str, int]:
-    """At how many venues each design that must fail was found out."""
-    jobs = [
+def controls(seed: int) -> list[Job]:
+    """Each design that must fail, at each venue."""
+    return [
         (Schedule(seed=seed, ground=ground, before=(), bursts=control.bursts), name)
         for name, control in CONTROLS.items()
         for ground in range(len(GROUNDS))
     ]
-    found_out = Counter(one.variant for one in outcomes(jobs) if one.wrong[CONTROLS[one.variant].finds])
-    return {name: found_out[name] for name in CONTROLS}
+
+
+def found_out(done: Sequence[Outcome]) -> dict[str, int]:
+    """At how many venues each design that must fail was found out."""
+    found = Counter(one.variant for one in done if one.variant and one.wrong[CONTROLS[one.variant].finds])
+    return {name: found[name] for name in CONTROLS}
 
 
 def run(count: int, seed: int) -> dict[str, Any]:
     """`count` schedules with seeds from `seed` on, and each design that must fail at each venue."""
-    done = outcomes([(schedule(seed + number, len(GROUNDS)), "") for number in range(count)])
-    found_out = controls(seed)
+    jobs = [(schedule(seed + number, len(GROUNDS)), "") for number in range(count)]
+    everything = outcomes([*jobs, *controls(seed)])
+    done = [outcome for outcome in everything if not outcome.variant]
+    held = found_out(everything)
     happened: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     for outcome in done:
         happened.update(outcome.happened)
         wrong.update(outcome.wrong)
-    failed = sorted(outcome.seed for outcome in done if outcome.findings)
+    failed = [(outcome.seed, outcome.findings) for outcome in done if outcome.findings]
     return {
         "schedules": len(done),
         "portfolios": sum(outcome.outside for outcome in done),
@@ -134,7 +126,8 @@ def run(count: int, seed: int) -> dict[str, Any]:
         "events": {act.value: happened[act.value] for act in Act},
         "covers": {cover.value: happened[f"under {cover}"] for cover in Cover},
         **{kind: wrong[kind] for kind in KINDS},
-        "controls": found_out,
-        "replay": [f"--count 1 --seed {at}" for at in failed],
-        "ok": len(done) == count and not failed and min(found_out.values()) == len(GROUNDS),
+        "controls": held,
+        "findings": shown(failed, SHOWN),
+        "replay": [f"--count 1 --seed {at}" for at, _ in failed],
+        "ok": len(done) == count and not failed and min(held.values()) == len(GROUNDS),
     }

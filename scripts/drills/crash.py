@@ -12,8 +12,9 @@ itself: what is not found goes to review, and a person decides who looks at the 
 `runs` processes · `lost` orders somebody was told of, or the venue holds, that the store does not know · `doubled`
 orders the venue holds twice · `diverged` orders the store states otherwise than the venue · `unrecorded` fills without the one
 record of what they did to their position, and books that are not what the fills make of it · `unlinked` promises between
-orders that do not hold · `unsettled` scenarios that did not come to rest · `uncovered` points at which no process was killed,
-in a long run for each venue · `controls` the same for three designs that must fail: what they doubled.
+orders that do not hold · `unsettled` what did not come to rest · `broken` lives that did not end as they should · `uncovered` points
+at which no process was killed, in a long run for each venue · `controls` the same for three designs that must fail: what they
+doubled · `findings` what was wrong, in words, the first few of each seed.
 """
 
 import multiprocessing
@@ -21,22 +22,24 @@ import os
 import shutil
 import signal
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from actors.execution import POINTS as PLAN_POINTS
 from actors.orders import POINTS as ORDER_POINTS
 from engine.kernel import Entropy
-from engine.model import TERMINAL, ZERO, Order, OrderState, PlanState, is_native, order_id_of, waits_for_entry
-from engine.store import Store
 from engine.store.points import AFTER_COMMIT, BEFORE_COMMIT
-from scripts.drills._books import unrecorded
 from scripts.drills._both_venues import BothVenues
-from scripts.drills._crash_life import Life, acknowledged, follows_here, lines, live
+from scripts.drills._crash_judge import KINDS, compare
+from scripts.drills._crash_life import Life, acknowledged, lines, live
 from scripts.drills._crash_venues import BINANCE, DERIBIT, GROUNDS, LATE, Fault, Ground, Held, misdeeds
+from scripts.drills._finding import Finding, shown
+from scripts.drills._workers import spread
 
 COUNT = 2000
 POINTS = (*ORDER_POINTS, *PLAN_POINTS, BEFORE_COMMIT, AFTER_COMMIT)
@@ -45,6 +48,8 @@ LIVES = 3
 WORKERS = 4  # more than cores: most of a life is waiting
 SCENARIOS_PER_VENUE = 8  # what they leave resting stays below what a venue lets one account have
 LIFE_TIMEOUT_S = 60.0
+SHOWN = 8  # findings of one scenario
+LAST_WORDS = 5  # lines of a log
 CONTROL_SCENARIOS = 6
 MORE_ROUNDS = 2
 ROUND = 2 * len(POINTS)
@@ -125,189 +130,135 @@ def plan(chance: Entropy, seed: int, turn: int, variant: str) -> tuple[str, tupl
 # ── one scenario ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scenario(seed: int, venues: Venues, variant: str) -> Counter[str]:
+class Outcome(msgspec.Struct):
+    """What one scenario came to. `passed`: the points it was killed at, where."""
+
+    seed: int
+    variant: str
+    runs: int = 0
+    passed: Counter[str] = Counter()
+    findings: list[Finding] = []
+
+
+def scenario(seed: int, venues: Venues, variant: str) -> Outcome:
     """Three lives on one store, and what was wrong afterwards."""
-    chance, ground = Entropy(seed), ground_of(seed, variant)
     directory = Path(tempfile.mkdtemp(prefix="crash-"))
-    found: Counter[str] = Counter()
-    points: tuple[str, ...] = ()
+    outcome = Outcome(seed, variant, passed=Counter())
     try:
-        for turn in range(LIVES):
-            last = turn == LIVES - 1
-            point, faults = plan(chance, seed, turn, variant)
-            points = (*points, "" if last else point)
-            venues.behave(() if last else faults)
-            life = Life(
-                directory=directory,
-                seed=seed,
-                ground=GROUNDS.index(ground),
-                place=venues.place,
-                points=points,
-                hit=1 if point.startswith(PASSED_ONCE) else 1 + chance.randrange(3),
-                variant=variant,
-                **({} if variant == "protocol" else HASTE),
-            )
-            found["runs"] += 1
-            found["broken"] += not _carry_out(life, last)
-        found.update(f"killed {label} at {ground.name}" for label in lines(life.passed))
-        found["unsettled"] += bool(lines(directory / "unsettled"))
-        found.update(compare(life, venues.held(ground)))
+        _live_through(outcome, venues, directory)
+    except Exception as error:  # noqa: BLE001 - reported in full, and it fails the scenario
+        outcome.findings.append(Finding("broken", "".join(traceback.format_exception(error))))
     finally:
-        if sum(found[kind] for kind in FAILURES) and os.environ.get("DRILL_KEEP"):
-            print(f"kept {directory} for seed {seed}: {dict(found)}")
+        if outcome.findings and os.environ.get("DRILL_KEEP"):
+            print(f"kept {directory} for seed {seed}", flush=True)
         else:
             shutil.rmtree(directory, ignore_errors=True)
-    return found
+    return outcome
 
 
-def _carry_out(life: Life, last: bool) -> bool:
-    """Run one life; whether it ended as it should: killed, or in order when it is the last."""
+def _live_through(outcome: Outcome, venues: Venues, directory: Path) -> None:
+    seed, variant = outcome.seed, outcome.variant
+    chance, ground = Entropy(seed), ground_of(seed, variant)
+    points: tuple[str, ...] = ()
+    for turn in range(LIVES):
+        last = turn == LIVES - 1
+        point, faults = plan(chance, seed, turn, variant)
+        points = (*points, "" if last else point)
+        venues.behave(() if last else faults)
+        life = Life(
+            directory=directory,
+            seed=seed,
+            ground=GROUNDS.index(ground),
+            place=venues.place,
+            points=points,
+            hit=1 if point.startswith(PASSED_ONCE) else 1 + chance.randrange(3),
+            variant=variant,
+            **({} if variant == "protocol" else HASTE),
+        )
+        outcome.runs += 1
+        outcome.findings += _carry_out(life)
+    outcome.passed.update(f"{label} at {ground.name}" for label in lines(life.passed))
+    outcome.findings += [Finding("unsettled", f"at {ground.name}: {line}") for line in lines(life.unsettled)]
+    outcome.findings += compare(directory / "store", acknowledged(life), venues.held(ground))
+
+
+def _carry_out(life: Life) -> list[Finding]:
+    """Run one life, which ends as it should when it is killed, or in order when it is the last."""
     process = FORK.Process(target=live, args=(life,))
     process.start()
     process.join(LIFE_TIMEOUT_S)
-    if process.exitcode is None:
+    code = process.exitcode
+    if code is None:
         process.kill()
         process.join(10.0)
-        return False
-    return process.exitcode == (0 if last else -signal.SIGKILL)
-
-
-FAILURES = ("lost", "doubled", "diverged", "unrecorded", "unlinked", "unsettled", "broken")
-
-
-def compare(life: Life, held: Iterable[Held]) -> Counter[str]:
-    """The store against what the venue holds under this store's ids, and against what linked orders promise."""
-    found: Counter[str] = Counter()
-    with Store.open(life.directory / "store", read_only=True) as store:
-        orders = {order.order_id: order for _, order in store.table("orders").iterate()}
-        plans = {plan.plan_id: plan for plan in store.plans_in(PlanState)}
-        executed = {order_id: sum((fill.amount for fill in store.fills_of(order_id)), ZERO) for order_id in orders}
-        node_part = store.node_part
-        found["unrecorded"] += unrecorded(store)
-    placed: dict[str, list[Held]] = {}
-    for one in held:
-        if one.client_id.startswith(f"{node_part}-") and one.state is not OrderState.REJECTED:
-            placed.setdefault(order_id_of(one.client_id) or one.client_id, []).append(one)
-    worked: Counter[str] = Counter()
-    for order in orders.values():
-        worked[order.plan] += order.filled_amount
-    found["doubled"] += sum(worked[plan_id] > plan.request.order.amount for plan_id, plan in plans.items())
-    keys = Counter(order.request_key for order in orders.values() if order.request_key)
-    found["doubled"] += sum(len(same) > 1 for same in placed.values()) + sum(count > 1 for count in keys.values())
-    found["lost"] += len(set(acknowledged(life).values()) - set(orders) - set(plans)) + len(set(placed) - set(orders))
-    found["diverged"] += sum(_differs(order, executed[order.order_id], placed) for order in orders.values())
-    found["unlinked"] += sum(_is_broken(order, orders) for order in orders.values())
-    return found
-
-
-def _differs(order: Order, executed: Decimal, placed: Mapping[str, list[Held]]) -> bool:
-    held = placed.get(order.order_id, [])
-    if len(held) == 1:
-        return not (held[0].state is order.state and held[0].filled == order.filled_amount == executed)
-    ended = order.state in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED)
-    return not held and not ended and not waits_for_entry(order) and not follows_here(order)
-
-
-def _is_broken(order: Order, orders: Mapping[str, Order]) -> bool:
-    """Whether an entry that is over has not released as much of each exit as it was filled, or an order that should have
-    ended its rivals did not.
-    """
-    if order.link is None:
-        return False
-    if order.state is OrderState.FILLED and order.link.rivals:
-        return any(orders[rival].state not in TERMINAL for rival in order.link.rivals)
-    owes = _owes_native if is_native(order) else _owes
-    return any(owes(order, orders[exit_], orders) for exit_ in order.link.exits)
-
-
-def _owes_native(entry: Order, exit_: Order, _orders: Mapping[str, Order]) -> bool:
-    """Of a set that the venue keeps: an exit goes with an entry that was not filled, and is as large as what was."""
-    if waits_for_entry(exit_):
-        return entry.state is not OrderState.WAITING
-    if entry.state in TERMINAL and not entry.filled_amount:
-        return exit_.state not in TERMINAL
-    return exit_.state is OrderState.OPEN and entry.state in TERMINAL and exit_.amount != entry.filled_amount
-
-
-def _owes(entry: Order, exit_: Order, orders: Mapping[str, Order]) -> bool:
-    if entry.state not in TERMINAL:
-        return not waits_for_entry(exit_)
-    leg = (exit_.order_type, exit_.price)
-    parts = [o for o in orders.values() if o.link and o.link.entry == entry.order_id and (o.order_type, o.price) == leg]
-    released = sum((o.amount for o in parts if o is not exit_), ZERO)
-    assert exit_.link is not None
-    if exit_.link.released > released:
-        released += exit_.amount
-    return waits_for_entry(exit_) or not released == exit_.link.released == entry.filled_amount
+    if code == (-signal.SIGKILL if life.point else 0):
+        return []
+    end = f"did not end within {LIFE_TIMEOUT_S} s" if code is None else f"ended with exit code {code}"
+    words = " / ".join(lines(life.log)[-LAST_WORDS:])
+    return [
+        Finding("broken", f"life {life.turn} at {life.venue.name}, to die at {life.point or 'its end'}, {end}: {words}")
+    ]
 
 
 # ── many ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def work(seeds: list[int], variant: str, results: Any) -> None:
-    """One worker: its share of the scenarios, a fresh venue every so often."""
-    for at in range(0, len(seeds), SCENARIOS_PER_VENUE):
-        venues = Venues(seeds[at])
-        try:
-            for seed in seeds[at : at + SCENARIOS_PER_VENUE]:
-                results.put((seed, dict(scenario(seed, venues, variant))))
-        finally:
-            venues.close()
-    results.put(None)
+Job = tuple[int, str]  # the seed of a scenario, and its variant
 
 
-def scenarios(seeds: Sequence[int], variant: str) -> tuple[Counter[str], list[int]]:
-    """Scenarios over all workers: the sum of what was found, and the seeds of those that failed."""
-    results = FORK.Queue()
-    shares = [list(seeds[worker::WORKERS]) for worker in range(WORKERS)]
-    workers = [FORK.Process(target=work, args=(share, variant, results)) for share in shares if share]
-    for worker in workers:
-        worker.start()
-    total: Counter[str] = Counter()
-    failed = []
-    ended = 0
-    while ended < len(workers):
-        result = results.get(timeout=LIVES * LIFE_TIMEOUT_S + 60.0)
-        if result is None:
-            ended += 1
-            continue
-        at_seed, found = result
-        total.update(found)
-        if any(found.get(kind) for kind in FAILURES):
-            failed.append(at_seed)
-    for worker in workers:
-        worker.join(30.0)
-    return total, failed
+def work(jobs: Sequence[Job]) -> list[Outcome]:
+    """One scenario after another at the same venues."""
+    venues = Venues(jobs[0][0])
+    try:
+        return [scenario(seed, venues, variant) for seed, variant in jobs]
+    finally:
+        venues.close()
+
+
+def scenarios(jobs: Sequence[Job]) -> list[Outcome]:
+    """Scenarios over all workers. Raises what `spread` does."""
+    size = min(SCENARIOS_PER_VENUE, len(jobs) // (2 * WORKERS) + 1)
+    batches = [jobs[at : at + size] for at in range(0, len(jobs), size)]
+    timeout_s = size * LIVES * LIFE_TIMEOUT_S + 60.0
+    return [outcome for batch in spread(work, batches, WORKERS, timeout_s) for outcome in batch]
 
 
 def run(count: int, seed: int) -> dict[str, Any]:
     """About `count` process runs of the protocol, and a few of each design that must fail."""
     end = seed + max(1, count // LIVES)
-    total, failed = scenarios(range(seed, end), "protocol")
-    for _ in range(
-        MORE_ROUNDS
-    ):  # a life may be over before it comes by its point: the points that none died at get some more
-        missed = _uncovered(_kills(total), count)
-        seeds = [at for at in range(end, end + ROUND) if _meets(at, missed)] if missed else []
-        more, failed_too = scenarios(seeds, "protocol")
-        total, failed, end = total + more, [*failed, *failed_too], end + ROUND
     ids = range(seed, seed + CONTROL_SCENARIOS)
-    controls = {variant: scenarios(ids, variant)[0]["doubled"] for variant in FATAL}
-    kills = _kills(total)
-    figures = {kind: total[kind] for kind in ("runs", *FAILURES)}
+    jobs = [*((at, "protocol") for at in range(seed, end)), *((at, variant) for variant in FATAL for at in ids)]
+    everything = scenarios(jobs)
+    done = [outcome for outcome in everything if outcome.variant == "protocol"]
+    # A life may be over before it comes by its point: the points that none died at get some more.
+    for _ in range(MORE_ROUNDS):
+        missed = _uncovered(_kills(done), count)
+        seeds = [at for at in range(end, end + ROUND) if _meets(at, missed)] if missed else []
+        done, end = [*done, *scenarios([(at, "protocol") for at in seeds])], end + ROUND
+    done.sort(key=lambda outcome: outcome.seed)
+    kills = _kills(done)
     uncovered = _uncovered(kills, count)
+    wrong = Counter(finding.kind for outcome in done for finding in outcome.findings)
+    failed = [(outcome.seed, outcome.findings) for outcome in done if outcome.findings]
+    controls = dict.fromkeys(FATAL, 0)
+    for outcome in everything:
+        if outcome.variant in controls:
+            controls[outcome.variant] += sum(finding.kind == "doubled" for finding in outcome.findings)
     return {
-        **figures,
+        "runs": sum(outcome.runs for outcome in done),
+        **{kind: wrong[kind] for kind in KINDS},
         "uncovered": uncovered,
         "controls": controls,
         "kills": kills,
-        "replay": [f"--count {LIVES} --seed {at_seed}" for at_seed in failed],
-        "ok": not any(total[kind] for kind in FAILURES) and not uncovered and all(controls.values()),
+        "findings": shown(failed, SHOWN),
+        "replay": [f"--count {LIVES} --seed {at_seed}" for at_seed, _ in failed],
+        "ok": not failed and not uncovered and all(controls.values()),
     }
 
 
-def _kills(total: Counter[str]) -> dict[str, dict[str, int]]:
-    return {point: {at.name: total[f"killed {point} at {at.name}"] for at in GROUNDS} for point in POINTS}
+def _kills(done: Sequence[Outcome]) -> dict[str, dict[str, int]]:
+    total = sum((outcome.passed for outcome in done), Counter())
+    return {point: {at.name: total[f"{point} at {at.name}"] for at in GROUNDS} for point in POINTS}
 
 
 def _meets(seed: int, missed: Sequence[str]) -> bool:
@@ -331,4 +282,4 @@ def _uncovered(kills: Mapping[str, Mapping[str, int]], count: int) -> list[str]:
     ]
 
 
-__all__ = ["COUNT", "POINTS", "run", "scenario", "scenarios"]
+__all__ = ["COUNT", "KINDS", "POINTS", "run", "scenario", "scenarios"]

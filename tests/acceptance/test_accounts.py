@@ -6,6 +6,7 @@ import pytest
 from scripts.drills import accounts
 from scripts.drills._accounts_ground import GROUNDS
 from scripts.drills._accounts_plan import Act, Burst, Cover, Schedule
+from tests.support.drills import check_held
 
 SEED = 20_260_101
 SCHEDULES = 2
@@ -32,14 +33,14 @@ def test_one_pass_after_each_trouble_the_node_has_what_the_venue_has(ground: int
     money in and out; new keys. Seen through ccxt as well.
     """
     outcome = accounts.carry_out(Schedule(seed=SEED, ground=ground, before=(), bursts=EVERYTHING, outside=True))
-    assert outcome.findings == []
+    assert not outcome.findings, "\n".join(map(str, outcome.findings))
     assert sum(outcome.happened[f"under {cover}"] for cover in Cover) == len(EVERYTHING)
 
 
 @pytest.mark.timeout(400)
 def test_short_schedules_leave_nothing_unknown_untold_or_told_twice() -> None:
     result = accounts.run(SCHEDULES, SEED)
-    assert result["ok"], result
+    check_held("accounts", result, count=SCHEDULES, seed=SEED)
     assert result["schedules"] == SCHEDULES
     assert {kind: result[kind] for kind in accounts.KINDS} == dict.fromkeys(accounts.KINDS, 0)
     assert set(result["controls"].values()) == {len(GROUNDS)}

@@ -8,19 +8,21 @@ import pytest
 from engine.kernel import Entropy
 from engine.store import points
 from scripts.drills import crash
+from tests.support.drills import check_held
 
 ROOT = Path(__file__).parents[2]
 RUNS = 100
+SEED = 20_260_101
 LABEL = re.compile(r"""\bpoint[(,]\s*["']([^"']+)["']""")
 NAME = re.compile(r"\bon_point\(\s*([A-Z_]+)\s*\)")
 
 
 @pytest.mark.timeout(400)
 def test_kills_at_every_point_lose_and_double_nothing() -> None:
-    result = crash.run(count=RUNS, seed=20_260_101)
-    assert result["ok"], result
+    result = crash.run(RUNS, SEED)
+    check_held("crash", result, count=RUNS, seed=SEED)
     assert result["runs"] >= RUNS - crash.LIVES
-    assert [result[kind] for kind in crash.FAILURES] == [0] * len(crash.FAILURES)
+    assert [result[kind] for kind in crash.KINDS] == [0] * len(crash.KINDS)
     assert result["uncovered"] == []
     assert set(result["kills"]) == set(crash.POINTS)
     assert all(any(at.values()) for at in result["kills"].values())

@@ -35,7 +35,6 @@ from scripts.drills._accounts_ground import BINANCE, DERIBIT, Contract, TrueFill
 from scripts.drills._accounts_judge import (
     Begun,
     Expected,
-    Finding,
     differences,
     records,
     statement,
@@ -43,6 +42,7 @@ from scripts.drills._accounts_judge import (
 )
 from scripts.drills._accounts_ledger import account_of
 from scripts.drills._accounts_view import Outside, View
+from scripts.drills._finding import Finding
 
 D = Decimal
 ACCOUNT, SYMBOL, NAME = "binance:main", "BTCUSDT", "binance:BTCUSDT"

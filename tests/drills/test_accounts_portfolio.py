@@ -20,12 +20,13 @@ from engine.model import (
 )
 from scripts.drills import _accounts_world
 from scripts.drills._accounts_ground import BINANCE, DERIBIT, TrueFill, TrueOrder, Truth
-from scripts.drills._accounts_judge import Begun, Finding
+from scripts.drills._accounts_judge import Begun
 from scripts.drills._accounts_plan import Act, Cover, Schedule
 from scripts.drills._accounts_portfolio import OutsideStory, outside
 from scripts.drills._accounts_story import Story
 from scripts.drills._accounts_view import Outside
 from scripts.drills._accounts_world import World
+from scripts.drills._finding import Finding
 
 D = Decimal
 NAME, SYMBOL, PAIR = "outside", "BTCUSDT", "BTC/USDT:USDT"

@@ -33,12 +33,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_what_is_whole_is_whole(store: Store) -> None:
-    assert unrecorded(store) == 0
+    assert unrecorded(store) == []
 
 
 def test_a_fill_without_its_record_is_found(store: Store) -> None:
     store.commit([Commit("x", (Delete("position_records", (BOOK.key, 1002, "fill.t2")),))])
-    assert unrecorded(store) == 1
+    assert len(unrecorded(store)) == 1
 
 
 def test_a_second_record_of_a_fill_is_found(store: Store) -> None:
@@ -46,13 +46,13 @@ def test_a_second_record_of_a_fill_is_found(store: Store) -> None:
     assert record is not None
     again = msgspec.structs.replace(record, record_id="again")
     store.commit([Commit("x", (Put("position_records", (BOOK.key, 1002, "again"), again),))])
-    assert unrecorded(store) == 1
+    assert len(unrecorded(store)) == 1
 
 
 def test_a_book_that_is_not_what_the_fills_make_is_found(store: Store) -> None:
     book = store.table("position_books").get(BOOK.key)
     wrong = msgspec.structs.replace(book, held=Held(Decimal(2), Decimal(50_000), Decimal(0), 3))
     store.commit([Commit("x", (Put("position_books", BOOK.key, wrong),))])
-    assert unrecorded(store) == 1
+    assert len(unrecorded(store)) == 1
     store.commit([Commit("x", (Delete("position_books", BOOK.key),))])
-    assert unrecorded(store) == 1
+    assert len(unrecorded(store)) == 1
