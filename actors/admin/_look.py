@@ -26,6 +26,7 @@ from engine.model import (
     split_instrument,
 )
 from engine.settings import show
+from engine.store import Store
 
 T = TypeVar("T")
 
@@ -113,6 +114,15 @@ async def gather(rows: Iterable[T], keep: Callable[[T], bool], limit: int) -> Li
     return Listing(items, more=False)
 
 
+def newest(store: Store, table: str, by_time: str) -> Iterator[Any]:
+    """Rows by an index of their times, the newest first, without those that went since the index was read."""
+    rows = store.table(table)
+    for _, key in store.index(by_time).iterate(reverse=True):
+        row = rows.get(key)
+        if row is not None:
+            yield row
+
+
 async def show_status(desk: Desk, _: Nothing) -> Status:
     return status(desk.parts)
 
@@ -163,31 +173,15 @@ async def fills(desk: Desk, params: Fills) -> Listing[Fill]:
     def keep(fill: Fill) -> bool:
         return (not instrument or fill.instrument == instrument) and is_account(params.account, fill.account)
 
-    return await gather(_fills(desk.parts, params.order_id), keep, params.limit)
-
-
-def _fills(parts: NodeParts, order_id: str | None) -> Iterator[Fill]:
-    if order_id is not None:
-        yield from parts.store.fills_of(order_id)
-        return
-    table = parts.store.table("fills")
-    for _, key in parts.store.index("fills_by_time").iterate(reverse=True):
-        fill = table.get(key)
-        if fill is not None:  # gone since the index was read
-            yield fill
+    store, order_id = desk.parts.store, params.order_id
+    rows = newest(store, "fills", "fills_by_time") if order_id is None else store.fills_of(order_id)
+    return await gather(rows, keep, params.limit)
 
 
 async def notices(desk: Desk, params: Notices) -> Listing[Notice]:
     wanted = set(list(Severity)[list(Severity).index(params.severity) :])
-    return await gather(_notices(desk.parts), lambda notice: notice.severity in wanted, params.limit)
-
-
-def _notices(parts: NodeParts) -> Iterator[Notice]:
-    table = parts.store.table("notices")
-    for _, key in parts.store.index("notices_by_time").iterate(reverse=True):
-        notice = table.get(key)
-        if notice is not None:
-            yield notice
+    rows = newest(desk.parts.store, "notices", "notices_by_time")
+    return await gather(rows, lambda notice: notice.severity in wanted, params.limit)
 
 
 async def order_show(desk: Desk, params: OneOrder) -> OrderAndFills:

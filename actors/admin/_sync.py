@@ -1,7 +1,5 @@
 """Methods that bring accounts in step with their venues, and show what was out of it."""
 
-from collections.abc import Iterator
-
 import msgspec
 import trio
 
@@ -9,7 +7,7 @@ from actors import _jsonrpc as rpc
 from actors._discrepancies import put_of, settled
 from actors.account import in_step
 from actors.admin._desk import Accounts, Desk, Limit, Method, Text, ask
-from actors.admin._look import DEFAULT_LIMIT, Listing, gather
+from actors.admin._look import DEFAULT_LIMIT, Listing, gather, newest
 from actors.messages import GetSyncReport, SyncNow
 from actors.parts import AccountParts
 from actors.recorder import Record
@@ -96,15 +94,7 @@ async def flows(desk: Desk, params: Flows) -> Listing[CashFlow]:
             and params.kind in (None, flow.kind)
         )
 
-    return await gather(_flows(desk), keep, params.limit)
-
-
-def _flows(desk: Desk) -> Iterator[CashFlow]:
-    table = desk.parts.store.table("cash_flows")
-    for _, key in desk.parts.store.index("cash_flows_by_time").iterate(reverse=True):
-        flow = table.get(key)
-        if flow is not None:  # gone since the index was read
-            yield flow
+    return await gather(newest(desk.parts.store, "cash_flows", "cash_flows_by_time"), keep, params.limit)
 
 
 async def external(desk: Desk, params: Accounts) -> Listing[ExternalOrder]:
@@ -116,15 +106,7 @@ async def discrepancies(desk: Desk, params: Discrepancies) -> Listing[Discrepanc
     def keep(one: Discrepancy) -> bool:
         return is_account(params.account, one.account) and (params.all or one.open)
 
-    return await gather(_discrepancies(desk), keep, params.limit)
-
-
-def _discrepancies(desk: Desk) -> Iterator[Discrepancy]:
-    table = desk.parts.store.table("discrepancies")
-    for _, key in desk.parts.store.index("discrepancies_by_time").iterate(reverse=True):
-        one = table.get(key)
-        if one is not None:
-            yield one
+    return await gather(newest(desk.parts.store, "discrepancies", "discrepancies_by_time"), keep, params.limit)
 
 
 async def close(desk: Desk, params: Close) -> Discrepancy:
