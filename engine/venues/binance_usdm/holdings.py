@@ -12,9 +12,9 @@ from engine.venues.binance_usdm.account_wire import (
     PositionData,
     PositionEventData,
 )
-from engine.venues.binance_usdm.figures import checking, some
 from engine.venues.binance_usdm.memory import AccountMemory
 from engine.venues.decoding import WireError
+from engine.venues.figures import checking, some
 
 _SIDES = {"BOTH": PositionSide.NET, "LONG": PositionSide.LONG, "SHORT": PositionSide.SHORT}
 

@@ -20,10 +20,10 @@ from engine.venues.binance_usdm.account_wire import (
     OrderEventData,
     UserTradeData,
 )
-from engine.venues.binance_usdm.figures import checking, not_negative, some
 from engine.venues.binance_usdm.holdings import HoldingsView, position_side
 from engine.venues.binance_usdm.memory import Condition
 from engine.venues.decoding import WireError
+from engine.venues.figures import checking, not_negative, some
 
 _STATES = {
     "NEW": OrderState.OPEN,

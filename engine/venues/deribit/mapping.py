@@ -1,8 +1,7 @@
 """The venue's objects → the model's: orders, fills, positions, balances. Every figure passes the model's own checks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -11,25 +10,21 @@ from engine.model import (
     Balance,
     Fill,
     Liquidity,
-    ModelError,
     Order,
     OrderReport,
     OrderState,
     Position,
     Side,
-    checked,
     instrument_id,
     order_id_of,
     positive,
     rounded,
 )
-from engine.venues.decoding import WireError, decode, wire_error
+from engine.venues.decoding import WireError, decode
 from engine.venues.deribit.names import settlement_currency
 from engine.venues.deribit.params import WAITING_EXIT
 from engine.venues.deribit.wire import OrderData, PositionData, SummaryData, UserTradeData
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from engine.venues.figures import checking, not_negative, some
 
 LOT_DECIMALS = 12  # no lot is smaller
 TRIGGERED = "triggered"
@@ -46,18 +41,6 @@ _MARKET_TYPES = ("market", "stop_market", "take_market", "trailing_stop")
 _DECIMAL = msgspec.json.Decoder(Decimal)
 
 
-def _checking(make: Callable[P, R]) -> Callable[P, R]:
-    """Turn the model's complaint about a figure into the wire's."""
-
-    def made(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return make(*args, **kwargs)
-        except ModelError as error:
-            raise wire_error(error, b"") from error
-
-    return made
-
-
 def is_rest_of_parts(data: OrderData) -> bool:
     """Whether it is the end of what still waited of an exit that is placed in parts. Of the parts that were placed it says
     nothing, and they go by the same label: what became of the exit is found by that."""
@@ -71,10 +54,10 @@ class AccountView:
     def __init__(self, venue: str, account: str) -> None:
         self._venue = venue
         self._account = account
-        self.report = _checking(self._report)
-        self.fill = _checking(self._fill)
-        self.position = _checking(self._position)
-        self.balance = _checking(self._balance)
+        self.report = checking(self._report)
+        self.fill = checking(self._fill)
+        self.position = checking(self._position)
+        self.balance = checking(self._balance)
 
     def fills(self, trades: Iterable[UserTradeData]) -> tuple[Fill, ...]:
         return tuple(self.fill(trade) for trade in trades)
@@ -109,8 +92,8 @@ class AccountView:
             amount=positive(_lots(data.amount, "amount"), "amount"),
             order_type=data.order_type,
             price=None if _at_market(data) else _price(data.price),
-            filled_amount=_not_negative(_lots(data.filled_amount or ZERO, "filled_amount"), "filled_amount"),
-            average_price=_some(data.average_price, "average_price"),
+            filled_amount=not_negative(_lots(data.filled_amount or ZERO, "filled_amount"), "filled_amount"),
+            average_price=some(data.average_price, "average_price"),
             triggered=bool(data.triggered) or data.order_state == TRIGGERED or data.trigger_order_id is not None,
             reason=data.cancel_reason or "",
             updated_at_ms=data.last_update_timestamp,
@@ -141,8 +124,8 @@ class AccountView:
             account=self._account,
             instrument=instrument_id(self._venue, data.instrument_name),
             amount=data.size,
-            average_price=_some(data.average_price, "average_price"),
-            mark_price=_some(data.mark_price, "mark_price"),
+            average_price=some(data.average_price, "average_price"),
+            mark_price=some(data.mark_price, "mark_price"),
             unrealised_pnl=rounded(data.floating_profit_loss or ZERO, "floating_profit_loss"),
             realised_pnl=rounded(data.realized_profit_loss or ZERO, "realized_profit_loss"),
             currency=settlement_currency(data.instrument_name),
@@ -177,20 +160,9 @@ def _price(raw: msgspec.Raw) -> Decimal | None:
     text = bytes(raw)
     if text in (b"", b"null", b'"market_price"'):
         return None
-    return _some(decode(_DECIMAL, text), "price")
+    return some(decode(_DECIMAL, text), "price")
 
 
 def _lots(value: Decimal, field: str) -> Decimal:
     """Amounts are sums of lots; what a sum in floating point adds to them would make an order filled beyond its amount."""
     return rounded(value, field, LOT_DECIMALS)
-
-
-def _not_negative(value: Decimal, field: str) -> Decimal:
-    if checked(value, field) < ZERO:
-        raise ModelError(field, "zero or more", str(value))
-    return value
-
-
-def _some(value: Decimal | None, field: str) -> Decimal | None:
-    """Zero is how the venue says "none" of a price. Averages come with all the decimals of a division."""
-    return (rounded(value, field) or None) if value is not None else None

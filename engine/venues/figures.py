@@ -1,4 +1,4 @@
-"""Figures of the venue, checked by the model's own rules."""
+"""Figures of a venue, checked by the model's own rules."""
 
 from collections.abc import Callable
 from decimal import Decimal
