@@ -9,7 +9,7 @@ import httpx
 from engine.kernel import Clock, Entropy
 from engine.model import DataClass, DataRow, Instrument, Order
 from engine.net import HttpClient, HttpLimits, PoolUse, RateBudget
-from engine.venues.base import Credentials, Native, NotAuthorised, PolledSource
+from engine.venues.base import Credentials, Native, PolledSource
 from engine.venues.binance_usdm.account_stream import BinanceUsdmPrivate
 from engine.venues.binance_usdm.credits import SPOT, WEIGHT, Limits, spot_budget_of
 from engine.venues.binance_usdm.feed import BinanceUsdmFeed
@@ -25,6 +25,7 @@ from engine.venues.binance_usdm.signed import SignedClient
 from engine.venues.binance_usdm.sources import SOURCES
 from engine.venues.binance_usdm.stream import BinanceUsdmStream
 from engine.venues.clock import VenueClock
+from engine.venues.credentials import credentials_of
 
 _NEVER_S = 604_800.0
 _NOBODY: Mapping[str, Credentials] = MappingProxyType({})
@@ -84,7 +85,7 @@ class BinanceUsdmVenue:
         view = AccountView(self.name, account, memory)
         client = SignedClient(
             futures,
-            credentials=credentials or self._credentials_of(account),
+            credentials=credentials or credentials_of(account, self._credentials),
             orders=self._limits.orders(account),
             clock=self._clock,
             timeout_s=settings.request_timeout_s,
@@ -109,7 +110,7 @@ class BinanceUsdmVenue:
         return NO_LINKS
 
     def private(self, account: str) -> BinanceUsdmPrivate:
-        self._credentials_of(account)
+        credentials_of(account, self._credentials)
         memory, settings = self._memory(account), self._settings
         view = AccountView(self.name, account, memory)
         return BinanceUsdmPrivate(
@@ -148,13 +149,6 @@ class BinanceUsdmVenue:
 
     def _memory(self, account: str) -> AccountMemory:
         return self._memories.setdefault(account, AccountMemory())
-
-    def _credentials_of(self, account: str) -> Credentials:
-        credentials = self._credentials.get(account)
-        if credentials is None:
-            known = ", ".join(self._credentials) or "none"
-            raise NotAuthorised(f"account: expected one with credentials ({known}), got {account!r}")
-        return credentials
 
     def _client(self, url: str, budget: RateBudget, counted: str) -> RestClient:
         settings = self._settings

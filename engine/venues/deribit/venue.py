@@ -9,8 +9,9 @@ import httpx
 from engine.kernel import Clock, Entropy
 from engine.model import DataClass, DataRow, Instrument, Order
 from engine.net import HttpClient, HttpLimits, PoolUse, RateBudget
-from engine.venues.base import Credentials, Native, NotAuthorised, PolledSource
+from engine.venues.base import Credentials, Native, PolledSource
 from engine.venues.clock import VenueClock
+from engine.venues.credentials import credentials_of
 from engine.venues.deribit.account_stream import DeribitPrivate
 from engine.venues.deribit.bars import BarHalves
 from engine.venues.deribit.credits import budget_of
@@ -62,7 +63,7 @@ class DeribitVenue:
         return self._client(None)
 
     def rest(self, account: str, credentials: Credentials | None = None) -> DeribitRest:
-        return self._client(account, credentials or self._credentials_of(account))
+        return self._client(account, credentials or credentials_of(account, self._credentials))
 
     def _client(self, account: str | None, credentials: Credentials | None = None) -> DeribitRest:
         settings = self._settings
@@ -106,7 +107,7 @@ class DeribitVenue:
         return DeribitPrivate(
             self._settings.ws_url,
             AccountView(self.name, account),
-            credentials=self._credentials_of(account),
+            credentials=credentials_of(account, self._credentials),
             clock=self._clock,
             entropy=self._entropy,
             heartbeat_s=self._settings.heartbeat_s,
@@ -123,10 +124,3 @@ class DeribitVenue:
             for account, budget in self._budgets.items()
             for pool, use in budget.use().items()
         }
-
-    def _credentials_of(self, account: str) -> Credentials:
-        credentials = self._credentials.get(account)
-        if credentials is None:
-            known = ", ".join(self._credentials) or "none"
-            raise NotAuthorised(f"account: expected one with credentials ({known}), got {account!r}")
-        return credentials
