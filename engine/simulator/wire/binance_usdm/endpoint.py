@@ -6,16 +6,16 @@ from typing import Any
 
 import msgspec
 import trio
-from trio.testing import memory_stream_pair
 
 from engine.kernel import Clock, Entropy
-from engine.simulator.acts import AnyAct
 from engine.simulator.binance_usdm import DEFAULT_SYMBOLS, BinanceVenue, symbols_of
+from engine.simulator.hand import Hand
 from engine.simulator.replay import Recording
 from engine.simulator.wire.binance_usdm.server import BinanceServer
 from engine.simulator.wire.binance_usdm.settings import BinanceSettings
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.control import UnknownName
+from engine.simulator.wire.endpoint import Endpoint
 from engine.simulator.wire.faultboard import FaultBoard
 from engine.simulator.wire.keychanges import AddKey, AnyKeyChange, RevokeKey
 from engine.simulator.wire.port import Port
@@ -38,7 +38,7 @@ class ApiKey(msgspec.Struct, frozen=True):
         return cls(entropy.token(KEY_CHARS), entropy.token(KEY_CHARS))
 
 
-class BinanceEndpoint:
+class BinanceEndpoint(Endpoint):
     """The three URLs and the main account's key are what a client needs; `ws_url` and `http_url` are bases without a route.
 
     Without a listener they are empty and clients come through `connect`, in memory.
@@ -54,17 +54,14 @@ class BinanceEndpoint:
         netloc: str,
         entropy: Entropy,
     ) -> None:
-        self.server = server
+        super().__init__(clock, entropy, nursery)
+        self.server: BinanceServer = server
         self.venue = server.venue
         self.symbols = tuple(symbols)
         self.http_url = self.spot_http_url = f"http://{netloc}" if netloc else ""
         self.ws_url = f"ws://{netloc}" if netloc else ""
         self.api_key = key.api_key
         self.api_secret = key.api_secret
-        self._clock = clock
-        self._nursery = nursery
-        self._entropy = entropy
-        self._accounts: list[str] = []
 
     def add_account(self, name: str, balances: Mapping[str, Decimal], *, key: ApiKey | None = None) -> ApiKey:
         """Open an account with these deposits, in USDT, and give it a key."""
@@ -77,16 +74,6 @@ class BinanceEndpoint:
         key = key or ApiKey.drawn(self._entropy)
         self.server.keys.add(key.api_key, key.api_secret, account)
         return key
-
-    def connect(self) -> trio.abc.HalfCloseableStream:
-        """The client's end of a new connection without a network: for a node and its venue under one MockClock."""
-        ours, theirs = memory_stream_pair()
-        self._nursery.start_soon(self.server.serve_stream, ours)
-        return theirs
-
-    def now_ms(self) -> int:
-        """The venue's time."""
-        return self._clock.now_ms()
 
     def truth(self, name: str) -> dict[str, Any]:
         """What is really so about a symbol or an account, whatever the wire says. Raises `UnknownName`."""
@@ -108,14 +95,9 @@ class BinanceEndpoint:
             return {name: self.truth(name) for name in self._accounts if account in (None, name)}
         return {symbol: {**self.truth(symbol), "marks_told": self.venue.marks_told(symbol)}}
 
-    def act(self, act: AnyAct) -> dict[str, Any]:
-        """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
-        self._check_account(act.account)
+    def _hand(self) -> Hand:
         self.venue.advance(self._clock.now_ms())
-        try:
-            return self.venue.trading.hand.do(act)
-        finally:
-            self.server.nudge()
+        return self.venue.trading.hand
 
     def change_key(self, change: AnyKeyChange) -> dict[str, Any]:
         """Do what an account's owner does to a key. Raises `UnknownName`."""
@@ -135,18 +117,6 @@ class BinanceEndpoint:
         if not known:
             raise UnknownName(f"key: expected one there is, got {change.key[:80]!r}")
         return done
-
-    def _check_account(self, account: str) -> None:
-        if account not in self._accounts:
-            raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
-
-    def stats(self) -> dict[str, Any]:
-        return self.server.stats()
-
-    def set_clock(self, offset_ms: int) -> int:
-        """Put the venue's clock `offset_ms` from ours; it never runs backwards, but slows down. Returns its time now, in ms."""
-        self._clock.offset_ms = offset_ms
-        return self._clock.now_ms()
 
 
 def open_binance(

@@ -7,17 +7,17 @@ from typing import Any
 
 import msgspec
 import trio
-from trio.testing import memory_stream_pair
 
 from engine.kernel import Clock, Entropy
-from engine.simulator.acts import AnyAct
 from engine.simulator.deribit.venue import DeribitVenue
+from engine.simulator.hand import Hand
 from engine.simulator.replay import Recording
 from engine.simulator.wire.clock import VenueClock
 from engine.simulator.wire.control import UnknownName
 from engine.simulator.wire.deribit.scopes import FULL_ACCESS, scope_of
 from engine.simulator.wire.deribit.server import DeribitServer
 from engine.simulator.wire.deribit.settings import DeribitSettings
+from engine.simulator.wire.endpoint import Endpoint
 from engine.simulator.wire.faultboard import FaultBoard
 from engine.simulator.wire.keychanges import AddKey, AnyKeyChange, RevokeKey
 from engine.simulator.wire.port import Port
@@ -37,23 +37,20 @@ class Credentials(msgspec.Struct, frozen=True):
         return cls(entropy.token(8), entropy.token(43))
 
 
-class DeribitEndpoint:
+class DeribitEndpoint(Endpoint):
     """`ws_url`, `http_url` and credentials of the main account are what a client needs.
 
     Without a listener the URLs are empty and clients come through `connect`, in memory.
     """
 
     def __init__(self, server: DeribitServer, clock: VenueClock, entropy: Entropy, nursery: trio.Nursery) -> None:
-        self.server = server
+        super().__init__(clock, entropy, nursery)
+        self.server: DeribitServer = server
         self.venue = server.venue
         self.ws_url = ""
         self.http_url = ""
         self.client_id = ""
         self.client_secret = ""
-        self._clock = clock
-        self._entropy = entropy
-        self._nursery = nursery
-        self._accounts: list[str] = []
 
     def add_account(
         self,
@@ -74,16 +71,6 @@ class DeribitEndpoint:
         self.server.add_key(credentials.client_id, credentials.client_secret, account, scope)
         return credentials
 
-    def connect(self) -> trio.abc.HalfCloseableStream:
-        """The client's end of a new connection without a network: for a node and its venue under one MockClock."""
-        ours, theirs = memory_stream_pair()
-        self._nursery.start_soon(self.server.serve_stream, ours)
-        return theirs
-
-    def now_ms(self) -> int:
-        """The venue's time."""
-        return self._clock.now_ms()
-
     def truths(self, asked: Mapping[str, str]) -> dict[str, Any]:
         """What is really so, by account. Raises `UnknownName`."""
         account = asked.get("account")
@@ -92,14 +79,9 @@ class DeribitEndpoint:
         self._check_account(account)
         return {account: self.venue.truth(account)}
 
-    def act(self, act: AnyAct) -> dict[str, Any]:
-        """Do what somebody does by hand; what came of it. Raises `UnknownName` and `ActRefused`."""
-        self._check_account(act.account)
+    def _hand(self) -> Hand:
         self.venue.advance(self._clock.now_ms())
-        try:
-            return self.venue.hand.do(act)
-        finally:
-            self.server.nudge()
+        return self.venue.hand
 
     def change_key(self, change: AnyKeyChange) -> dict[str, Any]:
         """Do what an account's owner does to a key. Raises `UnknownName`."""
@@ -117,18 +99,6 @@ class DeribitEndpoint:
         except KeyError as error:
             raise UnknownName(f"key: expected one there is, got {change.key[:80]!r}") from error
         return {"key": change.key, "permissions": change.permissions}
-
-    def _check_account(self, account: str) -> None:
-        if account not in self._accounts:
-            raise UnknownName(f"account: expected one of {', '.join(self._accounts)}, got {account!r}")
-
-    def stats(self) -> dict[str, Any]:
-        return self.server.stats()
-
-    def set_clock(self, offset_ms: int) -> int:
-        """Put the venue's clock `offset_ms` from ours; it never runs backwards, but slows down. Returns its time now, in ms."""
-        self._clock.offset_ms = offset_ms
-        return self._clock.now_ms()
 
 
 @asynccontextmanager
