@@ -7,6 +7,9 @@ decided here. Orders that ended without a fill are forgotten after three days, e
 a denial says nothing is never reported absent.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from engine.model import Instrument, Order, OrderReport
@@ -28,6 +31,9 @@ from engine.venues.binance_usdm.params import waits_here
 from engine.venues.binance_usdm.signed import Params, SignedClient
 from engine.venues.binance_usdm.spans import PAGE, read_span
 from engine.venues.clock import VenueClock
+
+T = TypeVar("T")
+Named = Callable[[list[msgspec.Raw], str], T | None]  # of rows, the one that goes by a client id
 
 SOURCES = ("order", "open orders", "all orders")
 ALGO_SOURCES = ("conditional order", "open conditional orders", "all conditional orders")
@@ -75,8 +81,8 @@ class OrderFinder:
         found = await self._order({"symbol": symbol, "origClientOrderId": client_id})
         if found is not None and found.clientOrderId == client_id:
             return found
-        rows = orders_in(await self._client.ask(OPEN_ORDERS_OF, {"symbol": symbol}, ROWS))
-        return _named(rows, client_id) or await self._in_all(order, symbol)
+        rows = await self._client.ask(OPEN_ORDERS_OF, {"symbol": symbol}, ROWS)
+        return _named(rows, client_id) or await self._in_all(ALL_ORDERS, order, symbol, _named)
 
     async def _order(self, params: Params) -> OrderData | None:
         try:
@@ -85,16 +91,6 @@ class OrderFinder:
             if error.code in NOT_OPEN:
                 return None
             raise
-
-    async def _in_all(self, order: Order, symbol: str) -> OrderData | None:
-        async def ask(first_ms: int, last_ms: int) -> list[msgspec.Raw]:
-            return await self._client.ask(ALL_ORDERS, _window(symbol, first_ms, last_ms), ROWS)
-
-        rows, until_ms = await read_span(ask, _first_ms(order), _last_ms(order), most=_MAX_PAGES)
-        found = _named(orders_in(rows), order.client_order_id)
-        if found is None and until_ms < _last_ms(order):
-            raise _too_long(order, ALL_ORDERS)
-        return found
 
     # ── conditional orders ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,18 +111,8 @@ class OrderFinder:
         found = await self.condition(client_id)
         if found is not None:
             return found
-        rows = algos_in(await self._client.ask(OPEN_ALGOS_OF, {"symbol": symbol}, ROWS))
-        return _algo_named(rows, client_id) or await self._in_all_algos(order, symbol)
-
-    async def _in_all_algos(self, order: Order, symbol: str) -> AlgoData | None:
-        async def ask(first_ms: int, last_ms: int) -> list[msgspec.Raw]:
-            return await self._client.ask(ALL_ALGOS, _window(symbol, first_ms, last_ms), ROWS)
-
-        rows, until_ms = await read_span(ask, _first_ms(order), _last_ms(order), most=_MAX_PAGES)
-        found = _algo_named(algos_in(rows), order.client_order_id)
-        if found is None and until_ms < _last_ms(order):
-            raise _too_long(order, ALL_ALGOS)
-        return found
+        rows = await self._client.ask(OPEN_ALGOS_OF, {"symbol": symbol}, ROWS)
+        return _algo_named(rows, client_id) or await self._in_all(ALL_ALGOS, order, symbol, _algo_named)
 
     async def _outcome(self, data: AlgoData) -> OrderReport:
         """The order it became, under our client id whatever its own is; else the condition itself."""
@@ -142,6 +128,20 @@ class OrderFinder:
         if order is None:
             raise OutcomeUnknown(f"{data.clientAlgoId}: it became order {became}, which the venue denies")
         return self._view.report(order)
+
+    # ── both ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _in_all(self, call: Call, order: Order, symbol: str, named: Named[T]) -> T | None:
+        """Among all of the time it can have been placed in. Raises `OutcomeUnknown` where that holds too much to read."""
+
+        async def ask(first_ms: int, last_ms: int) -> list[msgspec.Raw]:
+            return await self._client.ask(call, _window(symbol, first_ms, last_ms), ROWS)
+
+        rows, until_ms = await read_span(ask, _first_ms(order), _last_ms(order), most=_MAX_PAGES)
+        found = named(rows, order.client_order_id)
+        if found is None and until_ms < _last_ms(order):
+            raise OutcomeUnknown(f"{order.client_order_id}: {call.what} goes on after {_MAX_PAGES} pages of {PAGE}")
+        return found
 
     def _deny(self, order: Order) -> None:
         if self._clock.now_ms() - _last_ms(order) > _FORGOTTEN_MS:
@@ -167,16 +167,12 @@ def _last_ms(order: Order) -> int:
     return max(_times(order)) + _LATEST_MS
 
 
-def _named(rows: list[OrderData], client_id: str) -> OrderData | None:
+def _named(rows: list[msgspec.Raw], client_id: str) -> OrderData | None:
     """The newest: an id may be used again once its order is over."""
-    ours = [row for row in rows if row.clientOrderId == client_id]
+    ours = [row for row in orders_in(rows) if row.clientOrderId == client_id]
     return max(ours, key=lambda row: row.orderId, default=None)
 
 
-def _algo_named(rows: list[AlgoData], client_id: str) -> AlgoData | None:
-    ours = [row for row in rows if row.clientAlgoId == client_id]
+def _algo_named(rows: list[msgspec.Raw], client_id: str) -> AlgoData | None:
+    ours = [row for row in algos_in(rows) if row.clientAlgoId == client_id]
     return max(ours, key=lambda row: row.algoId, default=None)
-
-
-def _too_long(order: Order, call: Call) -> OutcomeUnknown:
-    return OutcomeUnknown(f"{order.client_order_id}: {call.what} goes on after {_MAX_PAGES} pages of {PAGE}")
