@@ -22,6 +22,7 @@ from actors.data import DataReader, VenueMarkets
 from actors.data.shelf import Shelf
 from actors.feed import FeedSettings, feed_specs
 from actors.messages import Answered, VenueCall
+from actors.node import spare_the_living  # and with it all that a node's process has in memory
 from actors.scan import Scan, scan
 from actors.stream import StreamSettings
 from engine.kernel import Actor, ChildSpec, Entropy, SupervisorSpec, System, SystemClock, on, open_system
@@ -138,6 +139,7 @@ async def speed(port: int, mix: Mix) -> dict[str, Any]:
     async with open_system(rig.clock, Entropy()) as system:
         await rig.start(system, look_every_s=DEADLINE_S)
         base, warm = await _first(rig)
+        spare_the_living()  # as the resident process does
         began_s = time.process_time()
         await rig.all_applied(base)
         spent_s = time.process_time() - began_s
@@ -158,12 +160,11 @@ async def _first(rig: Rig) -> tuple[int, int]:
 
 async def hold(port: int, mix: Mix) -> dict[str, Any]:
     """Everything of a node's market side at its real pace."""
-    import actors.node  # noqa: F401 - a node's process has it all in memory
-
     rig = Rig(port, mix)
     async with open_system(rig.clock, Entropy()) as system:
         await rig.start(system, FeedSettings().look_every_s)
         base, warm = await _first(rig)
+        spare_the_living()
         began_s, cpu_s = time.monotonic(), time.process_time()
         async with trio.open_nursery() as nursery:
             beats: list[tuple[float, float]] = []
