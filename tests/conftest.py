@@ -1,5 +1,10 @@
-"""What holds for every test: how Hypothesis searches, and which tests are slow by where they live."""
+"""What holds for every test: how Hypothesis searches, which tests are slow by where they live, and what the programs that
+tests start find compiled.
+"""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -29,3 +34,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(fnmatch(str(item.path), str(TESTS / pattern)) for pattern in SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where no compiled code may be written beside the source, it goes elsewhere: or each of some hundred programs that the
+    tests start would compile everything for itself, which takes longer than most of them live.
+    """
+    if not sys.dont_write_bytecode:
+        yield
+        return
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
+    place = cache.mkdir("compiled") if cache else tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(place))
+        if cache and not any(place.iterdir()):  # many programs that start at once would each do it
+            subprocess.run([sys.executable, "-c", "import actors.cli._programs"], cwd=TESTS.parent, check=True)
+        yield
