@@ -118,8 +118,12 @@ async def test_a_set_is_taken_up_where_the_last_node_left_it(tmp_path: Path) -> 
 
 async def test_what_is_filled_in_part_and_ends_has_exits_for_that_part(tmp_path: Path) -> None:
     async with simulator() as sim, trading(sim, tmp_path) as live:
-        price, amount = live.node.parts.market(NAME).book.asks()[0]  # type: ignore[union-attr]
-        more = {"order_type": OrderType.LIMIT, "price": D(repr(price)), "amount": D(int(amount)) + 500_000}
+        asks = live.node.parts.market(NAME).book.asks(5)  # type: ignore[union-attr]  # so far the market does not move at once
+        more = {
+            "order_type": OrderType.LIMIT,
+            "price": D(repr(asks[-1][0])),
+            "amount": D(int(sum(amount for _, amount in asks))) + 500_000,
+        }
         first, profit, stop = await submit(live, guarded(live, **more))
         await live.until(lambda: live.order(first).state is S.CANCELLED)
         await until(live, (profit, S.OPEN), (stop, S.OPEN))
