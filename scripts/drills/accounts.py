@@ -46,6 +46,7 @@ class Outcome(msgspec.Struct):
     """What one schedule came to."""
 
     seed: int
+    ground: str
     variant: str
     outside: bool
     syncs: int = 0
@@ -60,7 +61,7 @@ class Outcome(msgspec.Struct):
 def carry_out(plan: Schedule, variant: str = "") -> Outcome:
     """One schedule in this process. `variant`: a design that must fail, one of `CONTROLS`."""
     directory = Path(tempfile.mkdtemp(prefix="accounts-"))
-    outcome = Outcome(plan.seed, variant, plan.outside, happened=Counter())
+    outcome = Outcome(plan.seed, GROUNDS[plan.ground].name, variant, plan.outside, happened=Counter())
     world = World(plan, directory, CONTROLS[variant].sabotage if variant else None)
     try:
         outcome.findings = world.run()
