@@ -1,7 +1,9 @@
-"""What holds for every test: how Hypothesis searches, which tests are slow by where they live, and what the programs that
-tests start find compiled.
+"""What holds for every test: how Hypothesis searches, which tests are slow by where they live, where their files are, and
+what the programs that tests start find compiled.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,9 +26,20 @@ SLOW = (
     "store/test_verify.py",
 )
 
+# Files of tests, where there is room for them: a commit waits for no disk there. What a kill leaves is the same: it takes no
+# file's contents from the system, on a disk or in memory.
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 << 30  # a whole run leaves some hundred megabytes
+
 # Nothing is judged by time: a busy machine is not a bug. A failure prints the line that replays it.
 settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Unless somebody said where the files go."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES and os.access(MEMORY, os.W_OK):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,3 +65,11 @@ def compiled(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
         if cache and not any(place.iterdir()):  # many programs that start at once would each do it
             subprocess.run([sys.executable, "-c", "import actors.cli._programs"], cwd=TESTS.parent, check=True)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def swept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Files in memory stay only for whoever looks why a test failed."""
+    yield
+    if not request.session.testsfailed and tmp_path_factory.getbasetemp().is_relative_to(MEMORY):
+        shutil.rmtree(tmp_path_factory.getbasetemp(), ignore_errors=True)
