@@ -74,7 +74,7 @@ from engine.model.limits.risk import (
 from engine.model.limits.settings import InstrumentLimits, OrderLimits, Permission, SelfTrade
 from engine.model.limits.throttle import Throttle
 from engine.model.limits.venue_rules import VENUE_RULE, deny_by_venue
-from engine.model.market.book import Book, Level, Sides
+from engine.model.market.book import Book, Level
 from engine.model.market.freshness import ClassSummary, Freshness, Source
 from engine.model.market.policy import DataCells, DataRow
 from engine.model.market.quality import Quality, QualitySummary
@@ -401,7 +401,6 @@ __all__ = [
     "Series",
     "Severity",
     "Side",
-    "Sides",
     "Snap",
     "Source",
     "TickStep",

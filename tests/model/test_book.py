@@ -1,11 +1,10 @@
 """A book shows exactly what the venue's book is, or nothing."""
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import Book, Level, Sides
+from engine.model import Book, Level
 from engine.model.market.book import MAX_LEVELS
 
 BIDS = st.integers(1, 50).map(float)  # never crosses: every bid is below every ask
@@ -120,76 +119,3 @@ def test_an_amount_that_is_not_positive_removes_the_level(amount: float) -> None
     assert book.bids() == ((1.0, 1.0),)
     book.change([(1.0, amount)], [], previous_id=1, change_id=2, venue_ms=1)
     assert book.bids() == ()
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("replace"), levels(BIDS), levels(ASKS)),
-        st.tuples(st.just("change"), levels(BIDS), levels(ASKS)),
-        st.tuples(st.sampled_from(("bids", "asks", "best", "lose")), st.none(), st.none()),
-    ),
-    max_size=15,
-)
-
-
-def _sides_of(frame: bytes) -> Sides:
-    return msgspec.json.decode(frame, type=tuple[list[Level], list[Level]])
-
-
-@given(STEPS)
-def test_a_book_kept_as_its_frame_shows_what_one_kept_as_levels_shows(
-    steps: list[tuple[str, list[Level] | None, list[Level] | None]],
-) -> None:
-    frames, levels_ = Book(), Book()
-    for number, (what, bids, asks) in enumerate(steps, 1):
-        if what == "replace":
-            assert bids is not None and asks is not None
-            bids, asks = sorted(bids, reverse=True), sorted(asks)
-            frame = msgspec.json.encode((bids, asks))
-            given_ = (
-                book.replace(bids, asks, change_id=number, venue_ms=number, **more)
-                for book, more in ((frames, {"frame": frame, "sides_of": _sides_of}), (levels_, {}))
-            )
-            assert len(set(given_)) == 1
-        elif what == "change":
-            assert bids is not None and asks is not None
-            ids = {"previous_id": levels_.change_id, "change_id": number, "venue_ms": number}
-            assert frames.change(bids, asks, **ids) is levels_.change(bids, asks, **ids)
-        elif what == "lose":
-            frames.lose()
-            levels_.lose()
-        elif what == "best":
-            assert (frames.best_bid(), frames.best_ask()) == (levels_.best_bid(), levels_.best_ask())
-            assert (frames.mid(), frames.crossed) == (levels_.mid(), levels_.crossed)
-        else:
-            assert getattr(frames, what)() == getattr(levels_, what)()
-            assert getattr(frames, what)(2) == getattr(levels_, what)(2)
-        state = [(book.ready, book.change_id, book.gaps, book.venue_ms) for book in (frames, levels_)]
-        assert state[0] == state[1]
-
-
-def test_a_frame_is_read_again_only_for_who_looks_and_not_at_all_for_who_always_does() -> None:
-    book, read = Book(), list[bytes]()
-
-    def sides_of(frame: bytes) -> Sides:
-        read.append(frame)
-        return [(10.0, 1.0)], [(11.0, 1.0)]
-
-    def replace(number: int) -> None:
-        frame = b"%d" % number
-        book.replace([(10.0, 1.0)], [(11.0, 1.0)], change_id=number, venue_ms=number, frame=frame, sides_of=sides_of)
-
-    for number in range(3):
-        replace(number)
-        assert (book.best_bid(), book.best_ask(), book.mid()) == ((10.0, 1.0), (11.0, 1.0), 10.5)
-    assert read == []
-    assert (book.bids(), book.asks(), book.bids(1)) == (((10.0, 1.0),), ((11.0, 1.0),), ((10.0, 1.0),))
-    assert read == [b"2"]
-    for number in range(3, 6):
-        replace(number)
-        assert book.asks() == ((11.0, 1.0),)
-    assert read == [b"2"]
-    replace(6)
-    replace(7)
-    assert book.asks() == ((11.0, 1.0),)
-    assert read == [b"2", b"7"]

@@ -1,23 +1,20 @@
 """An order book of one instrument: one writer (its feed), read in place by everyone on the loop.
 
 A whole new book comes best level first and is kept as it came: that is the view a reader asks for, and a feed that only
-ever replaces (20 levels ten times a second) pays for one look at each level. Whose books nobody looks into, as most of
-two hundred, has them kept as the frame they came in, decoded once more when somebody does: forty levels are a hundred and
-twenty objects, which the next book would have to take apart again when they are in no cache any more. The first change puts
-the levels into two dictionaries (price → amount); from then on the sorted view is built at the first read after a change and
-kept until the next one: an incremental book takes about ten changes for every read, so sorting on read is cheaper than
+ever replaces (20 levels ten times a second) pays for one look at each level. The first change after it puts the levels
+into two dictionaries (price → amount); from then on the sorted view is built at the first read after a change and kept
+until the next one: an incremental book takes about ten changes for every read, so sorting on read is cheaper than
 keeping order on write.
 
 A book is `ready` from a snapshot until the first sign that a message was lost. A book that is not ready shows nothing:
 readers get None and empty lists, never levels that may be wrong.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from heapq import nlargest, nsmallest
 from math import inf
 
 Level = tuple[float, float]  # (price, amount)
-Sides = tuple[Sequence[Level], Sequence[Level]]  # bids, asks
 
 MAX_LEVELS = 20_000  # a side larger than this is a corrupted feed, not a market
 
@@ -25,64 +22,28 @@ MAX_LEVELS = 20_000  # a side larger than this is a corrupted feed, not a market
 class Book:
     """Bids and asks as float64; `change_id` is the venue's own sequence number, `venue_ms` its clock.
 
-    A side is held in its dictionary, in its view, or in both; or both sides in the frame they came in, with their best levels.
+    A side is held in its dictionary, in its view, or in both: one of them is always not None.
     """
 
-    __slots__ = (
-        "_asks",
-        "_asks_view",
-        "_best",
-        "_bids",
-        "_bids_view",
-        "_frame",
-        "_looked_into",
-        "_sides_of",
-        "change_id",
-        "gaps",
-        "ready",
-        "venue_ms",
-    )
+    __slots__ = ("_asks", "_asks_view", "_bids", "_bids_view", "change_id", "gaps", "ready", "venue_ms")
 
     def __init__(self) -> None:
         self._bids: dict[float, float] | None = None
         self._asks: dict[float, float] | None = None
         self._bids_view: tuple[Level, ...] | None = ()
         self._asks_view: tuple[Level, ...] | None = ()
-        self._frame: bytes | None = None
-        self._sides_of: Callable[[bytes], Sides] | None = None
-        self._best: tuple[Level | None, Level | None] = (None, None)  # of the frame's sides
-        self._looked_into = False  # since it was replaced
         self.change_id = -1
         self.ready = False
         self.gaps = 0
         self.venue_ms = 0
 
-    def replace(
-        self,
-        bids: Iterable[Level],
-        asks: Iterable[Level],
-        *,
-        change_id: int,
-        venue_ms: int,
-        frame: bytes | None = None,
-        sides_of: Callable[[bytes], Sides] | None = None,
-    ) -> bool:
-        """A snapshot: every level is new. False when it is crossed or absurd: the book then shows nothing.
-
-        `frame` may be kept instead of the levels where `sides_of` makes the same levels of it again.
-        """
+    def replace(self, bids: Iterable[Level], asks: Iterable[Level], *, change_id: int, venue_ms: int) -> bool:
+        """A snapshot: every level is new. False when it is crossed or absurd: the book then shows nothing."""
         self._bids = self._asks = None
+        self._bids_view = high = _falling(tuple(bids))
+        self._asks_view = low = _rising(tuple(asks))
         self.change_id = change_id
         self.venue_ms = venue_ms
-        high, low = _falling(bids), _rising(asks)
-        if frame is not None and not self._looked_into and high is bids and low is asks:
-            self._frame, self._sides_of = frame, sides_of
-            self._best = high[0] if high else None, low[0] if low else None
-            self._bids_view = self._asks_view = None
-        else:
-            self._frame = None
-            self._bids_view, self._asks_view = tuple(high), tuple(low)
-            self._looked_into = False
         crossed = high and low and high[0][0] >= low[0][0]
         self.ready = not crossed and len(high) <= MAX_LEVELS and len(low) <= MAX_LEVELS
         if not self.ready:
@@ -99,8 +60,6 @@ class Book:
         if not self.ready or previous_id != self.change_id:
             self.lose()
             return False
-        if self._frame is not None:
-            self._look_into()
         high = self._bids = _dict(self._bids, self._bids_view)
         low = self._asks = _dict(self._asks, self._asks_view)
         _write(high, bids)
@@ -118,15 +77,13 @@ class Book:
         if self.ready:
             self.gaps += 1
         self.ready = False
-        self._frame = self._bids = self._asks = None
+        self._bids = self._asks = None
         self._bids_view = self._asks_view = ()
 
     def best_bid(self) -> Level | None:
         """Highest bid, or None for an empty side or a book that is not ready."""
         if self._bids_view:
             return self._bids_view[0]
-        if self._frame is not None:
-            return self._best[0]
         if not self._bids:
             return None
         price = max(self._bids)
@@ -136,8 +93,6 @@ class Book:
         """Lowest ask, or None for an empty side or a book that is not ready."""
         if self._asks_view:
             return self._asks_view[0]
-        if self._frame is not None:
-            return self._best[1]
         if not self._asks:
             return None
         price = min(self._asks)
@@ -145,9 +100,6 @@ class Book:
 
     def bids(self, depth: int | None = None) -> tuple[Level, ...]:
         """Bids, best first; all of them when `depth` is None."""
-        self._looked_into = True
-        if self._frame is not None:
-            self._look_into()
         if self._bids_view is None:
             assert self._bids is not None, "a side without a view has its dictionary"
             if depth is not None:
@@ -157,22 +109,12 @@ class Book:
 
     def asks(self, depth: int | None = None) -> tuple[Level, ...]:
         """Asks, best first; all of them when `depth` is None."""
-        self._looked_into = True
-        if self._frame is not None:
-            self._look_into()
         if self._asks_view is None:
             assert self._asks is not None, "a side without a view has its dictionary"
             if depth is not None:
                 return tuple(nsmallest(depth, self._asks.items()))
             self._asks_view = tuple(sorted(self._asks.items()))
         return self._asks_view[:depth]
-
-    def _look_into(self) -> None:
-        """Make the levels of the frame again; they were in order when it came."""
-        assert self._frame is not None and self._sides_of is not None, "a frame is kept with what reads it"
-        bids, asks = self._sides_of(self._frame)
-        self._bids_view, self._asks_view = tuple(bids), tuple(asks)
-        self._frame = None
 
     def mid(self) -> float | None:
         bid, ask = self.best_bid(), self.best_ask()
@@ -184,31 +126,27 @@ class Book:
         return bid is not None and ask is not None and bid[0] >= ask[0]
 
 
-def _falling(levels: Iterable[Level]) -> Sequence[Level]:
-    """Bids best first, each price once, without empty ones. They nearly always come so: then it is what came."""
-    levels, above = _sequence(levels), inf
+def _falling(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    """Bids best first, each price once, without empty ones. They nearly always come so."""
+    above = inf
     for price, amount in levels:
         if not (price < above and amount > 0.0):
-            return sorted(_positive(levels).items(), reverse=True)
+            return tuple(sorted(_positive(levels).items(), reverse=True))
         above = price
     return levels
 
 
-def _rising(levels: Iterable[Level]) -> Sequence[Level]:
+def _rising(levels: tuple[Level, ...]) -> tuple[Level, ...]:
     """Asks best first, each price once, without empty ones."""
-    levels, below = _sequence(levels), -inf
+    below = -inf
     for price, amount in levels:
         if not (price > below and amount > 0.0):
-            return sorted(_positive(levels).items())
+            return tuple(sorted(_positive(levels).items()))
         below = price
     return levels
 
 
-def _sequence(levels: Iterable[Level]) -> Sequence[Level]:
-    return levels if isinstance(levels, list | tuple) else tuple(levels)
-
-
-def _positive(levels: Iterable[Level]) -> dict[float, float]:
+def _positive(levels: tuple[Level, ...]) -> dict[float, float]:
     return {price: amount for price, amount in levels if amount > 0.0}
 
 

@@ -28,8 +28,6 @@ def bars_applier(interval: str) -> Callable[[bytes, MarketState, float], Applied
 class _BarFeed:
     """One interval. Remembers the stamp of the newest message, which the bars themselves do not keep."""
 
-    __slots__ = ("_event_ms", "_heard", "_interval", "_open_ms")
-
     def __init__(self, interval: str) -> None:
         self._interval = interval
         self._open_ms = -1

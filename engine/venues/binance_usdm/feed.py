@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.model import DataClass, MarketState, Sides, Source
+from engine.model import DataClass, MarketState, Source
 from engine.venues.base import Applied, BookSnapshot
 from engine.venues.binance_usdm.barfeed import bars_applier
 from engine.venues.binance_usdm.heard import COUNTS_ANEW_MS, Heard
@@ -48,8 +48,6 @@ Apply = Callable[[bytes, MarketState, float], Applied]
 
 class BinanceUsdmFeed:
     """See `engine.venues.base.FeedAdapter`."""
-
-    __slots__ = ("_appliers", "_beginning", "_books", "_chain", "_marks", "_quote_id", "_quotes", "_symbol")
 
     def __init__(self, symbol: str, settings: BinanceUsdmSettings) -> None:
         self._symbol = symbol
@@ -99,9 +97,7 @@ class BinanceUsdmFeed:
         if event.u <= book.change_id and book.ready and event.E - book.venue_ms < COUNTS_ANEW_MS:
             self._books.old(event.u, state)
             return Applied.NOTHING
-        if not book.replace(
-            event.b, event.a, change_id=event.u, venue_ms=event.E, frame=frame, sides_of=_top_book_sides
-        ):
+        if not book.replace(event.b, event.a, change_id=event.u, venue_ms=event.E):
             return _BOOK_GAP
         self._books.note(event.u)
         state.touch(DataClass.BOOK, Source.STREAM, now_s)
@@ -138,11 +134,6 @@ class BinanceUsdmFeed:
         self._marks.note(event.E)
         state.touch(DataClass.MARK, Source.STREAM, now_s)
         return Applied.MARK
-
-
-def _top_book_sides(frame: bytes) -> Sides:
-    event = decode(_TOP_BOOK, frame).data
-    return event.b, event.a
 
 
 def _apply_trade(frame: bytes, state: MarketState, now_s: float) -> Applied:
