@@ -149,7 +149,7 @@ class Asker:
     async def _trades(
         self, orders: Iterable[PortfolioOrder], balances: Iterable[Balance], positions: Iterable[Position]
     ) -> tuple[PortfolioTrade, ...]:
-        """What was traded since the last look, in the symbols in which something moved.
+        """What was traded since the last look, in the symbols in which something moved, or of which the statement speaks.
 
         At the first look it is what was traded shortly before, so that none of it counts later, whatever the clocks say.
         """
@@ -157,7 +157,7 @@ class Asker:
         filled = [pair for pair in pairs if pair[0] is None or pair[0].filled_amount != pair[1].filled_amount]
         symbols = {after.symbol for _, after in filled if after.filled_amount}
         symbols |= self._moved(balances, positions, explained=bool(symbols))
-        if not symbols:
+        if not symbols and not self._money_moved(balances):
             return ()
         try:
             trades = await self._traded(symbols, self._since_ms(filled))
@@ -174,13 +174,27 @@ class Asker:
             return [*await self._provider.get_trades(self._portfolio, "", since_ms, self._credential)]
         except (CapabilityMissing, TooManyRows):
             trades: list[PortfolioTrade] = []
-            wanted = sorted(symbols)
+            wanted = sorted({*symbols, *await self._named(since_ms)})
             if len(wanted) > MAX_SYMBOLS:
                 text = f"own trades: expected at most {MAX_SYMBOLS} symbols to ask for, got {len(wanted)}"
                 raise TooManyRows(self._portfolio.market, text) from None
             for symbol in wanted:
                 trades += await self._provider.get_trades(self._portfolio, symbol, since_ms, self._credential)
             return trades
+
+    async def _named(self, since_ms: int) -> frozenset[str]:
+        """As `_flows`: who may not read the statement asks without it."""
+        try:
+            return await self._provider.get_moving(self._portfolio, since_ms, self._credential)
+        except (TransientExchangeError, TooManyRows):
+            raise
+        except OperationalException:
+            return frozenset()
+
+    def _money_moved(self, balances: Iterable[Balance]) -> bool:
+        money = self._portfolio.trading_symbol
+        before = {row.symbol: row.amount for row in self._memory.positions.values()}
+        return {row.currency: row.equity for row in balances}.get(money, ZERO) != before.get(money, ZERO)
 
     def _moved(self, balances: Iterable[Balance], positions: Iterable[Position], *, explained: bool) -> set[str]:
         """Symbols in which something may have been traded: pairs of the trading symbol with what is held more or less of, and

@@ -10,7 +10,7 @@ import trio
 
 from actors.portfolios import FollowOrder
 from engine.kernel import CallFailed
-from engine.model import DiscrepancyKind, OrderState, Severity, SyncKind
+from engine.model import DiscrepancyKind, OrderState, PortfolioTrade, Severity, Side, SyncKind
 from engine.venues.ccxt import (
     CapabilityMissing,
     CredentialError,
@@ -388,6 +388,29 @@ async def test_in_and_out_again_between_two_looks_is_no_deposit(tmp_path: Path, 
         rig.exchange.trade("sell", 1, 120)
         result = await rig.functions.sync_unallocated("main")
         assert (result.kind, result.new_unallocated, rig.discrepancies) == (SyncKind.NOOP, D(1020), [])
+
+
+@pytest.mark.parametrize("said", [True, False])
+async def test_in_and_out_again_of_a_contract_never_held_is_found_by_the_statement(
+    tmp_path: Path, autojump_clock: object, said: bool
+) -> None:
+    contract, exchange = "BTC/USDT:USDT", PlayedExchange(USDT=1000)
+    exchange.cannot = {"all trades"} if said else {"all trades", "moving"}
+    async with portfolio_rig(tmp_path, exchange, sync_every_s=10_000.0) as rig:
+        await rig.sync()
+        for price, side in ((100, Side.BUY), (120, Side.SELL)):
+            trade = {
+                "trade_id": f"t{price}",
+                "external_id": f"o{price}",
+                "symbol": contract,
+                "at_ms": exchange.now_ms(),
+            }
+            exchange.trades.append(PortfolioTrade(portfolio_id="main", side=side, price=D(price), amount=D(1), **trade))
+        exchange.totals["USDT"] += 20
+        exchange.moving = {contract}
+        await rig.sync()
+        found = [trade.trade_id for trade in rig.rows("portfolio_trades").values()]
+        assert sorted(found) == (["t100", "t120"] if said else [])
 
 
 async def test_without_a_trade_history_orders_say_what_was_paid(tmp_path: Path, autojump_clock: object) -> None:

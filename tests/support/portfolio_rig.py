@@ -79,6 +79,7 @@ class PlayedExchange(PortfolioProvider):
         self.trades: list[PortfolioTrade] = []
         self.flows: list[CashFlow] = []
         self.contracts: dict[str, Decimal] = {}
+        self.moving: set[str] = set()  # what its statement is about
         self.cannot: set[str] = set()
         self.failing: dict[str, OperationalException] = {}
         self.asked: list[str] = []
@@ -247,6 +248,12 @@ class PlayedExchange(PortfolioProvider):
             flow for flow in self.flows if flow.at_ms >= since_ms and flow.currency == portfolio.trading_symbol
         )
 
+    async def get_moving(
+        self, portfolio: Portfolio, since_ms: int, market_credential: MarketCredential
+    ) -> frozenset[str]:
+        await self._ask("moving", market_credential)
+        return frozenset(self.moving)
+
     def release(self, market_credential: MarketCredential) -> None:
         self.released.append(market_credential)
 
@@ -318,6 +325,7 @@ class _Several(PortfolioProvider):
     async def get_order_trades(self, *_: Any) -> Any: ...
     async def get_trades(self, *_: Any) -> Any: ...
     async def get_flows(self, *_: Any) -> Any: ...
+    async def get_moving(self, *_: Any) -> Any: ...
 
     def release(self, market_credential: MarketCredential) -> None:
         for exchange in self._exchanges.values():

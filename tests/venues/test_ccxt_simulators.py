@@ -139,6 +139,7 @@ async def test_a_trade_makes_a_position_and_a_filled_order_with_its_trades(world
     assert sum(trade.amount for trade in trades) == filled.filled_amount == Decimal(world.amount)
     since_ms = min(trade.at_ms for trade in trades)
     assert set(trades) <= set(await world.provider.get_trades(mine[0], world.symbol, since_ms, mine[1]))
+    assert world.symbol in await world.provider.get_moving(mine[0], since_ms, mine[1])
     await world.flatten()
 
 

@@ -172,6 +172,18 @@ class CcxtPortfolioProvider(PortfolioProvider):
         flows = self._read(portfolio, lambda found, mine, _now_ms: read(found, mine), rows)
         return tuple(flow for flow in flows if flow.currency == code and flow.at_ms >= since_ms)
 
+    async def get_moving(
+        self, portfolio: Portfolio, since_ms: int, market_credential: MarketCredential
+    ) -> frozenset[str]:
+        code = portfolio.trading_symbol
+
+        def ask(exchange: Any) -> Any:
+            _, rows = statement(exchange, code, since_ms)
+            return frozenset(symbol for row in rows for symbol in quirks.symbols_of(exchange, row))
+
+        found: frozenset[str] = await self.client(portfolio, market_credential).ask("the statement", ask)
+        return found
+
     def _read(self, portfolio: Portfolio, read: Callable[[Any, str, int], R], answer: Any) -> R:
         """An answer that cannot be read is no answer."""
         try:

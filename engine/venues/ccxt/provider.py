@@ -66,6 +66,14 @@ class PortfolioProvider(abc.ABC):
     ) -> tuple[CashFlow, ...]:
         """Deposits, withdrawals and transfers of the trading symbol since then, as far as they are done."""
 
+    async def get_moving(
+        self, portfolio: Portfolio, since_ms: int, market_credential: MarketCredential
+    ) -> frozenset[str]:
+        """Symbols that the lines of the statement since then are about: what was traded and is gone again leaves nothing else.
+        Empty where the exchange does not say.
+        """
+        return frozenset()
+
     @abc.abstractmethod
     def release(self, market_credential: MarketCredential) -> None:
         """Let go of whatever is connected with this credential: it was replaced."""

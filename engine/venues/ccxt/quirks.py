@@ -1,6 +1,6 @@
 """What single exchanges want to be asked differently. Everything else is asked in ccxt's common way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from engine.venues.ccxt.errors import TooManyRows
@@ -34,6 +34,15 @@ def order_trade_questions(market: str) -> tuple[dict[str, Any], ...]:
     return ({}, {"historical": True}) if market == "deribit" else ({},)
 
 
+def symbols_of(exchange: Any, line: Mapping[str, Any]) -> Iterator[str]:
+    """What a line of the statement is about. ccxt has no common name for it: it is in the exchange's own words, by its own id."""
+    told = line.get("info") or {}
+    if isinstance(told, Mapping):
+        named = next((told[name] for name in ("symbol", "instrument_name", "instId") if told.get(name)), None)
+        for market in exchange.markets_by_id.get(named) or ():
+            yield market["symbol"]
+
+
 def params_of(market: str, currency: str) -> dict[str, Any]:
     """What a question about all symbols needs besides."""
     return {"code": currency} if market in BY_CURRENCY else {}
@@ -64,6 +73,7 @@ def _deribit_line(row: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "amount": str(amount).lstrip("-"),
         "direction": "out" if str(amount).startswith("-") else "in",
         "status": "ok",
+        "info": row,
     }
 
 
