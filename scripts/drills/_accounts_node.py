@@ -23,7 +23,6 @@ from actors.orders import OrdersSettings
 from engine.kernel import Entropy, SystemClock
 from engine.model import NonImmediateOrders, OrderLimits, ProofRules, SelfTrade
 from engine.settings.secret import resolve
-from engine.venues.deribit import credits as pace
 from scripts.drills._accounts_ground import GROUNDS, Ground
 from scripts.drills._accounts_portfolio import NAME, adapt_ccxt, settings_of
 from scripts.drills._both_venues import KEY, SECRET, Keys, Place
@@ -162,7 +161,6 @@ def _live(life: Life, ahead_ms: Any) -> None:
         life.sabotage()
     clock = ShiftedClock(ahead_ms)
     adapt_ccxt(clock.wall_ms)
-    pace._STATEMENT_COST = 1.0  # a statement is read after every burst, and the drill's venues count nothing
     sys.exit(trio.run(_live_on, life, clock))
 
 

@@ -1,6 +1,9 @@
-"""Both simulated venues in a process of their own, which does not die with the node, and how a node reaches them."""
+"""Both simulated venues in a process of their own, which does not die with the node but with whoever began it, and how a node
+reaches them.
+"""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
@@ -41,6 +44,7 @@ FORK = multiprocessing.get_context("fork")
 READY_S = 30.0
 ASK_S = 10.0
 END_S = 10.0
+LOOK_S = 0.5
 SESSION = SessionSettings(retry_min_s=0.05, retry_max_s=0.3)
 
 KEY, SECRET = "drill", "a-key-that-opens-only-a-simulated-account"
@@ -84,7 +88,7 @@ class BothVenues:
 
     def __init__(self, seed: int, binance_symbols: Sequence[str]) -> None:
         ours, theirs = FORK.Pipe()
-        self._process = FORK.Process(target=_serve, args=(seed, binance_symbols, theirs), daemon=True)
+        self._process = FORK.Process(target=_serve, args=(seed, binance_symbols, theirs, os.getpid()), daemon=True)
         self._process.start()
         theirs.close()
         if not ours.poll(READY_S):
@@ -102,16 +106,19 @@ class BothVenues:
         self._process.join(END_S)
 
 
-def _serve(seed: int, binance_symbols: Sequence[str], place: Connection) -> None:
+def _serve(seed: int, binance_symbols: Sequence[str], place: Connection, parent: int) -> None:
     logger.remove()
     # Its clients hear of no limit and of nothing used: they ask for more in a minute than one address may.
     rest.WEIGHT_HEADER = "X-NOT-COUNTED"
     for limit in RATE_LIMITS:
         limit["limit"] = 1_000_000
-    trio.run(_serve_for_ever, seed, binance_symbols, place)
+    trio.run(_serve_until_alone, seed, binance_symbols, place, parent)
 
 
-async def _serve_for_ever(seed: int, binance_symbols: Sequence[str], place: Connection) -> None:
+async def _serve_until_alone(seed: int, binance_symbols: Sequence[str], place: Connection, parent: int) -> None:
+    """Until the process `parent` is gone. It may be killed and end nobody; and the end of a pipe would not tell, for whatever it
+    forked later has the pipe too.
+    """
     async with open_simulator(
         SystemClock(),
         Entropy(seed),
@@ -132,7 +139,8 @@ async def _serve_for_ever(seed: int, binance_symbols: Sequence[str], place: Conn
                 control=venues.control_url,
             )
         )
-        await trio.sleep_forever()
+        while os.getppid() == parent:
+            await trio.sleep(LOOK_S)
 
 
 # ── how a node reaches them ───────────────────────────────────────────────────────────────────────────────────────────
@@ -142,7 +150,12 @@ def deribit_section(
     place: Place, orders: OrdersSettings, sync: AccountSettings, keys: Keys, symbols: tuple[str, ...]
 ) -> VenueSection:
     connection = DeribitSettings(
-        ws_url=place.deribit_ws, http_url=place.deribit_http, orders_per_s=1000.0, orders_burst=1000.0
+        ws_url=place.deribit_ws,
+        http_url=place.deribit_http,
+        orders_per_s=1000.0,
+        orders_burst=1000.0,
+        statements_per_s=10.0,
+        statements_burst=80.0,
     )
     account = AccountSection(client_id=keys[0], client_secret=keys[1], orders=orders, sync=sync)
     return DeribitSection(symbols=symbols, connection=connection, session=SESSION, accounts={"main": account})

@@ -11,7 +11,6 @@ STATEMENT = "statement"
 
 _QUERY_COST = 500.0
 _INSTRUMENTS_COST = 10_000.0
-_STATEMENT_COST = 10_000.0
 _TRADING_METHODS = frozenset(
     {"private/buy", "private/sell", "private/edit", "private/cancel", "private/cancel_by_label"}
 )
@@ -26,7 +25,7 @@ def budget_of(settings: DeribitSettings) -> RateBudget:
         {
             QUERIES: Bucket(50_000, 10_000),
             INSTRUMENTS: Bucket(500_000, 10_000),
-            STATEMENT: Bucket(80_000, 10_000),
+            STATEMENT: Bucket(settings.statements_burst, settings.statements_per_s),
             TRADING: Bucket(settings.orders_burst, settings.orders_per_s),
             SWEEPS: Bucket(20, 5),
         }
@@ -42,7 +41,7 @@ def price_of(method: str) -> tuple[str, float]:
     if method == "public/get_instruments":
         return INSTRUMENTS, _INSTRUMENTS_COST
     if method == "private/get_transaction_log":
-        return STATEMENT, _STATEMENT_COST
+        return STATEMENT, 1.0
     return QUERIES, _QUERY_COST
 
 

@@ -10,6 +10,15 @@ _TEST_HTTP = "https://test.deribit.com/api/v2"
 _TEST_WS = "wss://test.deribit.com/ws/api/v2"
 _BOOK_INTERVALS = ("raw", "100ms", "agg2")
 TEST_HOST = "test.deribit.com"
+_ABOVE_ZERO = (
+    "request_timeout_s",
+    "orders_per_s",
+    "orders_burst",
+    "statements_per_s",
+    "statements_burst",
+    "resolve_margin_s",
+    "resolve_repeat_s",
+)
 
 
 class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +32,8 @@ class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     request_timeout_s: float = 10.0
     orders_per_s: float = 5.0
     orders_burst: float = 20.0
+    statements_per_s: float = 1.0  # pages of the transaction log, which has a limit of its own
+    statements_burst: float = 8.0
     resolve_margin_s: float = 6.0  # the engine may hold a started order for 5 s
     resolve_repeat_s: float = 60.0
     max_connections: int = 8  # the venue allows 32 per address, sockets and requests in progress together
@@ -34,9 +45,12 @@ class DeribitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError(f"heartbeat_s: expected 10 to 3600, got {self.heartbeat_s}")
         if not self.currencies or len(self.currencies) > 20:
             raise ValueError(f"currencies: expected 1 to 20 names, got {len(self.currencies)}")
-        for field in ("request_timeout_s", "orders_per_s", "orders_burst", "resolve_margin_s", "resolve_repeat_s"):
+        for field in _ABOVE_ZERO:
             if not 0 < getattr(self, field) < 1e6:
                 raise ValueError(f"{field}: expected a number above 0, got {getattr(self, field)}")
+        for field in ("orders_burst", "statements_burst"):  # a part of it is kept for what is more urgent
+            if getattr(self, field) < 2:
+                raise ValueError(f"{field}: expected at least 2, got {getattr(self, field)}")
         if not 1 <= self.max_connections <= 32:
             raise ValueError(f"max_connections: expected 1 to 32, got {self.max_connections}")
 
