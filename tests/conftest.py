@@ -31,6 +31,8 @@ SLOW = (
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30  # a whole run leaves some hundred megabytes
 
+COMPILED_S = 300.0  # compiling everything takes some seconds; a program that hangs must not hold up every test
+
 # Nothing is judged by time: a busy machine is not a bug. A failure prints the line that replays it.
 settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
@@ -63,7 +65,8 @@ def compiled(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("PYTHONPYCACHEPREFIX", str(place))
         if cache and not any(place.iterdir()):  # many programs that start at once would each do it
-            subprocess.run([sys.executable, "-c", "import actors.cli._programs"], cwd=TESTS.parent, check=True)
+            everything = [sys.executable, "-c", "import actors.cli._programs"]
+            subprocess.run(everything, cwd=TESTS.parent, check=True, timeout=COMPILED_S)
         yield
 
 
