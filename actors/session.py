@@ -156,7 +156,7 @@ class Session(Actor):
                     if not reply.done:  # whoever gave up meanwhile does not want it done behind his back
                         begun = True
                         self._state.rest_calls += not call.account
-                        with one_errand():
+                        with one_errand(urgent=call.urgent):
                             reply.send(Answered(value=await call.do(line.rest)))
         except VenueError as error:
             self._note(call, error)

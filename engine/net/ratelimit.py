@@ -1,13 +1,14 @@
 """Request credits: one budget per host or account, spent by priority.
 
 A budget is a set of named pools, each counted as its venue counts it (`Bucket`, `Window`). Who finds too few credits waits in
-line; the line is ordered by priority, then by arrival, and only its head may take. So a waiting poll never delays an
+line; the line is ordered by priority, then by urgency and arrival, and only its head may take. So a waiting poll never delays an
 order, and an order never a cancel. Lower priorities also leave a share of the pool untouched, so that a burst of
 polls does not make the next order wait for the refill.
 
 What takes several requests (`one_errand`) stands in line with the place it got when it began. Otherwise, when more is asked
 than the pool refills, every errand would be served a part, none would be done by its deadline, and all would begin
-anew, for ever.
+anew, for ever. What is urgent goes before the errands that are not, however old, within each priority: the questions that an order
+or a cancel needs are not errands of their own.
 
 The venue's own word overrules our arithmetic: `drain` empties a pool and closes it for a while, `observe` counts what others
 have spent, `resize` sets the limit.
@@ -32,15 +33,16 @@ MAX_WAITERS = 10_000  # several questions about each of a thousand symbols
 
 _TICK_S = 1e-6  # what a wait is too long by, so that no rounding of a clock makes it too short
 _ARRIVALS = count(1)
-_ERRAND: ContextVar[int | None] = ContextVar("errand", default=None)  # when the errand that this task is on began
+_Turn = tuple[bool, int]  # within a priority: not urgent, arrival
+_ERRAND: ContextVar[_Turn | None] = ContextVar("errand", default=None)  # the turn of the errand that this task is on
 
 
 @contextmanager
-def one_errand() -> Iterator[None]:
+def one_errand(*, urgent: bool = False) -> Iterator[None]:
     """All credits taken within, by this task and those it starts, are for one purpose: none of them waits behind what began
-    later.
+    later, and of an `urgent` one none behind what is not urgent. Priorities come first all the same.
     """
-    before = _ERRAND.set(next(_ARRIVALS))
+    before = _ERRAND.set((not urgent, next(_ARRIVALS)))
     try:
         yield
     finally:
@@ -141,7 +143,7 @@ class _Waiter:
 
     __slots__ = ("moved", "place")
 
-    def __init__(self, place: tuple[Priority, int]) -> None:
+    def __init__(self, place: tuple[Priority, _Turn]) -> None:
         self.place = place
         self.moved = trio.Event()
 
@@ -162,7 +164,7 @@ class _Line:
         if cost > self.pool.capacity:
             raise ValueError(f"rate budget {self._name}: cost {cost} is above the capacity {self.pool.capacity}")
         share = UNTOUCHED[priority]
-        waiter = _Waiter((priority, _ERRAND.get() or next(_ARRIVALS)))
+        waiter = _Waiter((priority, _ERRAND.get() or (True, next(_ARRIVALS))))
         if (not self.waiters or waiter < self.waiters[0]) and self._wait_s(cost, share) <= 0.0:
             self.pool.spend(cost)
             return

@@ -12,6 +12,7 @@ from actors.messages import Answered, VenueCall, VenueReachable, ask_market, ask
 from actors.session import SessionSettings, session_spec
 from engine.kernel import Message, Ref, State, System
 from engine.model import VenueState
+from engine.net import Bucket, Priority, RateBudget
 from engine.venues.base import BadReply, NotSent, OutcomeUnknown, RateLimited, Refused, Unavailable, VenueError
 from tests.support.markets import ScriptedVenue, ear, eventually, restarts, tree
 
@@ -222,6 +223,27 @@ async def test_a_request_for_an_unknown_account_is_refused_by_name(autojump_cloc
         with pytest.raises(NotSent, match="'other'"):
             await ask(system.address(PATH), 1, account="other")
         assert system.tree().children[1].state is State.RUNNING
+
+
+async def test_a_question_that_an_urgent_call_needs_waits_behind_no_older_search(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As a cancel that has to look for its order first, while many lost orders are searched for."""
+    bench, budget, served = Bench(SessionSettings()), RateBudget({"x": Bucket(10, 10)}), list[str]()
+    budget.drain("x", 0)
+
+    async def questions(what: str, times: int) -> None:
+        for _ in range(times):
+            await budget.take("x", 1, Priority.QUERY, 60)
+        served.append(what)
+
+    async with tree(bench.children) as system, trio.open_nursery() as nursery:
+        session = system.address(PATH)
+        for what, times in (*[("find", 6)] * 8, ("cancel", 2)):
+            ask_it = partial(ask_venue, session, what, lambda _, what=what, times=times: questions(what, times))
+            nursery.start_soon(partial(ask_it, timeout_s=60, account="main", urgent=what == "cancel"))
+            await trio.testing.wait_all_tasks_blocked()
+    assert served == ["cancel", *["find"] * 8]
 
 
 async def test_questions_nobody_answers_leave_places_for_what_is_urgent(autojump_clock: trio.testing.MockClock) -> None:

@@ -148,6 +148,27 @@ async def test_an_errand_keeps_its_place_within_its_priority(autojump_clock: tri
     assert served == ["order", "a", "a", "a", "b", "b"]
 
 
+async def test_what_is_urgent_goes_before_older_errands_of_its_priority_and_never_before_a_higher_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    budget = _budget(capacity=10, refill=1)
+    budget.drain("x", 0)
+    served: list[str] = []
+
+    async def want(name: str, priority: Priority, times: int, urgent: bool) -> None:
+        with one_errand(urgent=urgent):
+            for _ in range(times):
+                await budget.take("x", 1, priority, 100)
+                served.append(name)
+
+    wants = (("search", 2, 3, False), ("late", 2, 1, False), ("cancel a", 2, 2, True), ("cancel b", 2, 1, True))
+    async with trio.open_nursery() as nursery:
+        for name, priority, times, urgent in (*wants, ("order", 1, 1, False)):
+            nursery.start_soon(want, name, Priority(priority), times, urgent)
+            await trio.testing.wait_all_tasks_blocked()
+    assert served == ["order", "cancel a", "cancel a", "cancel b", "search", "search", "search", "late"]
+
+
 async def test_a_cost_above_the_capacity_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="capacity"):
         await _budget(capacity=1).take("x", 2, Priority.ORDER, 1)
