@@ -139,7 +139,7 @@ async def _serve_until_alone(seed: int, binance_symbols: Sequence[str], place: C
                 control=venues.control_url,
             )
         )
-        while os.getppid() == parent:
+        while os.getppid() == parent:  # noqa: ASYNC110 (nothing here hears of it)
             await trio.sleep(LOOK_S)
 
 
