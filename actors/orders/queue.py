@@ -46,18 +46,21 @@ class Orders(Telling):
         self._desk.recorder.tell(Observe(self.ctx.self_ref, commits=False))
         self._recover_books()
         self._recover_guard()
-        for order in self._desk.store.live_orders():
-            if order.account == self._desk.account:
-                self._recover(order)
+        mine = [order for order in self._desk.store.live_orders() if order.account == self._desk.account]
+        for order in mine:
+            self._recall(order)
+        for order in mine:
+            self._recover(self._orders[order.order_id])  # what became of an earlier one may have changed it
         self._recover_links()
         self.every(self._settings.tick_s, Tick())
         self.every(self._settings.queue_management.processing_interval_s, LookAgain())
         self._desk.account_sync.tell(SyncSoon("the order queue began anew: what was told before is not known here"))
 
     def _recover(self, order: Order) -> None:
-        self._recall(order)
         if order.request_key:
             self._keys[order.request_key] = order.order_id
+        if order.state.terminal:
+            return
         if order.state is OrderState.WAITING and order.cancel is CancelState.REQUESTED:
             self._save("order.cancelled", cancelled_unsent(order, now_ms=self._now_ms()))
         elif order.state is OrderState.WAITING and not self._is_of_this_store(order):

@@ -21,15 +21,17 @@ from actors.messages import (
     AcceptedLinked,
     CancelOrder,
     OrderUpdate,
+    SetGate,
     SubmitLinked,
     SubmitOrder,
     VenueWord,
 )
-from actors.orders import OrdersSettings
+from actors.orders import Orders, OrdersSettings
 from engine.kernel import ActorDown, CallFailed, CallTimeout, ChildSpec, Message
 from engine.model import (
     Denial,
     ExitPolicy,
+    GateState,
     Instrument,
     LinkedRequest,
     LinkKind,
@@ -481,6 +483,27 @@ async def test_when_the_other_exit_fails_too_the_position_is_closed_once(
         assert rig.order(profit).state is S.REJECTED
         markets = [order for order in rig.stored_orders() if order.order_type is OrderType.MARKET]
         assert [(order.state, order.amount) for order in markets] == [(S.OPEN, 100)]
+
+
+async def test_what_stands_in_for_an_exit_that_a_restored_backup_brought_is_known_to_its_rival_after_the_start(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop is looked at before the profit, and what is done about it changes the profit."""
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+        entry, loss, profit = await place(rig, msgspec.structs.replace(BRACKET, exits=BRACKET.exits[::-1]))
+        await rig.orders.call(SetGate(GateState.HALTED, "a test"), timeout_s=5)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig)
+        await rig.orders.call(SetGate(GateState.HALTED, "a test"), timeout_s=5)
+        monkeypatch.setattr(Orders, "_is_of_this_store", lambda _, order: order.order_id not in (profit, loss))
+        rig.system.kill("root/orders")
+        await settle(rig)
+        markets = [order for order in rig.stored_orders() if order.order_type is OrderType.MARKET]
+        assert [order.amount for order in markets] == [100]
+        assert (rig.order(loss).state, rig.order(profit).state) == (S.EXPIRED, S.EXPIRED)
+        link = rig.order(profit).link
+        assert link is not None
+        assert markets[0].order_id in link.rivals
 
 
 async def test_where_the_settings_say_so_a_refused_exit_is_tried_again(
