@@ -485,6 +485,21 @@ async def test_when_the_other_exit_fails_too_the_position_is_closed_once(
         assert [(order.state, order.amount) for order in markets] == [(S.OPEN, 100)]
 
 
+async def test_when_two_stops_fail_together_the_position_is_closed_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    profit, loss = BRACKET.exits
+    takes = msgspec.structs.replace(profit, order_type=OrderType.STOP_LIMIT, trigger_price=D(51_000))
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+        entry, *_ = await place(rig, msgspec.structs.replace(BRACKET, exits=(takes, loss)))
+        refusing(rig, lambda order: order.order_type.has_trigger)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig, 5.0)
+        markets = [order for order in rig.stored_orders() if order.order_type is OrderType.MARKET]
+        assert [(order.state, order.amount) for order in markets] == [(S.OPEN, 100)]
+        assert len(told(rig, "link.unprotected")) == 1, "the other's failure exposes nothing more"
+
+
 async def test_what_stands_in_for_an_exit_that_a_restored_backup_brought_is_known_to_its_rival_after_the_start(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

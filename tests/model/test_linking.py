@@ -413,6 +413,16 @@ def test_a_failed_stop_leaves_the_position_unprotected_and_a_failed_profit_does_
     assert exposed(msgspec.structs.replace(profit, state=S.REJECTED), [gone]) == D(100)
 
 
+def test_what_is_being_closed_for_one_failed_stop_is_not_exposed_by_another() -> None:
+    profit, loss = released()
+    market = closing(loss, [profit], D(60), order_id="n-9", now_ms=NOW_MS)
+    other = msgspec.structs.replace(loss, order_id="n-8", state=S.REJECTED)
+    assert exposed(other, [profit, market]) == D(40)
+    assert exposed(other, [profit, msgspec.structs.replace(market, filled_amount=D(20))]) == D(40)
+    ended = msgspec.structs.replace(market, filled_amount=D(20), state=S.CANCELLED)
+    assert exposed(other, [profit, ended]) == D(80)
+
+
 def test_what_stands_in_for_a_failed_exit_only_reduces_and_ends_its_rivals() -> None:
     profit, loss = released()
     order = closing(loss, [profit], D(60), order_id="n-9", now_ms=NOW_MS)

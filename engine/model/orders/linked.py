@@ -229,13 +229,20 @@ def failed_exit(order: Order) -> bool:
 def exposed(order: Order, rivals: Sequence[Order]) -> Decimal:
     """How much of what the failed exit was to protect nothing protects: zero while a rival that is no stop's substitute lives.
 
-    A failed stop leaves everything unprotected that was not closed yet: a profit that may be taken protects nobody.
+    A failed stop leaves everything unprotected that was not closed yet, and that nothing closes: a profit that may be taken
+    protects nobody.
     """
-    left = order.remaining - sum((rival.filled_amount for rival in rivals), ZERO)
+    left = order.remaining - sum((rival.filled_amount for rival in rivals), ZERO) - being_closed(rivals)
     waits = order.order_type.has_trigger or order.trail is not None or bool(order.conditions or order.any_of)
     stop = waits or bool(_link(order).closes)
     guarded = not stop and any(not rival.state.terminal for rival in rivals)
     return ZERO if guarded else max(left, ZERO)
+
+
+def being_closed(orders: Sequence[Order]) -> Decimal:
+    """How much those of them have still to close that stand in for failed exits."""
+    closes = (order for order in orders if _link(order).closes and not order.state.terminal)
+    return sum((order.remaining for order in closes), ZERO)
 
 
 def closing(order: Order, rivals: Sequence[Order], amount: Decimal, *, order_id: str, now_ms: int) -> Order:
