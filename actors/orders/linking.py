@@ -20,7 +20,9 @@ from engine.model import (
     Order,
     OrderState,
     Severity,
+    being_closed,
     closing,
+    cut,
     due_exits,
     ends_here,
     exposed,
@@ -32,6 +34,8 @@ from engine.model import (
     overfilled_together,
     plain,
     protects,
+    stands_in,
+    still_open,
     uncovered,
     waits_for_entry,
 )
@@ -97,9 +101,9 @@ class Linking(Changing):
             self._entry_moved(order)
         rivals = self._rivals(order)
         for rival in rivals:
-            if ends_here(order, rival):
+            if self._ends(order, rival):
                 self._want_cancel(rival)
-        if any(ends_here(rival, order) for rival in rivals):
+        if any(self._ends(rival, order) for rival in rivals):
             self._want_cancel(order)
 
     def _forget(self, order: Order) -> None:
@@ -112,7 +116,7 @@ class Linking(Changing):
         for order in list(self._orders.values()):
             if waits_for_entry(order) and order.link is not None:
                 entries.append(order.link.after)
-            elif any(ends_here(rival, order) for rival in self._rivals(order)):
+            elif any(self._ends(rival, order) for rival in self._rivals(order)):
                 self._want_cancel(order)
         self._look_again = dict.fromkeys(entries)
         self._look_at_entries()
@@ -188,6 +192,48 @@ class Linking(Changing):
     def _known(self, order_id: str) -> Order | None:
         return self._orders.get(order_id) or self._stored(order_id)
 
+    # ── what closes for a failed exit ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _ends(self, order: Order, rival: Order) -> bool:
+        """Whether `rival` is to be cancelled by us for what was filled of `order`."""
+        if not stands_in(rival):
+            return ends_here(order, rival)
+        return order.filled_amount > ZERO and self._still_open(rival, self._beside(rival)) <= ZERO
+
+    def _leave(self, order_id: str, now_s: float) -> None:
+        order = self._orders.get(order_id)
+        waits = order is not None and order.state is OrderState.WAITING and not self._unsaved.get(order_id)
+        if order is None or not waits or not stands_in(order) or not self._cut(order):
+            super()._leave(order_id, now_s)
+
+    def _cut(self, order: Order) -> bool:
+        """Make it no larger than what is open and nobody else closes. Whether it was too large: then it comes by again."""
+        beside, instrument = self._beside(order), self._instrument(order.instrument)
+        left = self._still_open(order, beside) - being_closed(beside)
+        left = floor_to(left, instrument.lot_size) if instrument is not None else left
+        if left >= order.remaining:
+            return False
+        if left <= ZERO:
+            self._want_cancel(order, "nothing is left to close")
+        else:
+            self._save("order.cut", cut(order, order.filled_amount + left, now_ms=self._now_ms()))
+        return True
+
+    def _still_open(self, order: Order, beside: Sequence[Order]) -> Decimal:
+        """How much it may close yet, if that can be told."""
+        failed = self._known(order.link.closes) if order.link is not None else None
+        entry = self._known(order.link.entry) if order.link is not None else None
+        return order.remaining if failed is None or entry is None else still_open(order, failed, entry, beside)
+
+    def _beside(self, order: Order) -> list[Order]:
+        """All that guard, or close, what the failed exit was to protect, other than these two."""
+        failed = self._known(order.link.closes) if order.link is not None else None
+        if failed is None:
+            return []
+        near = {one.order_id: one for one in (*self._rivals(order), *self._rivals(failed))}
+        near |= {one.order_id: one for rival in list(near.values()) for one in self._rivals(rival)}
+        return [one for order_id, one in near.items() if order_id not in (order.order_id, failed.order_id)]
+
     # ── alarms ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _alarms_of(self, before: Order | None, order: Order, substitute: Order | None) -> list[Notice]:
@@ -212,7 +258,7 @@ class Linking(Changing):
     def _substitute(self, before: Order | None, order: Order) -> Order | None:
         """What the settings have done about an exit that failed; what stands in for another has no substitute itself."""
         close = self._settings.links.exit_failed is ExitPolicy.CLOSE
-        if not close or not _fails_now(before, order) or (order.link is not None and order.link.closes):
+        if not close or not _fails_now(before, order) or stands_in(order):
             return None
         instrument = self._instrument(order.instrument)
         amount = self._exposed(order)

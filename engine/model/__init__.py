@@ -114,7 +114,9 @@ from engine.model.orders.lifecycle import (
     moments,
 )
 from engine.model.orders.linked import (
+    being_closed,
     closing,
+    cut,
     due_exits,
     ends_rivals,
     exposed,
@@ -124,6 +126,8 @@ from engine.model.orders.linked import (
     overfilled,
     protects,
     set_of,
+    stands_in,
+    still_open,
     uncovered,
     waits_for_entry,
 )
@@ -427,7 +431,11 @@ __all__ = [
     "due_exits",
     "ends_rivals",
     "executed",
+    "being_closed",
+    "cut",
     "exposed",
+    "stands_in",
+    "still_open",
     "failed_exit",
     "floor_to",
     "instrument_id",

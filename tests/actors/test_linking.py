@@ -5,6 +5,7 @@ silence – whatever the venue does, and wherever the queue is killed.
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -370,6 +371,13 @@ async def not_sent(_order: Order) -> None:
     raise NotSent("connect refused")
 
 
+def ended(rig: Rig, order_id: str, state: OrderState) -> None:
+    """The venue ends it by itself, and says so."""
+    placed = at_venue(rig, order_id)
+    placed.state = state
+    rig.venue._changed(placed)
+
+
 def is_stop(order: Order) -> bool:
     return order.order_type is OrderType.STOP_MARKET
 
@@ -476,13 +484,51 @@ async def test_when_the_other_exit_fails_too_the_position_is_closed_once(
         refusing(rig, is_stop)
         rig.venue.fill(at_venue(rig, entry))
         await settle(rig)
-        placed = at_venue(rig, profit)
-        placed.state = S.REJECTED
-        rig.venue._changed(placed)
+        ended(rig, profit, S.REJECTED)
         await settle(rig, 20.0)
         assert rig.order(profit).state is S.REJECTED
         markets = [order for order in rig.stored_orders() if order.order_type is OrderType.MARKET]
         assert [(order.state, order.amount) for order in markets] == [(S.OPEN, 100)]
+
+
+async def test_what_closes_for_a_failed_stop_closes_all_that_the_profit_did_not_take_and_no_more(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """However much of the profit had to be filled for its rivals to end, and whatever becomes of it later."""
+    enough = (TriggerFill.FIRST_HIT, TriggerFill.COMPLETE_FILL)
+    for cancels_at, takes, gone in product(enough, ([10], [40, 30], [30, 70]), (False, True)):
+        path = tmp_path / f"{cancels_at}-{takes}-{gone}"
+        async with order_rig(path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+            entry, profit, loss = await place(rig, msgspec.structs.replace(BRACKET, cancels_at=cancels_at))
+            rig.venue.fill(at_venue(rig, entry))
+            await settle(rig)
+            await rig.orders.call(SetGate(GateState.HALTED, "a test"), timeout_s=5)
+            before = takes[0] if cancels_at is TriggerFill.COMPLETE_FILL else 0
+            if before:
+                rig.venue.fill(at_venue(rig, profit), D(before))
+                await settle(rig)
+            ended(rig, loss, S.REJECTED)
+            await settle(rig)
+            (market,) = (order for order in rig.stored_orders() if order.order_type is OrderType.MARKET)
+            assert (market.state, market.amount) == (S.WAITING, 100 - before)
+            for amount in takes[1:] if before else takes:
+                rig.venue.fill(at_venue(rig, profit), D(amount))
+                await settle(rig)
+            if gone and sum(takes) < 100:
+                ended(rig, profit, S.CANCELLED)
+            await settle(rig)
+            await rig.orders.call(SetGate(GateState.ACTIVE, "a test"), timeout_s=5)
+            await settle(rig)
+            market = rig.order(market.order_id)
+            if sum(takes) == 100:
+                assert (market.state, market.attempt) == (S.CANCELLED, 0), "nothing is left to close"
+                continue
+            assert (market.state, market.amount) == (S.OPEN, 100 - sum(takes))
+            rig.venue.fill(at_venue(rig, market.order_id))
+            await settle(rig)
+            assert rig.order(profit).state is S.CANCELLED
+            assert sum(order.filled_amount for order in rig.stored_orders() if order.side is Side.SELL) == 100
+            assert told(rig, "link.both_filled") == []
 
 
 async def test_when_two_stops_fail_together_the_position_is_closed_once(

@@ -477,6 +477,29 @@ async def test_what_is_to_close_for_a_failed_exit_ends_when_the_other_exit_did_i
         assert len(rig.venue.truth) == 3, "what another order holds in the same market is not closed"
 
 
+async def test_what_is_to_close_for_a_failed_exit_closes_what_the_other_exit_did_not_take(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    close = OrdersSettings(links=LinkSettings(exit_failed=ExitPolicy.CLOSE))
+    async with native_rig(tmp_path, settings=close) as rig:
+        entry, profit, loss = await place(rig, BRACKET)
+        rig.venue.fill(at_venue(rig, entry))
+        await settle(rig)
+        await rig.orders.call(SetGate(GateState.HALTED, "a test"), timeout_s=5)
+        at_venue(rig, loss).state = S.REJECTED
+        rig.venue.fill(at_venue(rig, profit), D(10))
+        rig.venue._changed(at_venue(rig, loss))
+        await settle(rig)
+        (substitute,) = (o for o in rig.stored_orders() if o.order_id not in (entry, profit, loss))
+        assert (substitute.state, substitute.amount) == (S.WAITING, 90)
+        rig.venue.fill(at_venue(rig, profit), D(20))
+        await settle(rig)
+        await rig.orders.call(SetGate(GateState.ACTIVE, "a test"), timeout_s=5)
+        await settle(rig, 10.0)
+        substitute = rig.order(substitute.order_id)
+        assert (substitute.state, substitute.amount) == (S.OPEN, 70)
+
+
 # ── everything at once ────────────────────────────────────────────────────────────────────────────────────────────────
 
 MISDEEDS = Behaviour(

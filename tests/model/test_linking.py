@@ -28,7 +28,9 @@ from engine.model import (
     TriggerFill,
     bracket,
     closing,
+    cut,
     due_exits,
+    ends_here,
     ends_rivals,
     exposed,
     failed_exit,
@@ -36,6 +38,7 @@ from engine.model import (
     linked_orders,
     overfilled,
     set_of,
+    still_open,
     uncovered,
     waits_for_entry,
 )
@@ -429,6 +432,42 @@ def test_what_stands_in_for_a_failed_exit_only_reduces_and_ends_its_rivals() -> 
     assert (order.side, order.amount, order.order_type, order.reduce_only) == (Side.SELL, 60, OrderType.MARKET, True)
     assert order.link and order.link.rivals == (profit.order_id,) and order.link.closes == loss.order_id
     assert ends_rivals(msgspec.structs.replace(order, filled_amount=D(10), cancel=CancelState.NONE))
+
+
+@pytest.mark.parametrize(("profit_took", "other_took", "left"), [(0, 0, 100), (30, 20, 50)])
+@pytest.mark.parametrize("entry_filled", [100, 60])
+def test_what_is_open_of_a_failed_exit_is_what_nobody_took_of_it(
+    profit_took: int, other_took: int, left: int, entry_filled: int
+) -> None:
+    """Where the venue kept the set its exits were never larger than what the entry was filled, whatever they say."""
+    profit, loss = released()
+    entry = msgspec.structs.replace(stored(BRACKET)[0], filled_amount=D(entry_filled))
+    order = closing(loss, [profit], D(60), order_id="n-9", now_ms=NOW_MS)
+    other = msgspec.structs.replace(order, order_id="n-8", filled_amount=D(other_took))
+    taken = msgspec.structs.replace(profit, filled_amount=D(profit_took))
+    assert still_open(order, loss, entry, [taken, other]) == left
+    assert still_open(msgspec.structs.replace(order, filled_amount=D(5)), loss, entry, [taken, other]) == left - 5
+    kept = msgspec.structs.replace(loss, link=msgspec.structs.replace(loss.link, native=True, share=D(100)))
+    assert still_open(order, kept, entry, [taken, other]) == left - (100 - entry_filled)
+
+
+@pytest.mark.parametrize("cancels_at", [TriggerFill.FIRST_HIT, TriggerFill.COMPLETE_FILL])
+def test_what_closes_the_rest_of_a_position_crossed_nothing(cancels_at: TriggerFill) -> None:
+    profit, loss = rivals(cancels_at, 40, 0)
+    market = closing(loss, [profit], D(60), order_id="n-9", now_ms=NOW_MS)
+    assert not overfilled([profit, loss, msgspec.structs.replace(market, filled_amount=D(60))])
+    assert overfilled([profit, loss, msgspec.structs.replace(market, filled_amount=D(70))])
+    assert not ends_here(profit, market), "a part that was taken leaves the rest unprotected"
+    assert ends_here(msgspec.structs.replace(market, filled_amount=D(1)), profit)
+
+
+def test_what_is_cut_is_the_same_order_with_less_to_close() -> None:
+    profit, loss = released()
+    order = closing(loss, [profit], D(60), order_id="n-9", now_ms=NOW_MS)
+    smaller = cut(order, D(30), now_ms=NOW_MS + 1)
+    assert smaller == msgspec.structs.replace(
+        closing(loss, [profit], D(30), order_id="n-9", now_ms=NOW_MS), updated_at_ms=NOW_MS + 1
+    )
 
 
 def test_what_stands_in_for_a_failed_exit_is_a_rival_of_all_that_are_not_over() -> None:

@@ -203,9 +203,11 @@ def overfilled(rivals: Sequence[Order]) -> bool:
     filled = [order for order in rivals if order.filled_amount > ZERO]
     if len(filled) < 2:
         return False
-    if any(order.link and order.link.cancels_at is TriggerFill.FIRST_HIT for order in rivals):
+    asked = [order for order in rivals if not stands_in(order)]  # the others close what these leave
+    hit = [order for order in asked if order.filled_amount > ZERO]
+    if len(hit) > 1 and any(_link(order).cancels_at is TriggerFill.FIRST_HIT for order in hit):
         return True
-    return sum(order.filled_amount for order in rivals) > max(order.amount for order in rivals)
+    return sum(order.filled_amount for order in rivals) > max(order.amount for order in asked or rivals)
 
 
 # ── what was to be protected and is not ───────────────────────────────────────────────────────────────────────────────
@@ -241,8 +243,28 @@ def exposed(order: Order, rivals: Sequence[Order]) -> Decimal:
 
 def being_closed(orders: Sequence[Order]) -> Decimal:
     """How much those of them have still to close that stand in for failed exits."""
-    closes = (order for order in orders if _link(order).closes and not order.state.terminal)
-    return sum((order.remaining for order in closes), ZERO)
+    return sum((order.remaining for order in orders if stands_in(order) and not order.state.terminal), ZERO)
+
+
+def stands_in(order: Order) -> bool:
+    """Whether it closes for a failed exit."""
+    return order.link is not None and bool(order.link.closes)
+
+
+def still_open(order: Order, failed: Order, entry: Order, others: Sequence[Order]) -> Decimal:
+    """How much of what `failed` was to protect nobody took yet; `order` stands in for it, and `others` guard the same.
+
+    Zero or less: there is nothing left to close.
+    """
+    link = _link(failed)
+    guarded = link.share * entry.filled_amount / link.per if link.native else failed.amount
+    return guarded - sum((one.filled_amount for one in (order, failed, *others)), ZERO)
+
+
+def cut(order: Order, amount: Decimal, *, now_ms: int) -> Order:
+    """What stands in for a failed exit, not sent yet, with less to close: another one took some of it."""
+    link = msgspec.structs.replace(_link(order), share=amount, released=amount)
+    return msgspec.structs.replace(order, amount=amount, link=link, updated_at_ms=now_ms)
 
 
 def closing(order: Order, rivals: Sequence[Order], amount: Decimal, *, order_id: str, now_ms: int) -> Order:

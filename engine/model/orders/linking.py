@@ -7,9 +7,9 @@ be filled before the others act.
 
 What the node does not promise: between a fill at the venue and its news here the others are still live, so two rivals may both be
 filled (people are told), and rivals cancelled at `complete_fill` do not shrink with what was filled of one of them –
-which is why exits should be `reduce_only`. A person who cancels one rival does not cancel the others. A person who cancels
-an entry keeps its exits until it is known how much of it was filled; one who cancels everything cancels held exits at once,
-and hears of it when the entry was filled all the same.
+which is why exits should be `reduce_only`. What closes for a failed exit does shrink, but only until it is sent. A person who
+cancels one rival does not cancel the others. A person who cancels an entry keeps its exits until it is known how much of it was
+filled; one who cancels everything cancels held exits at once, and hears of it when the entry was filled all the same.
 """
 
 from decimal import Decimal
@@ -61,7 +61,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     says) ends the others.
 
     An exit was asked for as `share` for `per` of its entry, and `released` of it is free to leave, in `slices` orders of
-    their own and, when the entry is over, itself. `closes`: the failed exit whose work this order does.
+    their own and, when the entry is over, itself. `closes`: the failed exit whose work this order does, of
+    which it ends when nothing is left, and not before.
 
     `native`: the venue keeps what binds the set. All of it leaves in one request, when its first order may; until then an
     exit waits with `after`, as ever.

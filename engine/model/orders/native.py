@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.model.money import ZERO
-from engine.model.orders.linked import ends_rivals, protects
+from engine.model.orders.linked import ends_rivals, protects, stands_in
 from engine.model.orders.linking import ExitPolicy, Link, LinkedRequest
 from engine.model.orders.order import MAX_TEXT, Order, OrderState, to_rejected, to_submitting, to_waiting
 from engine.model.orders.requests import OrderRequest
@@ -27,7 +27,12 @@ def is_native(order: Order) -> bool:
 
 
 def ends_here(order: Order, rival: Order) -> bool:
-    """Whether `rival` is to be cancelled by us for what was filled of `order`: unless the venue keeps both, nobody else does."""
+    """Whether `rival` is to be cancelled by us for what was filled of `order`: unless the venue keeps both, nobody else does.
+
+    What closes for a failed exit does not end by this: a part that was taken leaves the rest unprotected (`still_open`).
+    """
+    if stands_in(rival):
+        return False
     return ends_rivals(order) and not (is_native(order) and is_native(rival))
 
 
