@@ -112,6 +112,9 @@ class Linking(Changing):
 
     def _recover_links(self) -> None:
         """Every order that is not over is in memory: do what was due when the last incarnation ended."""
+        for order in list(self._orders.values()):
+            if stands_in(order) and not order.state.terminal:
+                self._join(order)
         entries = []
         for order in list(self._orders.values()):
             if waits_for_entry(order) and order.link is not None:
@@ -120,6 +123,12 @@ class Linking(Changing):
                 self._want_cancel(order)
         self._look_again = dict.fromkeys(entries)
         self._look_at_entries()
+
+    def _join(self, substitute: Order) -> None:
+        """An earlier version stored it without a word in its rivals."""
+        strangers = [one for one in self._rivals(substitute) if one.link and substitute.order_id not in one.link.rivals]
+        for rival in joined(strangers, substitute, now_ms=self._now_ms()):
+            self._save("order.joined", rival)
 
     def _look_at_entries(self) -> None:
         """Time passed, or the venue's instruments came: what could not be released may be."""

@@ -27,7 +27,7 @@ from actors.messages import (
     SubmitOrder,
     VenueWord,
 )
-from actors.orders import Orders, OrdersSettings
+from actors.orders import Orders, OrdersSettings, linking
 from engine.kernel import ActorDown, CallFailed, CallTimeout, ChildSpec, Message
 from engine.model import (
     Denial,
@@ -529,6 +529,30 @@ async def test_what_closes_for_a_failed_stop_closes_all_that_the_profit_did_not_
             assert rig.order(profit).state is S.CANCELLED
             assert sum(order.filled_amount for order in rig.stored_orders() if order.side is Side.SELL) == 100
             assert told(rig, "link.both_filled") == []
+
+
+async def test_what_an_earlier_version_stored_to_close_for_a_failed_exit_becomes_its_rivals_rival(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with order_rig(tmp_path, seed=1, behaviour=HONEST, settings=policy(ExitPolicy.CLOSE)) as rig:
+        entry, profit, _ = await place(rig, BRACKET)
+        refusing(rig, is_stop)
+        misbehaving(rig, lambda order: order.order_type is OrderType.MARKET, not_sent)
+        with monkeypatch.context() as earlier:
+            earlier.setattr(linking, "joined", lambda *_, **__: ())
+            rig.venue.fill(at_venue(rig, entry))
+            await settle(rig)
+        (market,) = (order for order in rig.stored_orders() if order.order_type is OrderType.MARKET)
+        for _ in range(2):
+            rig.system.kill("root/orders")
+            await settle(rig)
+            link = rig.order(profit).link
+            assert link is not None
+            assert link.rivals.count(market.order_id) == 1
+        rig.venue.fill(at_venue(rig, profit))
+        await settle(rig, 10.0)
+        assert rig.order(market.order_id).state is S.CANCELLED
+        assert not [placed for placed in rig.venue.truth if placed.client_order_id.startswith(market.order_id)]
 
 
 async def test_when_two_stops_fail_together_the_position_is_closed_once(
