@@ -344,9 +344,12 @@ def test_a_missing_table_makes_it_foreign(tmp_path: Path) -> None:
 # -- read-only --------------------------------------------------------------------------------------------------------
 
 OPEN = """
-import os, sys
+import os, sys, tempfile
+import lmdb
 from tests.support.stores import open_reader, open_store
 from engine.store import StoreError
+with tempfile.TemporaryDirectory() as anywhere:
+    lmdb.open(anywhere).close()  # it loads a part of itself then, which nobody else may be allowed to read
 if os.getuid() == 0:
     os.setuid(65534)  # root may write everywhere
 try:
