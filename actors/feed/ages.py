@@ -192,5 +192,5 @@ def _stamp(state: MarketState, name: DataClass) -> int:
         case DataClass.MARK:
             return state.ticker.mark_ms
         case DataClass.TRADES:
-            return int(state.trades.newest[0]) if state.trades.newest is not None else 0
+            return int(state.trades.last_key or 0)
     return 0

@@ -7,24 +7,25 @@ and nothing is missing in sequence; but what the other one brought proves it, an
 from engine.model import BAR_COLUMNS, Bars, Instrument, MarketState
 
 _CLOSE, _VOLUME, _COST = (BAR_COLUMNS.index(name) for name in ("close", "volume", "cost"))
+_TOLD_BY_ALL = BAR_COLUMNS.index("trades")  # columns before this one are never NaN
 _DUST = 1e-9  # sums of floats
 
 
 def bars_lack(state: MarketState, instrument: Instrument | None) -> bool:
     """Whether a trade in hand is in no bar in hand."""
-    bars, trade = shortest(state), state.trades.newest
-    if bars is None or bars.newest is None or trade is None:
+    bars, traded_ms = shortest(state), state.trades.last_key
+    if bars is None or bars.last_key is None or traded_ms is None:
         return False
-    open_ms = bars.newest[0]
-    return trade[0] >= open_ms + bars.interval_ms or _traded(state, open_ms) > _amount(bars, instrument) * (1 + _DUST)
+    open_ms = bars.last_key
+    return traded_ms >= open_ms + bars.interval_ms or _traded(state, open_ms) > _amount(bars, instrument) * (1 + _DUST)
 
 
 def trades_lack(state: MarketState, instrument: Instrument | None) -> bool:
     """Whether the newest bar holds more than the trades in hand; False where they do not reach back to its opening."""
     bars = shortest(state)
-    if bars is None or bars.newest is None or not len(state.trades):
+    if bars is None or bars.last_key is None or not len(state.trades):
         return False
-    open_ms = bars.newest[0]
+    open_ms = bars.last_key
     if state.trades.view()[0, 0] >= open_ms:
         return False
     return _traded(state, open_ms) < _amount(bars, instrument) * (1 - _DUST)
@@ -42,8 +43,7 @@ def _traded(state: MarketState, since_ms: float) -> float:
 
 def _amount(bars: Bars, instrument: Instrument | None) -> float:
     """Of the newest bar, in the unit of the trades' amounts: money for an inverse contract."""
-    assert bars.newest is not None, "there is a bar"
-    return bars.newest[_COST if instrument is not None and instrument.inverse else _VOLUME]
+    return bars.last(_COST if instrument is not None and instrument.inverse else _VOLUME)
 
 
 class Intervals:
@@ -55,11 +55,10 @@ class Intervals:
 
     def behind(self, state: MarketState, now_s: float, patience_s: float) -> str:
         """The interval that has not moved for longer than `patience_s` since others moved on; empty if none."""
-        moved = [name for name, bars in state.bars.items() if bars.newest is not self._newest.get(name)]
+        newest = {name: bar[:_TOLD_BY_ALL] for name, bars in state.bars.items() if (bar := bars.newest) is not None}
+        moved = [name for name, bar in newest.items() if bar != self._newest.get(name)]
         for interval in moved:
-            newest = state.bars[interval].newest
-            assert newest is not None, "a bar that came stays"
-            self._newest[interval] = newest
+            self._newest[interval] = newest[interval]
             self._odd_s.pop(interval, None)
         if moved:
             close = self._newest[moved[0]][_CLOSE]

@@ -54,7 +54,7 @@ def _brought_newer(state: MarketState, gathered: MarketState, data_class: DataCl
 
 
 def _hand_over_forced(state: MarketState, gathered: MarketState) -> None:
-    newest_ms = state.forced.last_key()
+    newest_ms = state.forced.last_key
     for row in gathered.forced.view().tolist():
         if newest_ms is None or row[0] > newest_ms:
             state.forced.append(tuple(row))

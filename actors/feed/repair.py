@@ -48,7 +48,7 @@ class Repair:
 
     def _doubt_bars(self, bars_back: int) -> None:
         for interval, bars in self._seat.state.bars.items():
-            last = bars.last_key()
+            last = bars.last_key
             if last is not None:
                 from_ms = int(last) - bars_back * bars.interval_ms
                 self._seat.whole_ms[interval] = min(self._seat.whole_ms.get(interval, from_ms), from_ms)
@@ -146,10 +146,10 @@ class Repair:
 
     async def _take_bars(self, interval: str, from_ms: int) -> None:
         bars = self._seat.state.bars[interval]
-        before_ms = bars.last_key() or 0.0
+        before_ms = bars.last_key or 0.0
         await self._rest.take_bars(interval, from_ms)
         self._count_bars()
-        if (bars.last_key() or 0.0) <= before_ms + bars.interval_ms:  # else another hole may have come meanwhile
+        if (bars.last_key or 0.0) <= before_ms + bars.interval_ms:  # else another hole may have come meanwhile
             self._seat.bars_given_up[interval] = bars.missing()
 
     def _first_hole_ms(self, interval: str) -> int:

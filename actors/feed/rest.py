@@ -85,7 +85,7 @@ class MarketRest(MarketQuestions):
         """Bars from `from_ms` on, or from the newest one, or all that are kept. Raises `VenueError`."""
         bars = self._state.bars[interval]
         oldest_ms, now_ms = self.window(bars)
-        last = bars.last_key()
+        last = bars.last_key
         start_ms = from_ms if from_ms is not None else oldest_ms if last is None else int(last)
         rows, began_s = await self.bars(interval, max(oldest_ms, start_ms), now_ms)
         bars.merge(rows)
@@ -169,7 +169,7 @@ class MarketRest(MarketQuestions):
         if found is None:
             return None
         interval, bars = found
-        now_ms, last = self._venue_ms(), bars.last_key()
+        now_ms, last = self._venue_ms(), bars.last_key
         if last is None:
             return None
         start_ms = max(int(last), now_ms - bars.capacity * bars.interval_ms)

@@ -14,7 +14,7 @@ from engine.venues.base import Applied, BadReply, VenueError
 STREAMING = "streaming"
 STARTING = "starting"
 AWAY_S = 0.5  # a look that comes this late says nothing of the venue, but of this process
-_CONTINUITY = int(Applied.GAP | Applied.SNAPSHOT | Applied.HOLE)
+_LACKING = int(Applied.GAP | Applied.HOLE)
 _BOOK = int(Applied.GAP | Applied.SNAPSHOT)
 _HOLE = int(Applied.HOLE)
 _LOST = int(Applied.GAP | Applied.BOOK)
@@ -74,7 +74,7 @@ class StreamingFeed(BaseFeed):
                 fresh.assure(at_s)
         if bits and seat.watchers:
             self._publish(bits)
-        if bits & _CONTINUITY:
+        if bits & _LACKING or (bits & _BOOK and self._snapshot_due_s is not None):
             self._check(bits)
         for _ in range(unreadable):
             self._failed("a frame was not understood")

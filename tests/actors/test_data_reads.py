@@ -75,7 +75,7 @@ def test_bars_are_the_newest_of_the_state_in_rows_of_twelve_fields(rig, limit, c
 def test_a_figure_the_venue_does_not_say_is_none_and_not_nan():
     rig = Rig()
     bars = rig.full(S).bars["1h"]
-    bars.upsert((bars.last_key() + 3_600_000, 1.0, 2.0, 0.5, 1.5, 3.0, *[math.nan] * 4))
+    bars.upsert((bars.last_key + 3_600_000, 1.0, 2.0, 0.5, 1.5, 3.0, *[math.nan] * 4))
     assert rig.data.klines(S, "1h", 1)[0][7:] == [None, None, None, None, 0]
     assert rig.data.force_orders(S)[-1]["averagePrice"] is None
 

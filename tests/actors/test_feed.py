@@ -432,7 +432,7 @@ async def test_bars_that_a_crash_may_have_lost_the_end_of_are_asked_for(
         await b.live()
         b.beat()
         await soon(lambda: b.market.mode == "streaming")
-        open_ms = b.market.bars["1m"].last_key()
+        open_ms = b.market.bars["1m"].last_key
         b.venue.client().bars_now = lambda start, end: bar_rows(start // 60_000 * 60_000, 2, volume=9.0)
         b.system.kill(PATH)
         await soon(lambda: b.asked == [Resnapshot(SYMBOL)])
@@ -514,7 +514,7 @@ async def test_a_bar_that_closed_in_a_silence_is_asked_for_though_no_poll_came(
         await b.live()
         b.beat()
         await soon(lambda: b.market.mode == "streaming")
-        client, open_ms = b.venue.client(), b.market.bars["1m"].last_key()
+        client, open_ms = b.venue.client(), b.market.bars["1m"].last_key
         client.trouble = NotSent("busy")
         await soon(lambda: b.market.mode == "polling", within_s=60)
         b.snapshot()

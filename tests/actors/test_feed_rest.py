@@ -77,7 +77,7 @@ async def test_afterwards_only_what_is_new_is_asked_for(autojump_clock: trio.tes
         await b.rest.take(DataClass.BARS)
         assert b.spans[1][0] == last_ms
         assert b.state.bars["1m"].missing() == 0
-        assert b.state.bars["1m"].last_key() == last_ms + 3 * MINUTE
+        assert b.state.bars["1m"].last_key == last_ms + 3 * MINUTE
 
 
 async def test_no_bars_are_polled_before_their_history_is_in(autojump_clock: trio.testing.MockClock) -> None:
@@ -163,7 +163,7 @@ async def test_bars_without_trades_are_taken_while_confirming(autojump_clock: tr
         await load(b)
         await trio.sleep(120)
         assert await b.rest.confirm(DataClass.BARS) is not None
-        assert b.state.bars["1m"].last_key() == b.open_ms
+        assert b.state.bars["1m"].last_key == b.open_ms
 
 
 async def test_a_mark_older_than_the_one_that_is_here_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:

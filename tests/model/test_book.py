@@ -79,7 +79,7 @@ def test_a_snapshot_in_any_order_shows_each_level_once_best_first(
     """No order is promised on the wire. Of two amounts for one price the later one counts."""
     book = Book()
     for n in range(2):
-        assert book.replace(iter(bids), iter(asks), change_id=n, venue_ms=1)
+        assert book.replace(bids, asks, change_id=n, venue_ms=1)
         assert book.bids() == sorted_side({p: a for p, a in bids if a}, best_high=True)
         assert book.asks() == sorted_side({p: a for p, a in asks if a}, best_high=False)
         if lost_between:

@@ -40,7 +40,7 @@ def test_a_series_holds_the_newest_rows_in_one_block(capacity: int, count: int, 
     expected = list(range(count))[-capacity:]
     assert series.view()[:, 0].tolist() == expected
     assert series.view(limit)[:, 0].tolist() == (expected[-limit:] if limit else [])
-    assert (len(series), series.last_key()) == (len(expected), expected[-1] if expected else None)
+    assert (len(series), series.last_key) == (len(expected), expected[-1] if expected else None)
     assert series.newest == ((float(expected[-1]), -1.0) if expected else None)
 
 
@@ -51,7 +51,7 @@ def test_a_view_cannot_be_written_and_a_copy_stands_apart() -> None:
         series.view()[0, 0] = 5.0
     kept = series.copy()
     kept[0, 0] = 9.0
-    assert series.last_key() == 1.0
+    assert series.last_key == 1.0
 
 
 @given(BARS)
@@ -88,7 +88,7 @@ def test_merging_two_sources_gives_the_fuller_version_of_each_bar_in_either_orde
         bars = Bars(MINUTE, CAPACITY)
         for source in sources:
             bars.merge(columns([bar(*row) for row in source], len(BAR_COLUMNS)))
-        assert bars.last_key() == (newest[-1][0] * MINUTE if newest else None)
+        assert bars.last_key == (newest[-1][0] * MINUTE if newest else None)
         assert [(int(row[0] // MINUTE), row[5]) for row in bars.view()] == newest
 
 

@@ -80,7 +80,7 @@ def _last_bar_is_replaced(market: MarketState, line: dict[str, Any]) -> None:
     ]
     for frame in (*frames, *frames):  # twice: as two connections would bring them
         feed.apply(frame, market, 1.0)
-        assert (len(bars), bars.last_key()) == (count, last[0])
+        assert (len(bars), bars.last_key) == (count, last[0])
     assert bars.view()[-1, 5] == more + 1
     assert bars.is_closed(last[0])
     following = [last[0] + INTERVAL_MS[interval], *last[1:6], last[CLOSE_MS] + INTERVAL_MS[interval], *last[7:]]

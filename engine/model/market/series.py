@@ -5,7 +5,13 @@ end is reached the newest `capacity` rows are moved to the front, once every `ca
 so an append pays nothing that could be felt, and 200 markets of four intervals and 1,000 trades fit into 42 MB. So the
 newest rows are always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the
 reader's next `await`. The array grows with what is in it: a quiet market holds no memory for trades it never had.
+
+A row is written as packed bytes, which takes half as long as assigning it, and no number of it is kept as an object: with
+hundreds of markets it is the objects kept from the last message, cold by now, that the next one would pay for.
 """
+
+from functools import cache
+from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,25 +27,28 @@ _SEQ = TRADE_COLUMNS.index("trade_seq")
 
 _FIRST_ROWS = 16
 _MIN_SLACK = 16
+_NUMBER = Struct("d")
 
 Columns = NDArray[np.float64]
 
 
+@cache
+def _packing(width: int) -> Struct:
+    return Struct(f"{width}d")
+
+
 class Series:
-    """Rows of equal width ordered by their first column.
+    """Rows of equal width ordered by their first column; `last_key` is that of the newest row, None when there is none."""
 
-    `newest` is the last row as plain numbers, None when there is none: reading a number out of an array costs more than
-    most uses of it.
-    """
-
-    __slots__ = ("_end", "_rows", "_start", "capacity", "newest")
+    __slots__ = ("_end", "_row", "_rows", "_start", "capacity", "last_key")
 
     def __init__(self, capacity: int, width: int) -> None:
         self.capacity = capacity
+        self._row = _packing(width)
         self._rows = np.empty((min(capacity, _FIRST_ROWS), width), dtype=np.float64)
         self._start = 0
         self._end = 0
-        self.newest: tuple[float, ...] | None = None
+        self.last_key: float | None = None
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -58,14 +67,24 @@ class Series:
     def append(self, row: tuple[float, ...]) -> None:
         if self._end == len(self._rows):
             self._make_room()
-        self._rows[self._end] = row
-        self.newest = row
+        self._write(self._end, row)
+        self.last_key = row[0]
         self._end += 1
         if self._end - self._start > self.capacity:
             self._start += 1
 
-    def last_key(self) -> float | None:
-        return None if self.newest is None else float(self.newest[0])
+    @property
+    def newest(self) -> tuple[float, ...] | None:
+        """The last row as plain numbers, None when there is none."""
+        return self._row.unpack_from(self._rows, (self._end - 1) * self._row.size) if self._end > self._start else None
+
+    def last(self, column: int) -> float:
+        """One number of the newest row, which must be there."""
+        number: float = _NUMBER.unpack_from(self._rows, (self._end - 1) * self._row.size + column * _NUMBER.size)[0]
+        return number
+
+    def _write(self, at: int, row: tuple[float, ...]) -> None:
+        self._row.pack_into(self._rows, at * self._row.size, *row)
 
     def _make_room(self) -> None:
         """At the array's end: a longer one, or the newest rows at its front."""
@@ -84,7 +103,7 @@ class Series:
             self._rows = np.empty((rows, self._rows.shape[1]), dtype=np.float64)
         self._start, self._end = 0, len(kept)
         self._rows[: self._end] = kept
-        self.newest = tuple(kept[-1].tolist()) if len(kept) else None
+        self.last_key = float(kept[-1, 0]) if len(kept) else None
 
 
 class Bars(Series):
@@ -108,7 +127,7 @@ class Bars(Series):
 
     def is_closed(self, open_ms: float) -> bool:
         """Whether a bar that begins at `open_ms` is known to be closed."""
-        return open_ms <= self._closed_ms or (self.newest is not None and open_ms < self.newest[0])
+        return open_ms <= self._closed_ms or (self.last_key is not None and open_ms < self.last_key)
 
     def upsert(self, row: tuple[float, ...], closed: bool = False) -> None:
         """Write one bar by its open time: the same replaces, a later one appends, an older one mends history.
@@ -116,14 +135,13 @@ class Bars(Series):
         `closed`: the venue says that this is the bar's last version. An earlier version that comes after it changes
         nothing.
         """
-        newest = self.newest
-        if newest is None or row[0] > newest[0]:
+        newest = self.last_key
+        if newest is None or row[0] > newest:
             self.append(row)
-        elif row[0] < newest[0]:
+        elif row[0] < newest:
             self._mend(row, closed)
         elif closed or row[0] > self._closed_ms:
-            self._rows[self._end - 1] = row
-            self.newest = row
+            self._write(self._end - 1, row)
         if closed and row[0] > self._closed_ms:
             self._closed_ms = int(row[0])
 
@@ -151,7 +169,7 @@ class Bars(Series):
         at = int(np.searchsorted(keys, row[0]))
         if keys[at] == row[0]:
             if closed or row[0] > self._closed_ms:
-                self._rows[self._start + at] = row
+                self._write(self._start + at, row)
         elif at > 0 or len(self) < self.capacity:  # what is older than a full window is not kept
             self._load(np.insert(self._rows[self._start : self._end], at, row, axis=0))
 

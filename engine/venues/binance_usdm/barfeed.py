@@ -41,11 +41,11 @@ class _BarFeed:
         bars = state.bars.get(self._interval)
         if bars is None:
             return Applied.NOTHING
-        bar, newest, applied = event.k, bars.newest, Applied.BARS
-        if newest is not None:
-            if bar.t > newest[0]:
-                applied = _in_order(bars, int(newest[0]), bar.t)
-            elif self._is_old(event, newest, bars):
+        bar, newest_ms, applied = event.k, bars.last_key, Applied.BARS
+        if newest_ms is not None:
+            if bar.t > newest_ms:
+                applied = _in_order(bars, int(newest_ms), bar.t)
+            elif self._is_old(event, newest_ms, bars):
                 self._heard.old(event.E, state)
                 return Applied.NOTHING
         if bar.t >= self._open_ms:
@@ -55,16 +55,16 @@ class _BarFeed:
         state.touch(DataClass.BARS, Source.STREAM, now_s)
         return applied
 
-    def _is_old(self, event: BarEvent, newest: tuple[float, ...], bars: Bars) -> bool:
+    def _is_old(self, event: BarEvent, newest_ms: float, bars: Bars) -> bool:
         """Whether the bar is known in this version or a later one. The volume of the newest only grows; of an earlier bar
         only the last version counts, when it came too late to be seen in its place."""
         bar = event.k
-        if bar.t < newest[0]:
+        if bar.t < newest_ms:
             return not bar.x or _row(bar) in map(tuple, bars.view().tolist())
         if bars.is_closed(bar.t):
             return True
         newer = bar.t != self._open_ms or self._event_ms < event.E
-        return not (bar.x or (newer and bar.v >= newest[_VOLUME]))
+        return not (bar.x or (newer and bar.v >= bars.last(_VOLUME)))
 
 
 def _in_order(bars: Bars, newest_ms: int, open_ms: int) -> Applied:

@@ -162,7 +162,7 @@ def _mend_trades(event: TradeEvent, side: int, state: MarketState) -> Applied:
 def _apply_forced(frame: bytes, state: MarketState, now_s: float) -> Applied:
     order, forced = decode(_FORCED, frame).data.o, state.forced
     row = (float(order.T), order.p, order.ap, order.q, order.z, 1.0 if order.S == "BUY" else -1.0)
-    last = forced.last_key()
+    last = forced.last_key
     if last is not None and row[0] <= last:
         same = any(tuple(known) == row for known in forced.view(_RECENT_FORCED).tolist())
         quality = state.quality[DataClass.FORCED]
