@@ -17,8 +17,8 @@ BATCHES_PER_TURN = 32
 TURN_S = 0.002
 
 _CALLS_PER_TURN = 64
-# A teller's turn ends after 256 messages: what one read of a socket brings is never more, and takes a millisecond. The time
-# is for slow handlers only: a busy machine takes the CPU away for longer than that, and then nothing must be woken for it.
+# A teller's turn ends after 256 messages: what one read of a socket brings, one for each symbol, is hardly ever more, and takes a
+# few milliseconds at most. The time is for slow handlers only: a busy machine takes the CPU away for longer than that, and then nothing must be woken for it.
 PROMPTS_PER_TURN = 256
 _PROMPTS_S = 0.02
 

@@ -129,8 +129,7 @@ class Loop:
         """Handle a call; `reply` is settled unless the handler deferred it."""
         box, host = self._box, self._host
         assert box.sleeper is self, "a handler was to run inside an actor that is busy or has mail"
-        box.accepted += 1
-        box.handled += 1
+        box.at_once += 1
         self._in_hand = self.frame.serving = reply
         host.inline = True
         try:
@@ -148,9 +147,7 @@ class Loop:
         if handler is None or host.inline or not (host.prompts or host.allows_prompts()):
             return False
         host.prompts -= 1
-        box = self._box
-        box.accepted += 1
-        box.handled += 1
+        self._box.at_once += 1
         host.inline = True
         try:
             handler(message)

@@ -107,7 +107,7 @@ class Mailbox:
     """
 
     __slots__ = (
-        "accepted", "capacity", "conflated", "control", "dead", "dropped", "expired", "failed", "handled", "keys",
+        "accepted", "at_once", "capacity", "conflated", "control", "dead", "dropped", "expired", "failed", "handled", "keys",
         "path", "refused", "room", "sleeper", "user",
     )  # fmt: skip
 
@@ -119,6 +119,7 @@ class Mailbox:
         self.capacity = capacity
         self.room = 0  # the capacity while the address is live
         self.accepted = self.handled = self.failed = self.conflated = 0
+        self.at_once = 0  # accepted and handled in one step, on the sender's turn, and counted nowhere else
         self.dropped = self.expired = self.dead = self.refused = 0
         self.sleeper: Loop | None = None
 
@@ -177,8 +178,8 @@ class Mailbox:
     def counters(self) -> Counters:
         """The counts as of now; they always add up."""
         counts = Counters(
-            accepted=self.accepted, handled=self.handled, failed=self.failed, conflated=self.conflated,
-            dropped=self.dropped, expired=self.expired, dead=self.dead, waiting=len(self), refused=self.refused,
+            accepted=self.accepted + self.at_once, handled=self.handled + self.at_once, failed=self.failed,
+            conflated=self.conflated, dropped=self.dropped, expired=self.expired, dead=self.dead, waiting=len(self), refused=self.refused,
         )  # fmt: skip
         assert counts.conserved, f"{self.path}: messages do not add up: {counts}"
         return counts
