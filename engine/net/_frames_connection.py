@@ -19,7 +19,9 @@ from engine.net.connection import WebSocketLimits
 from engine.net.errors import ConnectFailed, Disconnected, FrameTooLarge, ProtocolViolation, WebSocketError
 from engine.net.frames import FrameReader
 
-_READ_BYTES = 65_536
+_READ_BYTES = (
+    262_144  # when there is a backlog, the cost of a turn and of every symbol's cold memory is shared by many frames
+)
 _HANDSHAKE_BYTES = 65_536
 _NORMAL = 1000
 _ABNORMAL = 1006

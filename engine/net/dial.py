@@ -14,13 +14,16 @@ from contextvars import ContextVar
 import msgspec
 import trio
 
+from engine.net._tls import TlsStream
+
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where to. `tls` None: plain TCP."""
+    """Where to. `tls` None: plain TCP. `many_records`: one read shall bring all that is at hand, as market data wants it."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    many_records: bool = False
 
 
 Dialer = Callable[[Endpoint], Awaitable[trio.abc.Stream]]
@@ -49,7 +52,11 @@ async def dial_tcp(endpoint: Endpoint) -> trio.abc.Stream:
     stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
     if endpoint.tls is None:
         return stream
-    wrapped = trio.SSLStream(stream, endpoint.tls, server_hostname=endpoint.host, https_compatible=True)
+    wrapped: trio.SSLStream[trio.SocketStream] | TlsStream
+    if endpoint.many_records:
+        wrapped = TlsStream(stream, endpoint.tls, endpoint.host)
+    else:
+        wrapped = trio.SSLStream(stream, endpoint.tls, server_hostname=endpoint.host, https_compatible=True)
     try:
         await wrapped.do_handshake()
     except BaseException:

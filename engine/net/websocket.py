@@ -62,8 +62,9 @@ async def connect(
 ) -> AsyncGenerator[Connection]:
     """Open a connection for the length of the block, by TCP or as `dialing` says. Raises `ConnectFailed`."""
     uri = _parse(url)
-    open_ = _OPENERS[Library(library)]
-    stream = await _dial(uri, limits.open_timeout_s)
+    library = Library(library)
+    open_ = _OPENERS[library]
+    stream = await _dial(uri, limits.open_timeout_s, many_records=library is Library.WEBSOCKETS)
     try:
         async with open_(stream, uri, limits) as connection:
             yield connection
@@ -78,13 +79,13 @@ def _parse(url: str) -> WebSocketURI:
         raise ConnectFailed(f"url: expected ws://… or wss://…, got {url!r}") from error
 
 
-async def _dial(uri: WebSocketURI, timeout_s: float) -> trio.abc.Stream:
+async def _dial(uri: WebSocketURI, timeout_s: float, *, many_records: bool) -> trio.abc.Stream:
     dial = replaced_dialer() or dial_tcp
     context = ssl.create_default_context() if uri.secure else None
     place = f"{uri.host}:{uri.port}"
     try:
         with trio.fail_after(timeout_s):
-            return await dial(Endpoint(uri.host, uri.port, context))
+            return await dial(Endpoint(uri.host, uri.port, context, many_records))
     except trio.TooSlowError:
         raise ConnectFailed(f"{place}: no connection within {timeout_s} s") from None
     except (OSError, trio.BrokenResourceError) as error:
