@@ -55,7 +55,7 @@ class TlsStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
         while True:
-            if not self._ready:
+            if self._closed or not self._ready:
                 self._check()
                 self._ready = self._decrypt(limit)
             if self._outgoing.pending and not self._writing.locked():
@@ -72,15 +72,17 @@ class TlsStream(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Raises `BrokenResourceError`, `ClosedResourceError`."""
         self._check()
-        if not data:
-            await trio.lowlevel.checkpoint()
-            return
-        try:
-            self._tls.write(data)
-        except ssl.SSLError as error:
-            self._broken = str(error)
-            raise trio.BrokenResourceError(self._broken) from error
-        await self._flush()
+        async with (
+            self._writing
+        ):  # what is encrypted is sent, whoever is cancelled: nothing is left for a later call to send
+            self._check()
+            try:
+                if data:
+                    self._tls.write(data)
+            except ssl.SSLError as error:
+                self._broken = str(error)
+                raise trio.BrokenResourceError(self._broken) from error
+            await self._send_queued()
 
     async def wait_send_all_might_not_block(self) -> None:
         self._check()
@@ -109,8 +111,6 @@ class TlsStream(trio.abc.Stream):
                 piece = self._tls.read(min(limit, _RECORD_BYTES))
             except ssl.SSLWantReadError:
                 break
-            except ssl.SSLZeroReturnError:
-                piece = b""
             except ssl.SSLError as error:
                 if not isinstance(error, ssl.SSLEOFError) and error.reason != _CUT_OFF:
                     self._broken = str(error)
@@ -132,16 +132,19 @@ class TlsStream(trio.abc.Stream):
         return bool(data)
 
     async def _flush(self) -> None:
-        """Send what waits. If that is cut short the connection is over: the peer has half a record."""
         async with self._writing:
-            while data := self._outgoing.read():
-                whole = False
-                try:
-                    await self._transport.send_all(data)
-                    whole = True
-                finally:
-                    if not whole:
-                        self._broken = self._broken or "a write was cut short"
+            await self._send_queued()
+
+    async def _send_queued(self) -> None:
+        """If this is cut short the connection is over: the peer has half a record."""
+        while data := self._outgoing.read():
+            whole = False
+            try:
+                await self._transport.send_all(data)
+                whole = True
+            finally:
+                if not whole:
+                    self._broken = self._broken or "a write was cut short"
 
     async def _answer(self) -> None:
         """What the peer's records demand. If it is gone, what it had said before counts first."""

@@ -21,7 +21,6 @@ Level = tuple[float, float]  # (price, amount)
 
 MAX_LEVELS = 20_000  # a side larger than this is a corrupted feed, not a market
 
-
 _Views = tuple[tuple[Level, ...], tuple[Level, ...]]
 _pack_into = msgspec.msgpack.Encoder().encode_into
 _unpack = msgspec.msgpack.Decoder(_Views).decode
