@@ -6,12 +6,13 @@ so an append pays nothing that could be felt, and 200 markets of four intervals 
 newest rows are always one contiguous block and a reader gets a view of it, never a copy. A view is valid until the
 reader's next `await`. The array grows with what is in it: a quiet market holds no memory for trades it never had.
 
-A row is written as packed bytes, which takes half as long as assigning it, and no number of it is kept as an object: with
+A row is written as packed bytes, which takes half as long as assigning it, and no number but its key is kept as an object: with
 hundreds of markets it is the objects kept from the last message, cold by now, that the next one would pay for.
 """
 
 from functools import cache
 from struct import Struct
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +28,26 @@ _SEQ = TRADE_COLUMNS.index("trade_seq")
 
 _FIRST_ROWS = 16
 _MIN_SLACK = 16
-_NUMBER = Struct("d")
 
 Columns = NDArray[np.float64]
 
 
+class _Packing(Protocol):
+    """A `Struct` of float64 over the memory of an array: arrays are buffers, which their types do not say before Python 3.12."""
+
+    size: int
+
+    def pack_into(self, rows: Columns, offset: int, /, *numbers: float) -> None: ...
+
+    def unpack_from(self, rows: Columns, offset: int, /) -> tuple[float, ...]: ...
+
+
 @cache
-def _packing(width: int) -> Struct:
-    return Struct(f"{width}d")
+def _packing(width: int) -> _Packing:
+    return cast("_Packing", Struct(f"{width}d"))
+
+
+_NUMBER = _packing(1)
 
 
 class Series:
@@ -80,8 +93,7 @@ class Series:
 
     def last(self, column: int) -> float:
         """One number of the newest row, which must be there."""
-        number: float = _NUMBER.unpack_from(self._rows, (self._end - 1) * self._row.size + column * _NUMBER.size)[0]
-        return number
+        return _NUMBER.unpack_from(self._rows, (self._end - 1) * self._row.size + column * _NUMBER.size)[0]
 
     def _write(self, at: int, row: tuple[float, ...]) -> None:
         self._row.pack_into(self._rows, at * self._row.size, *row)
