@@ -34,7 +34,7 @@ class _BeginToLook(Message, frozen=True):
 class BaseFeed(Actor):
     """The only writer of its classes of data, whatever its mode."""
 
-    mailbox_capacity = 256  # reads of the socket, each with up to some hundred frames
+    mailbox_capacity = 256  # reads of the socket: a frame or two of the symbol each, hundreds behind a backlog
 
     def __init__(self, seat: FeedSeat) -> None:
         super().__init__()

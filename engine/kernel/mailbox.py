@@ -119,7 +119,9 @@ class Mailbox:
         self.capacity = capacity
         self.room = 0  # the capacity while the address is live
         self.accepted = self.handled = self.failed = self.conflated = 0
-        self.at_once = 0  # accepted and handled in one step, on the sender's turn, and counted nowhere else
+        self.at_once = (
+            0  # accepted and handled in one step, on the sender's turn; one that fails there counts -1 in `handled`
+        )
         self.dropped = self.expired = self.dead = self.refused = 0
         self.sleeper: Loop | None = None
 

@@ -19,9 +19,8 @@ from engine.net.connection import WebSocketLimits
 from engine.net.errors import ConnectFailed, Disconnected, FrameTooLarge, ProtocolViolation, WebSocketError
 from engine.net.frames import FrameReader
 
-_READ_BYTES = (
-    262_144  # when there is a backlog, the cost of a turn and of every symbol's cold memory is shared by many frames
-)
+_READ_BYTES = 65_536
+_BACKLOG_BYTES = 262_144  # after a full read: a turn's cost, and that of each symbol's cold memory, is shared by more frames
 _HANDSHAKE_BYTES = 65_536
 _NORMAL = 1000
 _ABNORMAL = 1006
@@ -57,6 +56,7 @@ class FramesConnection:
         self._over: WebSocketError | None = None
         self._receiving = False
         self._closing = False
+        self._to_read = _READ_BYTES
         self._ponged = trio.Event()
         self._quiet: trio.Event | None = None  # set when the receiving task has stopped reading
 
@@ -154,7 +154,7 @@ class FramesConnection:
     async def _read(self) -> list[bytes]:
         """One read from the stream and what it completes; sets `_over` when the connection ended with it."""
         try:
-            chunk = await self._stream.receive_some(_READ_BYTES)
+            chunk = await self._stream.receive_some(self._to_read)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._over = self._over or Disconnected(_ABNORMAL, str(error.__cause__ or "closed on our side"))
             return []
@@ -162,6 +162,7 @@ class FramesConnection:
             self._protocol.receive_eof()
             self._over = self._over or self._ending()
             return []
+        self._to_read = _READ_BYTES if len(chunk) < _READ_BYTES else _BACKLOG_BYTES
         return await self._take(bytes(chunk))
 
     async def _take(self, chunk: bytes) -> list[bytes]:

@@ -28,7 +28,7 @@ class TlsStream(trio.abc.Stream):
         self._writing = trio.Lock()  # who receives may have to answer: a key update, an alert
         self._ready = b""  # decrypted and not handed out yet
         self._over = False
-        self._broken = ""
+        self._broken: Exception | None = None  # why nothing can be read or sent any more
         self._closed = False
 
     async def do_handshake(self) -> None:
@@ -58,7 +58,7 @@ class TlsStream(trio.abc.Stream):
             if self._closed or not self._ready:
                 self._check()
                 self._ready = self._decrypt(limit)
-            if self._outgoing.pending and not self._writing.locked():
+            if self._outgoing.pending and not self._ready and not self._writing.locked():
                 await self._answer()
             if self._ready or self._over:
                 if not waited:
@@ -80,8 +80,8 @@ class TlsStream(trio.abc.Stream):
                 if data:
                     self._tls.write(data)
             except ssl.SSLError as error:
-                self._broken = str(error)
-                raise trio.BrokenResourceError(self._broken) from error
+                self._broken = error
+                raise trio.BrokenResourceError(str(error)) from error
             await self._send_queued()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -95,7 +95,7 @@ class TlsStream(trio.abc.Stream):
             return
         self._closed = True
         try:
-            if not self._broken:
+            if self._broken is None:
                 self._queue_goodbye()
                 await self._say_last()
         finally:
@@ -113,7 +113,7 @@ class TlsStream(trio.abc.Stream):
                 break
             except ssl.SSLError as error:
                 if not isinstance(error, ssl.SSLEOFError) and error.reason != _CUT_OFF:
-                    self._broken = str(error)
+                    self._broken = error
                     break
                 piece = b""
             if not piece:
@@ -144,14 +144,14 @@ class TlsStream(trio.abc.Stream):
                 whole = True
             finally:
                 if not whole:
-                    self._broken = self._broken or "a write was cut short"
+                    self._broken = self._broken or ConnectionError("a write was cut short")
 
     async def _answer(self) -> None:
-        """What the peer's records demand. If it is gone, what it had said before counts first."""
+        """What the peer's records demand. A peer that is gone is met again at the next read."""
         try:
             await self._flush()
         except trio.BrokenResourceError as error:
-            self._broken = str(error) or "the peer has left"
+            self._broken = self._broken or error
 
     # ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,5 +171,5 @@ class TlsStream(trio.abc.Stream):
     def _check(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("the TLS stream was closed")
-        if self._broken:
-            raise trio.BrokenResourceError(self._broken)
+        if self._broken is not None:
+            raise trio.BrokenResourceError(str(self._broken)) from self._broken

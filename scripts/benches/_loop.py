@@ -2,8 +2,8 @@
 
 What one would write who needs the newest values and nothing else: our WebSocket client, the same decoders, and of each
 symbol the newest book, its last trades, the newest bar of each interval and the newest mark, kept as they were decoded. It
-knows no freshness, no gap, no history and no repair, and tells nobody. It does the same for every message however many
-symbols there are, so what a message costs it more with a thousand of them is the price of the machine's memory alone.
+knows no freshness, no gap, no history and no repair, and tells nobody. It looks at no symbol but the message's own, so what a
+message costs it more with a thousand of them is what the machine asks for so many objects, connections and smaller reads.
 The last line is JSON: `{"us": CPU µs a message}`, from the first fifth of the messages on.
 """
 

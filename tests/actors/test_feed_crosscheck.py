@@ -1,5 +1,7 @@
 """Trades and bars of one instrument tell the same story, or one of their streams is dead."""
 
+from math import nan
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +69,14 @@ def test_an_interval_that_stays_behind_is_found_and_a_quiet_market_is_not_one() 
         say(float(second), "1m", "1h")
         found = together.behind(state, float(second), 5.0)
         assert found == ("5m" if second > 65 else ""), second
+
+
+def test_a_dead_interval_is_found_though_a_repair_writes_its_old_bar_again() -> None:
+    """As at a venue that does not say how many trades a bar holds."""
+    state = MarketState("sim:X", bounds_s={}, intervals=("1m", "5m"))
+    together, found = Intervals(), []
+    for second in range(10):
+        for interval, close in (("1m", 1.0 + second), ("5m", 1.0)):
+            state.bars[interval].upsert((0.0, 1.0, 99.0, 0.0, close, 1.0, 1.0, nan, nan, nan))
+        found.append(together.behind(state, float(second), 5.0))
+    assert found == [""] * 7 + ["5m"] * 3

@@ -92,6 +92,17 @@ def test_a_crossed_snapshot_is_refused_and_shows_nothing() -> None:
     assert (book.ready, book.best_bid(), book.best_ask(), book.bids(), book.asks(1)) == (False, None, None, (), ())
 
 
+def test_a_snapshot_after_changes_shows_nothing_of_before() -> None:
+    book = Book()
+    for n in range(3):
+        assert book.replace([(10.0 + n, 1.0), (9.0, 1.0)], [(20.0 + n, 2.0)], change_id=10 * n, venue_ms=1)
+        assert (book.bids(), book.asks(1)) == (((10.0 + n, 1.0), (9.0, 1.0)), ((20.0 + n, 2.0),))
+        assert book.change([(9.0, 0.0)], [(21.5, 1.0)], previous_id=10 * n, change_id=10 * n + 1, venue_ms=2)
+        assert (book.best_bid(), book.bids(), len(book.asks())) == ((10.0 + n, 1.0), ((10.0 + n, 1.0),), 2)
+    assert not book.replace([(5.0, 1.0)], [(4.0, 1.0)], change_id=99, venue_ms=3)
+    assert (book.ready, book.bids(), book.asks(), book.mid()) == (False, (), (), None)
+
+
 def test_a_side_beyond_the_limit_is_a_corrupted_feed() -> None:
     book = Book()
     absurd = [(1.0 + n, 1.0) for n in range(MAX_LEVELS + 1)]

@@ -405,8 +405,11 @@ async def test_garbage_after_the_handshake_is_a_broken_stream_once_what_came_bef
         await server.transport_stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         assert await client.receive_some() == b"good"
         for _ in range(2):
-            with pytest.raises(trio.BrokenResourceError):
+            with pytest.raises(trio.BrokenResourceError) as broken:
                 await client.receive_some()
+            assert isinstance(broken.value.__cause__, ssl.SSLError), (
+                "who reads the log must not look for the fault on our side"
+            )
 
 
 async def test_a_closed_stream_neither_reads_nor_sends_and_has_said_goodbye(pki: Pki) -> None:

@@ -29,7 +29,8 @@ _unpack = msgspec.msgpack.Decoder(_Views).decode
 class Book:
     """Bids and asks as float64; `change_id` is the venue's own sequence number, `venue_ms` its clock.
 
-    Both sides are in `_packed` while it is `_whole`, and each in its dictionary otherwise; a view is None until it is asked for.
+    Both sides are in `_packed` while it is `_whole`, and each in its dictionary otherwise; a view is None after
+    a change or a replacement, until somebody asks for it.
     """
 
     __slots__ = (
