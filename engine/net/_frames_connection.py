@@ -20,7 +20,9 @@ from engine.net.errors import ConnectFailed, Disconnected, FrameTooLarge, Protoc
 from engine.net.frames import FrameReader
 
 _READ_BYTES = 65_536
-_BACKLOG_BYTES = 262_144  # after a full read: a turn's cost, and that of each symbol's cold memory, is shared by more frames
+_BACKLOG_BYTES = (
+    262_144  # after a full read: a turn's cost, and that of each symbol's cold memory, is shared by more frames
+)
 _HANDSHAKE_BYTES = 65_536
 _NORMAL = 1000
 _ABNORMAL = 1006
