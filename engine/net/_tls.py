@@ -11,7 +11,7 @@ import ssl
 
 import trio
 
-_READ_BYTES = 262_144
+_READ_BYTES = 65_536  # when nobody says how much
 _RECORD_BYTES = 16_384  # the most that one record holds
 _GOODBYE_S = 0.5
 _CUT_OFF = "UNEXPECTED_EOF_WHILE_READING"  # of OpenSSL 3; before it was SSLEOFError alone
@@ -44,7 +44,7 @@ class TlsStream(trio.abc.Stream):
             else:
                 await self._flush()
                 return
-            if not await self._fill():
+            if not await self._fill(_RECORD_BYTES):
                 raise trio.BrokenResourceError("the peer left during the TLS handshake")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -67,15 +67,13 @@ class TlsStream(trio.abc.Stream):
                 return data
             self._check()
             waited = True
-            await self._fill()
+            await self._fill(limit)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Raises `BrokenResourceError`, `ClosedResourceError`."""
         self._check()
-        async with (
-            self._writing
-        ):  # what is encrypted is sent, whoever is cancelled: nothing is left for a later call to send
-            self._check()
+        async with self._writing:
+            self._check()  # encrypted only now that its turn has come: a cancelled call leaves nothing for a later one to send
             try:
                 if data:
                     self._tls.write(data)
@@ -122,9 +120,9 @@ class TlsStream(trio.abc.Stream):
             limit -= len(piece)
         return b"".join(pieces)
 
-    async def _fill(self) -> bool:
-        """More ciphertext; False when the peer has ended the connection."""
-        data = await self._transport.receive_some(_READ_BYTES)
+    async def _fill(self, wanted: int) -> bool:
+        """Ciphertext of about `wanted` bytes or less; False when the peer has ended the connection."""
+        data = await self._transport.receive_some(max(wanted, _RECORD_BYTES))
         if data:
             self._incoming.write(data)
         else:
