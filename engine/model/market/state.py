@@ -122,9 +122,8 @@ class MarketState:
         """Note that `data_class` was just written from `source`."""
         self.updates += 1
         fresh = self.fresh.get(data_class)
-        if fresh is not None:  # `fresh.touch`, without the call: this is the hot path
-            fresh.source = source
-            fresh.updated_s = fresh.heard_s = now_s
+        if fresh is not None:
+            fresh.touch(source, now_s)
 
     def stale_classes(self, now_s: float) -> list[DataClass]:
         """The classes whose newest data is older than their bound, those never seen among them."""
