@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from engine.net import ConnectFailed, Disconnected, Library, connect
 from engine.net._tls import TlsStream
-from tests.support.ws_server import Script, flush, payloads, serving, until_closed
+from tests.support.ws_server import Script, flush, payloads, until_closed, websocket_server
 
 DEADLINE_S = 10.0
 QUICK_S = 2.0  # for what should take no time, on a machine that has other things to do
@@ -464,21 +464,10 @@ async def test_closing_waits_for_no_send_that_is_stuck(pki: Pki) -> None:
 
 @asynccontextmanager
 async def _secure_server(context: ssl.SSLContext, script: Script) -> AsyncIterator[str]:
-    """Runs `script` for every connection, after both handshakes; yields the URL. A deadline is around the block."""
-
-    async def handler(stream: trio.SocketStream) -> None:
-        secure = trio.SSLStream(stream, context, server_side=True)
-        protocol = ServerProtocol()
-        while protocol.state.name == "CONNECTING":
-            protocol.receive_data(await secure.receive_some())
-            for event in protocol.events_received():
-                protocol.send_response(protocol.accept(event))  # type: ignore[arg-type]
-        await flush(secure, protocol)
-        await script(secure, protocol)
-
+    """Runs `script` for every connection; yields the URL. A deadline is around the block."""
     with trio.fail_after(DEADLINE_S):
-        async with serving(handler) as place:
-            yield f"wss://localhost:{place.rpartition(':')[2]}/ws"
+        async with websocket_server(script, context) as url:
+            yield url
 
 
 async def _echo(stream: trio.abc.Stream, protocol: ServerProtocol) -> None:
@@ -537,23 +526,19 @@ async def test_a_burst_of_messages_each_in_its_own_record_comes_in_few_reads(
 
 
 @both
-async def test_a_venue_whose_authority_nobody_knows_is_not_connected_to(
-    pki: Pki, library: Library, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("trusted", "certificate", "why"),
+    [
+        pytest.param("stranger", "localhost", r"certificate verify failed: .*issuer", id="unknown authority"),
+        pytest.param("trusted", "elsewhere", r"certificate verify failed: Hostname mismatch", id="name of another"),
+    ],
+)
+async def test_a_venue_that_cannot_prove_who_it_is_is_not_connected_to(
+    pki: Pki, library: Library, monkeypatch: pytest.MonkeyPatch, trusted: str, certificate: str, why: str
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.stranger))
-    async with _secure_server(pki.localhost, _echo) as url:
-        with pytest.raises(ConnectFailed, match=r"certificate verify failed: .*issuer"):
-            async with connect(url, library=library):
-                pass
-
-
-@both
-async def test_a_venue_with_the_name_of_another_is_not_connected_to(
-    pki: Pki, library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(pki.trusted))
-    async with _secure_server(pki.elsewhere, _echo) as url:
-        with pytest.raises(ConnectFailed, match=r"certificate verify failed: Hostname mismatch"):
+    monkeypatch.setenv("SSL_CERT_FILE", str(getattr(pki, trusted)))
+    async with _secure_server(getattr(pki, certificate), _echo) as url:
+        with pytest.raises(ConnectFailed, match=why):
             async with connect(url, library=library):
                 pass
 

@@ -1,5 +1,6 @@
 """A WebSocket server for one connection, scripted by the test: handshake by `websockets`, then whatever bytes the test wants."""
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -35,10 +36,11 @@ async def refusing() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def websocket_server(script: Script) -> AsyncIterator[str]:
-    """Runs `script` for every connection, after the handshake; yields the URL."""
+async def websocket_server(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Runs `script` for every connection, after the handshake, or with `tls` after both; yields the URL."""
 
-    async def handler(stream: trio.SocketStream) -> None:
+    async def handler(socket: trio.SocketStream) -> None:
+        stream: trio.abc.Stream = socket if tls is None else trio.SSLStream(socket, tls, server_side=True)
         protocol = ServerProtocol()
         while protocol.state.name == "CONNECTING":
             protocol.receive_data(await stream.receive_some())
@@ -48,7 +50,7 @@ async def websocket_server(script: Script) -> AsyncIterator[str]:
         await script(stream, protocol)
 
     async with serving(handler) as place:
-        yield f"ws://{place}/ws/api/v2"
+        yield f"ws://{place}/ws/api/v2" if tls is None else f"wss://localhost:{place.rpartition(':')[2]}/ws/api/v2"
 
 
 async def silent(_stream: trio.SocketStream) -> None:
