@@ -63,7 +63,7 @@ class Loop:
     async def _follow(self, port: int, route: str, symbols: list[str]) -> None:
         settings = BinanceUsdmSettings()
         names = [name for symbol in symbols for name in streams(symbol, ROUTES[route], INTERVALS, settings)]
-        self._takes.update((name.encode(), taking(name)) for name in names)
+        self._takes.update((name.encode(), taking(name)) for name in names if topic_of(name) in _DECODERS)
         async with connect(f"ws://127.0.0.1:{port}/{route}/stream") as connection:
             for start in range(0, len(names), _STREAMS_PER_FRAME):
                 asked = {"method": "SUBSCRIBE", "params": names[start : start + _STREAMS_PER_FRAME], "id": start + 1}
@@ -83,17 +83,17 @@ class Loop:
             self._warm = self._seen, time.process_time()
 
 
+def topic_of(stream: str) -> str:
+    """`btcusdt@depth20@100ms` → depth20, `btcusdt@kline_1m` → kline."""
+    return stream.split("@")[1].partition("_")[0]
+
+
 def taking(stream: str) -> Callable[[bytes], None]:
     """Decodes the messages of one stream and keeps the newest."""
-    topic = stream.partition("@")[2].partition("@")[0].partition("_")[0]
-    kept: deque[Any] = deque(maxlen=_TRADES_KEPT if topic == "aggTrade" else 1)
-    keep, decode = kept.append, _DECODERS[topic].decode if topic in _DECODERS else None
-
-    def take(frame: bytes) -> None:
-        if decode is not None:
-            keep(decode(frame).data)
-
-    return take
+    topic = topic_of(stream)
+    decode = _DECODERS[topic].decode
+    keep = deque[Any](maxlen=_TRADES_KEPT if topic == "aggTrade" else 1).append
+    return lambda frame: keep(decode(frame).data)
 
 
 def main(_way: str, port: int, mix: Mix) -> None:

@@ -4,8 +4,8 @@ Every side is a process of its own and is served by the same player: ours with t
 NautilusTrader with its Binance client and data engine. The figures are each process's CPU time per message, kernel and
 all its threads included, after a warm-up. Then the same path at 10, 200 and 1,000 symbols, twice: as fast as the frames can
 be read, beside a loop without actors, as ten symbols fit into a cache and a thousand do not; and at the pace of a busy day,
-thirty messages a second and symbol, which is what following more symbols really costs. Last, what it is like to hold 200 symbols at that pace: memory, share of the CPU, how long the loop
-stands still, and a scan. `scripts/bench market`.
+thirty messages a second and symbol, which is what following more symbols really costs. Last, what it is like to hold 200
+symbols at that pace: memory, share of the CPU, how long the loop stands still, and a scan. `scripts/bench market`.
 """
 
 import json
@@ -38,14 +38,14 @@ LOOP = "loop without actors"
 
 def rows() -> list[dict[str, Any]]:
     """The path with its peers, the path by size, the whole state held."""
-    return [_mix_row(), _trades_row(), *_size_rows(), *_hold_rows()]
+    flood = _flood()
+    return [_mix_row(flood[SYMBOLS][0]), _trades_row(), *_size_rows(flood), *_hold_rows()]
 
 
 # ── beside the peers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _mix_row() -> dict[str, Any]:
-    us = _ours(SYMBOLS)
+def _mix_row(us: float) -> dict[str, Any]:
     peers, notes = _peers("")
     return {
         "name": "market.socket_to_state",
@@ -60,7 +60,8 @@ def _mix_row() -> dict[str, Any]:
 
 
 def _trades_row() -> dict[str, Any]:
-    us = _ours(SYMBOLS, "aggTrade")
+    mix = _mix(SYMBOLS, MESSAGES, "aggTrade")
+    us = min(_run("_ours", "speed", mix)["us"] for _ in range(ROUNDS))
     peers, notes = _peers("aggTrade")
     ratio = _ratio(us, peers)
     return {
@@ -90,9 +91,9 @@ def _peers(only: str) -> tuple[dict[str, float], str]:
 # ── by size ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _size_rows() -> list[dict[str, Any]]:
+def _size_rows(flood: dict[int, tuple[float, float]]) -> list[dict[str, Any]]:
     """The same mix over few and many symbols; flat means that what a message costs does not rise with the others."""
-    flood, paced = _flood(), {symbols: _paced(symbols) for symbols in SIZES}
+    paced = {symbols: _paced(symbols) for symbols in SIZES}
     ours = {symbols: us for symbols, (us, _) in flood.items()}
     loop = {symbols: us for symbols, (_, us) in flood.items()}
     return [
@@ -116,7 +117,8 @@ def _size_row(way: str, symbols: int, us: dict[int, float]) -> dict[str, Any]:
 def _beside(ours: dict[int, float], loop: dict[int, float], symbols: int) -> dict[str, Any]:
     return {
         "peers": {LOOP: round(loop[symbols], 2)},
-        "note": f"the loop costs {_growth(loop, symbols):.2f} x what it does with {SIZES[0]}, ours {ours[symbols] / loop[symbols]:.2f} x the loop",
+        "note": f"the loop costs {_growth(loop, symbols):.2f} x what it does with {SIZES[0]}, "
+        f"ours {ours[symbols] / loop[symbols]:.2f} x the loop",
     }
 
 
@@ -137,12 +139,6 @@ def _flood() -> dict[int, tuple[float, float]]:
     return {
         symbols: (min(one[symbols][0] for one in rounds), min(one[symbols][1] for one in rounds)) for symbols in SIZES
     }
-
-
-def _ours(symbols: int, only: str = "") -> float:
-    """Best of a few rounds: what disturbs a round only ever adds to it."""
-    mix = _mix(symbols, max(MESSAGES, 80 * symbols), only)
-    return min(_run("_ours", "speed", mix)["us"] for _ in range(ROUNDS))
 
 
 def _paced(symbols: int) -> float:
